@@ -1,0 +1,77 @@
+"""Typed predictions. The direction is part of the type, so a metric cannot be handed the wrong one.
+
+``Probabilities.p[:, k]`` grows with class k; ``Values.values`` is on the outcome's scale;
+``Survival.risk`` grows with hazard (short survival) and ``Survival.survival`` falls with time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Probabilities:
+    """Class probabilities. units: (n,) ids. classes: (K,) names. p: (n, K), rows sum to 1."""
+
+    units: NDArray[np.object_]
+    classes: tuple[str, ...]
+    p: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    def take(self, rows: NDArray[np.intp]) -> Probabilities:
+        return Probabilities(self.units[rows], self.classes, self.p[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Expected values of a continuous endpoint. units: (n,) ids. values: (n,)."""
+
+    units: NDArray[np.object_]
+    values: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray[np.intp]) -> Values:
+        return Values(self.units[rows], self.values[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Survival:
+    """Survival curves and a risk score.
+
+    units: (n,) ids. risk: (n,), larger = event sooner (a log hazard up to a constant: comparable only
+    within one fitted model). times: (m,) increasing, > 0. survival: (n, m), P(T > times), right-continuous
+    steps, 1 before ``times[0]``, constant after ``times[-1]``.
+    """
+
+    units: NDArray[np.object_]
+    risk: FloatArray
+    times: FloatArray
+    survival: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.risk)
+
+    def take(self, rows: NDArray[np.intp]) -> Survival:
+        return Survival(self.units[rows], self.risk[rows], self.times, self.survival[rows])
+
+    def at(self, times: FloatArray) -> FloatArray:
+        """(n, len(times)) survival probabilities at ``times`` (step function)."""
+        k = np.searchsorted(self.times, times, side="right")
+        padded = np.concatenate([np.ones((len(self), 1)), self.survival], axis=1)
+        return padded[:, k]
+
+    def on(self, times: FloatArray) -> Survival:
+        """The same prediction on another grid."""
+        return Survival(self.units, self.risk, times, self.at(times))
+
+
+Prediction = Probabilities | Values | Survival

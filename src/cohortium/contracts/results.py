@@ -1,0 +1,186 @@
+"""The records of ``results.json``. Frozen; JSON Schema is made from them (``cohortium schema results``).
+
+Numbers are Estimates or counts; a bare float never reaches a report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cohortium.contracts.estimates import Estimate
+
+SCHEMA_VERSION = "1.0"
+
+Role = Literal["reference", "single", "fusion", "auto"]
+
+
+@dataclass(frozen=True)
+class ModalityRecord:
+    """n_units: units that have it. n_features: features as read. kinds: kind -> number of features."""
+
+    name: str
+    n_units: int
+    n_features: int
+    kinds: dict[str, int] = field(default_factory=dict)
+    reference: bool = False
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PatternRecord:
+    """An availability pattern: units that have exactly these modalities."""
+
+    modalities: list[str]
+    n_units: int
+
+
+@dataclass(frozen=True)
+class EndpointRecord:
+    """n_units, n_patients: with a usable label. n_events: events or positives. excluded: reason -> units.
+
+    classes: class -> units (classification). tau: time up to which concordance is measured; median_follow_up:
+    by reverse Kaplan-Meier (survival).
+    """
+
+    name: str
+    kind: str
+    n_units: int
+    n_patients: int
+    n_events: int | None = None
+    classes: dict[str, int] | None = None
+    excluded: dict[str, int] = field(default_factory=dict)
+    time_unit: str = ""
+    horizons: list[float] = field(default_factory=list)
+    tau: float | None = None
+    median_follow_up: float | None = None
+
+
+@dataclass(frozen=True)
+class CohortRecord:
+    """Who is in the study. n_rows_read: rows of the unit table before exclusions."""
+
+    n_units: int
+    n_patients: int
+    n_events: int | None
+    classes: dict[str, int] | None
+    excluded: dict[str, int]
+    modalities: list[ModalityRecord]
+    patterns: list[PatternRecord]
+    endpoints: list[EndpointRecord]
+
+
+@dataclass(frozen=True)
+class Versus:
+    """Paired differences (this learner minus the other) on the same folds, one Estimate per metric."""
+
+    reference: list[Estimate] = field(default_factory=list)
+    best_single: list[Estimate] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """One learner on one endpoint. exploratory: picked, or to be read, as one of many looks."""
+
+    endpoint: str
+    learner: str
+    role: Role
+    modalities: list[str]
+    estimates: list[Estimate]
+    versus: Versus = field(default_factory=Versus)
+    headline: bool = False
+    chosen_inside: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AddedValueRow:
+    """Paired change of the late fusion when a modality is left out (all minus all-without-it), and when it
+    alone is added to the reference (reference+it minus reference). Positive = it helps (sign is already
+    turned for metrics where lower is better)."""
+
+    endpoint: str
+    modality: str
+    left_out: list[Estimate]
+    added_to_reference: list[Estimate]
+
+
+@dataclass(frozen=True)
+class LearningCurveRow:
+    """Performance of the headline learner trained on a fraction of every training fold."""
+
+    endpoint: str
+    learner: str
+    fraction: float
+    n_train: int
+    estimates: list[Estimate]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
+
+    name: what the study file acknowledges, e.g. ``outcome_in_disguise:labs.hospdead``.
+    """
+
+    name: str
+    grade: Literal["serious", "warning", "note"]
+    message: str
+    modality: str | None = None
+    columns: list[str] = field(default_factory=list)
+    endpoint: str | None = None
+    acknowledged: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """How the estimates were made. design: nested, grouped, leave_one_site_out, temporal, column, file, fixed_test."""
+
+    design: str
+    repeats: int
+    folds: int
+    inner_folds: int
+    n_outer: int
+    grouped_by: str
+    low_powered: bool
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The learner refitted on everyone, per endpoint, and its settings in words and as a tree of facts."""
+
+    endpoint: str
+    learner: str
+    reason: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What was asked."""
+
+    name: str
+    title: str
+    primary: str
+    reference: list[str]
+    learners: list[str]
+    preset: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that ``results.json`` holds. Same study, same machine: byte for byte the same file."""
+
+    study: StudyRecord
+    cohort: CohortRecord
+    evaluation: EvaluationRecord
+    selected: list[Selected]
+    leaderboard: list[LeaderboardRow]
+    added_value: list[AddedValueRow]
+    checks: list[Finding]
+    learning_curve: list[LearningCurveRow] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: str = SCHEMA_VERSION

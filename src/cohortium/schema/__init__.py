@@ -1,0 +1,9 @@
+"""Vocabulary: endpoint kinds, column kinds, presence reasons, and the declarations of a study file.
+
+May know: pydantic and :mod:`cohortium.errors`. May not know: data, pandas, files.
+"""
+
+from cohortium.schema.endpoints import Endpoint, EndpointKind
+from cohortium.schema.kinds import ColumnKind, Presence
+
+__all__ = ["ColumnKind", "Endpoint", "EndpointKind", "Presence"]

@@ -1,0 +1,161 @@
+"""Declarations that a study file makes of its tables and endpoints (pydantic; unknown keys refused).
+
+Readers and the study room share them. Paths are kept as written; the study resolves them against its
+own folder.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cohortium.schema.kinds import ColumnKind
+
+
+class Declaration(BaseModel):
+    """Base: frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IdRule(Declaration):
+    """How the id cell becomes an id. Applied in this order: strip, split, first."""
+
+    split: str | None = Field(None, description="separator; keep the part given by 'part'")
+    part: int = Field(0, description="which part after the split, 0 = first, -1 = last")
+    first: int | None = Field(None, gt=0, description="keep the first so many characters (12 for TCGA patients)")
+
+
+class Where(Declaration):
+    """Rows of a file to keep: those whose column equals the value (or is one of the values)."""
+
+    column: str
+    equals: str | int | float | bool | None = None
+    one_of: list[str | int | float | bool] | None = None
+
+
+class FileSource(Declaration):
+    """Where a table comes from and how it is read."""
+
+    file: str = Field(description="path, relative to the study file")
+    format: Literal["auto", "csv", "tsv", "parquet", "excel", "npz", "npy", "h5ad", "h5mu"] = "auto"
+    sheet: str | None = Field(None, description="Excel sheet, or the modality inside an .h5mu file")
+    encoding: str = "utf-8"
+    id: str | None = Field(None, description="id column; default: the unit table's id column, else the first column")
+    id_rule: IdRule = IdRule()
+    orientation: Literal["auto", "units_in_rows", "units_in_columns"] = "auto"
+    where: Where | None = None
+    na_values: list[str] = Field(default_factory=list, description="further texts that mean missing")
+
+
+class ModalitySource(FileSource):
+    """One modality of shape ``table``."""
+
+    columns: list[str] | None = Field(None, description="features to use; default all but the id and declared others")
+    exclude: list[str] = Field(default_factory=list, description="columns to leave out")
+    recorded_after_index: list[str] = Field(
+        default_factory=list, description="columns recorded after the prediction is made: never used, and named in the report"
+    )
+    kinds: dict[str, ColumnKind] = Field(default_factory=dict, description="measurement scale where the inferred one is wrong")
+    levels: dict[str, list[str | int | float]] = Field(
+        default_factory=dict, description="order of the levels of ordinal columns, lowest first"
+    )
+    duplicates: Literal["error", "mean", "first", "latest"] = "error"
+    latest_by: str | None = Field(None, description="date or number column that says which row is the latest")
+    transform: Literal["none", "log1p", "log2p1"] = "none"
+    id_space: str = Field("", description="what the features are: symbol, ensembl, entrez, uniprot, cpg, chebi")
+    absent_reason: Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"] = "not_measured"
+
+    @model_validator(mode="after")
+    def _latest_needs_by(self) -> ModalitySource:
+        if self.duplicates == "latest" and not self.latest_by:
+            raise ValueError("duplicates: latest needs latest_by, the column that says which row is the latest")
+        return self
+
+
+class UnitsSource(FileSource):
+    """The unit table: one row per unit to predict; endpoints and design columns live here."""
+
+    patient: str | None = Field(None, description="patient column when a patient has several units")
+
+
+class Condition(Declaration):
+    """A yes/no reading of a column: ``{column: status, equals: deceased}``."""
+
+    column: str
+    equals: str | int | float | bool | None = None
+    one_of: list[str | int | float | bool] | None = None
+    above: float | None = None
+    at_least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> Condition:
+        given = [x is not None for x in (self.equals, self.one_of, self.above, self.at_least)]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of equals, one_of, above, at_least")
+        return self
+
+
+class _EndpointBase(Declaration):
+    file: str | None = Field(None, description="table with the endpoint's columns; default: the unit table")
+    id: str | None = Field(None, description="id column of that table")
+    exclude_where: list[Condition] = Field(default_factory=list, description="units without a usable label, by rule")
+
+
+class BinarySpec(_EndpointBase):
+    """Yes or no. ``positive``: a condition, or ``column`` with ``positive_value`` (default: 1/yes/true)."""
+
+    kind: Literal["binary"]
+    column: str | None = None
+    positive: str | int | float | bool | Condition | None = None
+    negative: str | int | float | bool | None = Field(None, description="default: every other value that is not missing")
+
+    @model_validator(mode="after")
+    def _has_column(self) -> BinarySpec:
+        if self.column is None and not isinstance(self.positive, Condition):
+            raise ValueError("give column, or positive: {column: ..., equals: ...}")
+        return self
+
+
+class MulticlassSpec(_EndpointBase):
+    """One of several unordered classes."""
+
+    kind: Literal["multiclass"]
+    column: str
+    classes: list[str | int | float] | None = Field(None, description="classes to use; default all found, sorted")
+
+
+class OrdinalSpec(_EndpointBase):
+    """One of several ordered classes, lowest first."""
+
+    kind: Literal["ordinal"]
+    column: str
+    classes: list[str | int | float] = Field(min_length=3)
+
+
+class ContinuousSpec(_EndpointBase):
+    """A number."""
+
+    kind: Literal["continuous"]
+    column: str
+    transform: Literal["none", "log", "log1p"] = "none"
+
+
+class SurvivalSpec(_EndpointBase):
+    """Right-censored time, optionally with delayed entry."""
+
+    kind: Literal["survival"]
+    time: str = Field(description="column: time from the index time to event or last contact")
+    event: str | Condition = Field(description="column with 1/0, true/false; or {column: ..., equals: ...}")
+    time_unit: Literal["days", "weeks", "months", "years"]
+    entry: str | None = Field(None, description="column: time at which observation begins (left truncation)")
+    horizons: list[float] = Field(default_factory=list, description="times for time-dependent metrics; default: quartiles")
+    zero_times: Literal["error", "exclude"] = "error"
+
+
+EndpointSpec = Annotated[
+    BinarySpec | MulticlassSpec | OrdinalSpec | ContinuousSpec | SurvivalSpec, Field(discriminator="kind")
+]
+
+Scalar = Any

@@ -1,0 +1,36 @@
+"""What is predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EndpointKind(StrEnum):
+    """Type of an outcome; decides the type of prediction, the metrics and the learners' loss."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    ORDINAL = "ordinal"
+    CONTINUOUS = "continuous"
+    SURVIVAL = "survival"
+
+    @property
+    def is_classes(self) -> bool:
+        return self in (EndpointKind.BINARY, EndpointKind.MULTICLASS, EndpointKind.ORDINAL)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A named endpoint.
+
+    classes: class names in code order. Binary: (negative, positive). Ordinal: lowest first.
+    time_unit: unit of survival times, for display (``days``, ``months``, ``years``).
+    horizons: times, in ``time_unit``, at which time-dependent metrics are asked for.
+    """
+
+    name: str
+    kind: EndpointKind
+    classes: tuple[str, ...] = ()
+    time_unit: str = ""
+    horizons: tuple[float, ...] = ()

@@ -1,0 +1,106 @@
+"""The typed study file. Its JSON Schema is published (``cohortium schema study``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from cohortium.errors import did_you_mean
+from cohortium.schema.declare import Declaration, EndpointSpec, ModalitySource, UnitsSource
+
+MetricName = str
+
+
+class CohortSpec(Declaration):
+    """The unit table and the modalities."""
+
+    units: UnitsSource
+    modalities: dict[str, ModalitySource] = Field(min_length=1)
+
+
+class DesignSpec(Declaration):
+    """Columns of the unit table with a role in the design; none of them is a predictor."""
+
+    site: str | None = None
+    batch: str | None = None
+    groups: str | None = Field(None, description="column whose equal values stay in one fold; default: the patient")
+    index_time: str | None = Field(None, description="date column: when the prediction is made; temporal splits order by it")
+    weight: str | None = Field(None, description="sampling weight; kept and reported, not yet used in fitting")
+
+
+class FoldsFile(Declaration):
+    """Folds fixed elsewhere: one row per unit and repeat, with the fold in which it is tested."""
+
+    file: str
+    id: str | None = None
+    fold: str = "fold"
+    repeat: str | None = None
+    part: str | None = Field(None, description="column that says train or test per fold (published benchmarks)")
+    test_value: str = Field("test", description="value of 'part' that marks test rows")
+    where: dict[str, str] | None = Field(None, description="rows of the file to use, e.g. {cohort: blca}")
+
+
+class EvaluationSpec(Declaration):
+    """How performance is estimated."""
+
+    design: Literal["nested", "leave_one_site_out", "temporal", "column", "file", "fixed_test"] = "nested"
+    repeats: int = Field(3, ge=1, le=100)
+    folds: int = Field(5, ge=2, le=50)
+    inner_folds: int = Field(5, ge=2, le=20)
+    column: str | None = Field(None, description="design: column - fold label; fixed_test - column that marks test units")
+    test_value: str | int | float | bool | None = Field(None, description="fixed_test: value that marks a test unit")
+    test_from: str | None = Field(None, description="temporal: units from this date on are tested")
+    folds_file: FoldsFile | None = None
+    metrics: list[MetricName] | None = None
+    headline_metric: MetricName | None = None
+    learning_curve: list[Annotated[float, Field(gt=0, le=1)]] | None = Field(
+        None, description="fractions of the training folds, e.g. [0.25, 0.5, 1]"
+    )
+
+    @model_validator(mode="after")
+    def _needs(self) -> EvaluationSpec:
+        if self.design in ("column", "fixed_test") and self.column is None:
+            raise ValueError(f"design: {self.design} needs 'column'")
+        if self.design == "fixed_test" and self.test_value is None:
+            raise ValueError("design: fixed_test needs 'test_value', the value of 'column' that marks test units")
+        if self.design == "file" and self.folds_file is None:
+            raise ValueError("design: file needs 'folds_file'")
+        return self
+
+
+class StudySpec(Declaration):
+    """A whole study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")
+    title: str = ""
+    cohort: CohortSpec
+    endpoints: dict[str, EndpointSpec] = Field(min_length=1)
+    primary: str | None = Field(None, description="name of the primary endpoint; default: the only or first one")
+    design: DesignSpec = DesignSpec()
+    reference: list[str] = Field(default_factory=list, description="routine modalities: the model to beat")
+    learners: list[str] | None = Field(None, description="learners of the leaderboard; default all")
+    models: list[Literal["linear", "trees"]] = Field(
+        default_factory=lambda: ["linear", "trees"], description="model families inside the learners"
+    )
+    priority: list[str] | None = Field(None, description="order of priority fusion after the reference; default: as declared")
+    presence_as_predictor: bool = Field(False, description="let the fact of having a modality be a predictor")
+    evaluation: EvaluationSpec = EvaluationSpec()
+    preset: Literal["quick", "default", "thorough"] = "default"
+    acknowledge: list[str] = Field(default_factory=list, description="serious findings of check, by name, that you accept")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _names(self) -> StudySpec:
+        for what, names in (("reference", self.reference), ("priority", self.priority or [])):
+            for n in names:
+                if n not in self.cohort.modalities:
+                    raise ValueError(f"{what} names '{n}', which is no modality.{did_you_mean(n, self.cohort.modalities)}")
+        if self.primary is not None and self.primary not in self.endpoints:
+            raise ValueError(f"primary names '{self.primary}', which is no endpoint.{did_you_mean(self.primary, self.endpoints)}")
+        return self
+
+    @property
+    def primary_name(self) -> str:
+        """The primary endpoint's name."""
+        return self.primary if self.primary is not None else next(iter(self.endpoints))
