@@ -1,0 +1,113 @@
+"""Classification: ROC, calibration, confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cohortium.report.curves import Calibration, mean_roc
+from cohortium.report.figures.style import DASHES, GRID, INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.folder import Scored
+from cohortium.report.words import short
+
+
+def roc(learners: Sequence[tuple[str, str, Scored]], key: str) -> Drawing | None:
+    """ROC curves averaged over the test folds. learners: (name, text of the AUC, predictions), headline first."""
+    curves = []
+    for name, text, scored in learners:
+        if (curve := mean_roc(scored)) is not None:
+            curves.append((name, text, *curve))
+    if not curves:
+        return None
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (1.5, 2)))
+        for i, (name, text, fpr, tpr) in reversed(list(enumerate(curves))):
+            ax.plot(fpr, tpr, color=SERIES[i], ls=DASHES[i % 4], label=f"{short(name, 20)}  {text}".rstrip())
+        handles, labels = ax.get_legend_handles_labels()
+        _square(ax)
+        ax.set_xlabel("false positive rate (1 − specificity)")
+        ax.set_ylabel("true positive rate (sensitivity)")
+        figure.legend(handles[::-1], labels[::-1], loc="outside upper left", ncols=1, handlelength=2.6)
+
+    alt = "ROC curves: " + ", ".join(f"{name} {text}" for name, text, _, _ in curves) + "."
+    caption = "Averaged over the test folds of all repeats. Dotted: a model that knows nothing."
+    svg = draw(paint, width=430, height=440 + 18 * len(curves), alt=alt, key=key)
+    return Drawing(svg, "ROC curve", caption, 430, small=True)
+
+
+def calibration(
+    curves: Sequence[tuple[str, Calibration]], key: str, *, what: str, caption: str, alt_of: str
+) -> Drawing | None:
+    """Predicted against observed probability, with 95% intervals. curves: (name, bins)."""
+    curves = [(name, c) for name, c in curves if len(c.predicted)]
+    if not curves:
+        return None
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (1.5, 2)))
+        for i, (name, c) in enumerate(curves):
+            colour = SERIES[i % len(SERIES)]
+            ax.vlines(c.predicted, c.low, c.high, color=colour, lw=1.6, alpha=0.75)
+            ax.plot(c.predicted, c.observed, color=colour, marker="osD^v"[i % 5], ms=6, lw=1.4, label=short(name, 30))
+        _square(ax)
+        ax.set_xlabel(f"predicted {what}")
+        ax.set_ylabel(f"observed {what}")
+        if len(curves) > 1 or curves[0][0]:
+            figure.legend(loc="outside upper left", ncols=2, handlelength=2)
+
+    worst = max(abs(float(np.max(np.abs(c.predicted - c.observed)))) for _, c in curves)
+    alt = f"Calibration of {alt_of}: the largest gap between predicted and observed {what} is {worst:.2f}."
+    rows = (len(curves) + 1) // 2 if len(curves) > 1 or curves[0][0] else 0
+    svg = draw(paint, width=430, height=430 + 20 * rows, alt=alt, key=key)
+    return Drawing(svg, "Calibration", caption, 430, small=True)
+
+
+def _square(ax: Any) -> None:
+    ax.set_xlim(-0.01, 1.01)
+    ax.set_ylim(-0.01, 1.01)
+    ax.set_aspect("equal")
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+    ax.grid(True)
+    ax.tick_params(length=0)
+
+
+def confusion(scored: Scored, key: str) -> Drawing | None:
+    """True class (rows) against the most probable class (columns), counts and share of the row."""
+    if scored.p is None or scored.code is None:
+        return None
+    k = len(scored.classes)
+    table = np.zeros((k, k), int)
+    np.add.at(table, (scored.code, scored.p.argmax(axis=1)), 1)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    size = 72 if k <= 5 else 46
+    labels = [short(c, 16) for c in scored.classes]
+    margin = 8 * max(len(x) for x in labels) + 40
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        for i in range(k):
+            for j in range(k):
+                text = f"{table[i, j]:,}\n{100 * share[i, j]:.0f}%" if k <= 5 else f"{table[i, j]:,}"
+                ax.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.55 else INK)
+        turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels)) > 7 else {}
+        ax.set_xticks(range(k), labels, **turn)
+        ax.set_yticks(range(k), labels)
+        ax.set_xlabel("predicted class")
+        ax.set_ylabel("true class")
+        ax.tick_params(length=0)
+        for side in ax.spines.values():
+            side.set_color(GRID)
+
+    right = int(np.trace(table))
+    alt = f"Confusion matrix of {k} classes: {right:,} of {int(table.sum()):,} units on the diagonal."
+    caption = "Each unit counted once, predicted by a model that had not seen it; per cent of the true class."
+    width, height = max(360, min(620, size * k + margin)), max(300, min(620, int(size * k * 0.85) + margin))
+    svg = draw(paint, width=width, height=height, alt=alt, key=key)
+    return Drawing(svg, "Confusion matrix", caption, width, small=width <= 460)

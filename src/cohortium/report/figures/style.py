@@ -1,0 +1,116 @@
+"""One look for every figure: inline SVG with text left as text, colours that colour-blind readers can tell apart.
+
+Nothing global: matplotlib's settings are changed inside a context, figures are made without pyplot.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+# Okabe & Ito 2008; shapes differ too, so that colour never stands alone.
+ROLE_COLOURS = {"reference": "#5b6470", "single": "#E69F00", "fusion": "#0072B2", "auto": "#D55E00"}
+ROLE_MARKERS = {"reference": "D", "single": "o", "fusion": "s", "auto": "*"}
+INK, MUTED, GRID = "#1c2430", "#66707d", "#e3e6ea"
+SERIES = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8a6d00", "#000000")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+FONT_SIZE = 12.5
+
+_RC: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cohortium",
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": FONT_SIZE,
+    "axes.titlesize": FONT_SIZE,
+    "axes.labelsize": FONT_SIZE,
+    "xtick.labelsize": FONT_SIZE - 1,
+    "ytick.labelsize": FONT_SIZE - 1,
+    "legend.fontsize": FONT_SIZE - 1,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 2.0,
+    "axes.unicode_minus": True,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure for the page. svg: markup, safe to inline. title: heading. caption: how to read it.
+
+    width: natural width in CSS pixels. small: may stand beside another on a wide screen.
+    """
+
+    svg: str
+    title: str
+    caption: str = ""
+    width: int = 560
+    small: bool = False
+
+
+def draw(paint: Callable[[Any], None], *, width: int, height: int, alt: str, key: str, tight: bool = True) -> str:
+    """Inline SVG of what ``paint(figure)`` draws; 1 unit = 1 CSS pixel.
+
+    alt: text for who cannot see it. key: made part of every id, so that ids of several figures do not collide.
+    tight: let matplotlib arrange the axes (else ``paint`` does).
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained" if tight else None)
+        FigureCanvasSVG(figure)
+        paint(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    return _inline(buffer.getvalue(), width, height, alt, re.sub(r"[^A-Za-z0-9]+", "-", key))
+
+
+def _inline(svg: str, width: int, height: int, alt: str, key: str) -> str:
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
+    body = svg[svg.index(">") + 1 : svg.rindex("</svg>")]
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', body)
+    body = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'href="#{key}-\2"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", body)
+    body = re.sub(r"<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>", "", body, flags=re.S)
+    body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    body = re.sub(r"\n\s*", "\n", body)
+    return (
+        f'<svg class="figure" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" '
+        f'style="--natural:{width}px" stroke-linejoin="round" stroke-linecap="butt">'
+        f"<title>{escape(alt)}</title>{body}</svg>"
+    )
+
+
+def quiet_axes(ax: Any, grid: str = "x") -> None:
+    """Light grid along one axis, no ticks on the other."""
+    ax.grid(True, axis=grid)
+    ax.tick_params(length=0)
+    if grid == "x":
+        ax.spines["left"].set_visible(False)
+
+
+def left_margin(labels: list[str], size: float = FONT_SIZE - 1) -> float:
+    """Pixels that the longest label takes, by the average width of a letter."""
+    return 0.6 * size * max((len(x) for x in labels), default=0) + 14

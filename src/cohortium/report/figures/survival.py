@@ -1,0 +1,80 @@
+"""Survival: Kaplan-Meier by predicted risk group with numbers at risk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cohortium.report.curves import RISK_GROUPS, Stratum
+from cohortium.report.figures.style import DASHES, FONT_SIZE, MUTED, SERIES, Drawing, draw
+from cohortium.report.words import number
+
+_COLOURS = (SERIES[0], SERIES[1], SERIES[2])
+
+
+def kaplan_meier_groups(
+    strata: list[Stratum], p_value: float | None, endpoint: str, time_unit: str, learner: str, key: str
+) -> Drawing | None:
+    """Kaplan-Meier curves of the groups, low risk first, with numbers at risk below. p_value: log-rank."""
+    strata = [s for s in strata if s.n]
+    if not strata:
+        return None
+    end = max(s.last for s in strata)
+    ticks = _ticks(end)
+
+    def paint(figure: Any) -> None:
+        ax, table = figure.subplots(2, 1, height_ratios=[4.6, 0.42 * len(strata) + 0.3])
+        for s in strata:
+            i = RISK_GROUPS.index(s.name)
+            ax.fill_between(s.times, s.low, s.high, step="post", color=_COLOURS[i], alpha=0.13, lw=0)
+            ax.step(s.times, s.survival, where="post", color=_COLOURS[i], ls=DASHES[i], label=f"{s.name} risk")
+        ax.set_xlim(0, end)
+        ax.set_ylim(0, 1.02)
+        ax.set_xticks(ticks)
+        ax.set_xlabel(f"{time_unit or 'time'} since the index time")
+        ax.set_ylabel(f"free of {endpoint}" if len(endpoint) <= 14 else "free of the event")
+        ax.grid(True, axis="y")
+        if p_value is not None:
+            ax.text(0.02, 0.04, _p_text(p_value), transform=ax.transAxes, fontsize=FONT_SIZE - 1, color=MUTED)
+        figure.legend(loc="outside upper left", ncols=3, handlelength=2.6)
+        _at_risk(table, strata, ticks, end)
+
+    last = "; ".join(f"{s.name} risk {100 * s.survival[-1]:.0f}% at {number(s.last, 3)}" for s in strata)
+    alt = f"Kaplan-Meier curves of {endpoint} by predicted risk group of {learner}: {last} {time_unit}."
+    caption = (
+        "Thirds of the predicted risk, formed within each test fold because risks of models from different folds "
+        "are not comparable; first repeat, every patient predicted by a model that had not seen them. "
+        "Shaded: 95% intervals. The log-rank test is descriptive."
+    )
+    svg = draw(paint, width=560, height=440, alt=alt, key=key)
+    return Drawing(svg, f"{endpoint} by predicted risk ({learner})", caption, 560)
+
+
+def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> None:
+    ax.set_xlim(0, end)
+    ax.set_ylim(len(strata) - 0.4, -0.6)
+    ax.set_title("number at risk", loc="left", fontsize=FONT_SIZE - 1, color=MUTED, pad=4)
+    for y, s in enumerate(strata):
+        for t, n in zip(ticks, s.at_risk(np.asarray(ticks, float)), strict=True):
+            ax.text(t, y, f"{int(n):,}", ha="center", va="center", fontsize=FONT_SIZE - 1)
+    ax.set_yticks(range(len(strata)), [s.name for s in strata])
+    for tick, s in zip(ax.get_yticklabels(), strata, strict=True):
+        tick.set_color(_COLOURS[RISK_GROUPS.index(s.name)])
+        tick.set_fontweight("bold")
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    for side in ax.spines.values():
+        side.set_visible(False)
+
+
+def _ticks(end: float) -> list[float]:
+    """Round times from 0, at most seven."""
+    raw = end / 5
+    power = 10 ** np.floor(np.log10(raw)) if raw > 0 else 1.0
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.95)
+    return [float(t) for t in np.arange(0, end * 1.0001, step)]
+
+
+def _p_text(p: float) -> str:
+    return "log-rank p < 0.001" if p < 0.001 else f"log-rank p = {p:.3f}"

@@ -1,0 +1,163 @@
+"""What a run folder holds, read for the report: records, predictions joined to outcomes, run facts, validation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.contracts.results import EndpointRecord, Results
+from cohortium.errors import RunFolderError
+from cohortium.report.records import from_json
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Out-of-fold predictions of one learner on one endpoint, beside what happened. n rows, one per unit and repeat.
+
+    units: (n,) pseudonyms. repeat, fold: (n,). classes: (K,) in code order, p: (n, K), code: (n,) (classes).
+    prediction, value: (n,) (continuous). risk: (n,), survival: (n, m) on times (m,), time, event, entry: (n,)
+    (survival). What does not apply is None.
+    """
+
+    units: NDArray[np.object_]
+    repeat: IntArray
+    fold: IntArray
+    classes: tuple[str, ...] = ()
+    p: FloatArray | None = None
+    code: IntArray | None = None
+    prediction: FloatArray | None = None
+    value: FloatArray | None = None
+    risk: FloatArray | None = None
+    times: FloatArray | None = None
+    survival: FloatArray | None = None
+    time: FloatArray | None = None
+    event: NDArray[np.bool_] | None = None
+    entry: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RunFolder:
+    """A finished run. run, validation: parsed ``run.json`` and ``validation.json``, empty when not there."""
+
+    path: Path
+    results: Results
+    run: dict[str, Any]
+    validation: list[dict[str, Any]]
+
+    def scored(self, endpoint: EndpointRecord, learner: str, first_repeat: bool = True) -> Scored | None:
+        """Predictions of ``learner`` joined to outcomes, of the first repeat or of all; None when none are stored."""
+        return _scored(self.path, endpoint, learner, first_repeat)
+
+
+def open_run(path: Path) -> RunFolder:
+    """Read a run folder.
+
+    Raises :class:`RunFolderError` when it is missing, unfinished (no ``results.json``), or one of its JSON files
+    cannot be read.
+    """
+    if not path.is_dir():
+        raise RunFolderError(f"No run folder at {path}. Give the folder that 'cohortium run' wrote.")
+    file = path / "results.json"
+    if not file.is_file():
+        raise RunFolderError(
+            f"{path} holds no results.json: the run is not finished, or this is no run folder. "
+            "Call 'cohortium run' again to resume it."
+        )
+    results = from_json(file.read_text(encoding="utf-8"))
+    run = _json(path / "run.json")
+    validation = _json(path / "validation.json")
+    return RunFolder(
+        path,
+        results,
+        run if isinstance(run, dict) else {},
+        [v for v in validation if isinstance(v, dict)] if isinstance(validation, list) else [],
+    )
+
+
+def _json(file: Path) -> Any:
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as e:
+        raise RunFolderError(f"{file} is not JSON (line {e.lineno}: {e.msg}). Delete it and call again.") from e
+
+
+def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: bool) -> Scored | None:
+    import pyarrow.parquet as pq
+
+    predictions, outcomes = folder / "predictions.parquet", folder / "outcomes.parquet"
+    if not predictions.is_file() or not outcomes.is_file():
+        return None
+    schema = pq.read_schema(predictions)
+    classes = _classes(pq, outcomes, endpoint)
+    wanted = ["unit", "repeat", "fold", *(f"p_{c}" for c in classes), *_COLUMNS.get(endpoint.kind, ())]
+    if not first_repeat and "survival" in wanted:
+        wanted.remove("survival")
+    rows = [("endpoint", "=", endpoint.name), ("learner", "=", learner)]
+    columns = [c for c in wanted if c in schema.names]
+    table = pq.read_table(predictions, columns=columns, filters=rows).to_pandas()
+    if first_repeat and len(table):
+        table = table[table["repeat"] == table["repeat"].min()]
+    outcome = pq.read_table(outcomes, filters=[("endpoint", "=", endpoint.name)]).to_pandas()
+    outcome = outcome.drop(columns=["endpoint", "patient"], errors="ignore").rename(columns={"value": "observed"})
+    both = table.merge(outcome, on="unit", how="inner")
+    if both.empty:
+        return None
+    return _typed(both, endpoint, classes, _grid(schema, endpoint.name))
+
+
+_COLUMNS = {"continuous": ("value",), "survival": ("risk", "survival")}
+
+
+def _classes(pq: Any, outcomes: Path, endpoint: EndpointRecord) -> tuple[str, ...]:
+    """Class names in code order: as recorded; outcomes know no class that no unit has."""
+    if endpoint.kind not in ("binary", "multiclass", "ordinal"):
+        return ()
+    if endpoint.classes:
+        return tuple(endpoint.classes)
+    table = pq.read_table(outcomes, columns=["code", "label"], filters=[("endpoint", "=", endpoint.name)])
+    pairs = table.to_pandas().drop_duplicates().sort_values("code")
+    return tuple(str(x) for x in pairs["label"])
+
+
+def _grid(schema: Any, endpoint: str) -> FloatArray | None:
+    raw = (schema.metadata or {}).get(b"cohortium")
+    times = json.loads(raw).get("survival_times", {}).get(endpoint) if raw else None
+    return None if times is None else np.asarray(times, float)
+
+
+def _typed(both: Any, endpoint: EndpointRecord, classes: tuple[str, ...], grid: FloatArray | None) -> Scored | None:
+    ids: dict[str, Any] = {
+        "units": both["unit"].to_numpy(object),
+        "repeat": both["repeat"].to_numpy(np.int64),
+        "fold": both["fold"].to_numpy(np.int64),
+    }
+    if classes:
+        if not all(f"p_{c}" in both for c in classes):
+            return None
+        p = both[[f"p_{c}" for c in classes]].to_numpy(float)
+        return Scored(**ids, classes=classes, p=p, code=both["code"].to_numpy(np.int64))
+    if endpoint.kind == "continuous":
+        return Scored(**ids, prediction=both["value"].to_numpy(float), value=both["observed"].to_numpy(float))
+    curves = None
+    if grid is not None and "survival" in both and both["survival"].notna().all():
+        curves = np.stack([np.asarray(s, float) for s in both["survival"]])
+    entry = both["entry"].fillna(0.0).to_numpy(float) if "entry" in both else np.zeros(len(both))
+    return Scored(
+        **ids,
+        risk=both["risk"].to_numpy(float),
+        times=grid if curves is not None else None,
+        survival=curves,
+        time=both["time"].to_numpy(float),
+        event=both["event"].to_numpy(float) > 0,
+        entry=entry,
+    )

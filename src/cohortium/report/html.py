@@ -1,0 +1,48 @@
+"""The page: records and drawings put into the template, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cohortium.report.folder import open_run
+from cohortium.report.page import page
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write ``report.html`` into a run folder and give its path.
+
+    Reads ``results.json``, and where they are there ``predictions.parquet``, ``outcomes.parquet`` (figures),
+    ``run.json`` (versions, time, memory) and ``validation.json`` (external validation): a list of
+    ``{endpoint, data, n, estimates: [Estimate], calibration: [{label?, horizon?, predicted, observed, low?, high?}]}``.
+    One file without outside references, readable by its owner only (mode 0600); an old report is replaced in one step.
+    Raises :class:`RunFolderError` when the folder is missing or unfinished.
+    """
+    run_folder = Path(run_folder)
+    text = _render(page(open_run(run_folder)))
+    target = run_folder / "report.html"
+    handle, temporary = tempfile.mkstemp(dir=run_folder, prefix=".report-", suffix=".html")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as f:
+            f.write(text)
+        Path(temporary).chmod(0o600)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _render(context: dict[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("cohortium.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(**context)

@@ -1,0 +1,228 @@
+"""What the template shows, gathered from a run folder: sections in order, each of strings, tables and drawings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
+from cohortium.report import methods, tables
+from cohortium.report.answer import answer, caveats
+from cohortium.report.figures import whiskers
+from cohortium.report.figures.cohort import presence
+from cohortium.report.figures.style import Drawing
+from cohortium.report.folder import RunFolder
+from cohortium.report.performance import performance
+from cohortium.report.validation import validation_sections
+from cohortium.report.words import (
+    count,
+    estimate_text,
+    headline_metric,
+    headline_row,
+    interval_text,
+    metric_name,
+    number,
+    ordered_endpoints,
+    pick,
+    reason_words,
+    rows_of,
+    value_text,
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A key number. label, value, detail."""
+
+    label: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class FlowBox:
+    """A box of the patient flow. lost: (reason, n) leaving after it."""
+
+    title: str
+    n: str
+    detail: str = ""
+    lost: list[tuple[str, str]] = field(default_factory=list)
+
+
+def page(folder: RunFolder) -> dict[str, Any]:
+    """The template's variables."""
+    r = folder.results
+    asked, answered = answer(r)
+    endpoints = [_endpoint(folder, e, i) for i, e in enumerate(ordered_endpoints(r))]
+    primary = ordered_endpoints(r)[0]
+    return {
+        "name": r.study.name,
+        "title": r.study.title or r.study.name,
+        "question": asked,
+        "answer": answered.removesuffix(" ".join(["", *caveats(r, primary)])) if caveats(r, primary) else answered,
+        "caveats": caveats(r, primary),
+        "tiles": tiles(r),
+        "flow": flow(r),
+        "branches": branches(r),
+        "presence": presence(r.cohort, "presence"),
+        "modalities": tables.modalities(r),
+        "endpoints": endpoints,
+        "checks": _checks(r),
+        "low_powered": r.evaluation.low_powered,
+        "how_made": methods.how_made(r),
+        "metric_notes": methods.metric_notes(r),
+        "paragraph": methods.paragraph(r),
+        "validation": validation_sections(folder.validation, r),
+        "study_facts": _study_facts(r),
+        "run_facts": _run_facts(folder.run),
+        "versions": sorted(r.versions.items()),
+        "hashes": sorted(r.hashes.items()),
+        "seed": r.study.seed,
+    }
+
+
+def tiles(r: Results) -> list[Tile]:
+    """Key numbers of the primary endpoint."""
+    e = ordered_endpoints(r)[0]
+    out = [Tile("units analysed", f"{e.n_units:,}", count(e.n_patients, "patient"))]
+    if e.kind == "survival" and e.n_events is not None:
+        follow = f"median follow-up {number(e.median_follow_up, 3)} {e.time_unit}" if e.median_follow_up else ""
+        out.append(Tile(f"events ({e.name})", f"{e.n_events:,}", follow))
+    elif e.classes:
+        out.append(Tile("classes", f"{len(e.classes)}", ", ".join(f"{k} {v:,}" for k, v in e.classes.items())))
+    n_reference = sum(m.reference for m in r.cohort.modalities)
+    detail = f"{n_reference} of them routine (reference)" if n_reference else "no reference declared"
+    out.append(Tile("modalities", f"{len(r.cohort.modalities)}", detail))
+    row = headline_row(r, e.name)
+    if row is None:
+        return out
+    metric, horizon = headline_metric(r, e)
+    estimate = pick(row.estimates, metric, horizon)
+    if estimate is not None and estimate.value is not None:
+        label = f"{metric_name(metric, horizon, e.time_unit)}, {row.learner}"
+        out.append(Tile(label, value_text(estimate.value), interval_text(estimate)))
+    difference = pick(row.versus.reference, metric, horizon)
+    if difference is not None and difference.value is not None:
+        out.append(Tile("minus reference", value_text(difference.value, True), interval_text(difference, True)))
+    return out
+
+
+def flow(r: Results) -> list[FlowBox]:
+    """Rows read, excluded by reason, units in the study."""
+    c = r.cohort
+    lost = [(reason_words(k), f"{n:,}") for k, n in c.excluded.items() if n]
+    n_lost = sum(c.excluded.values())
+    read = c.n_rows_read if c.n_rows_read is not None else c.n_units + n_lost
+    if read - n_lost - c.n_units > 0:
+        lost.append(("merged or otherwise not a unit of its own", f"{read - n_lost - c.n_units:,}"))
+    return [
+        FlowBox("rows read", f"{read:,}", "unit table", lost),
+        FlowBox("units in the study", f"{c.n_units:,}", count(c.n_patients, "patient")),
+    ]
+
+
+def branches(r: Results) -> list[FlowBox]:
+    """Units analysed per endpoint, with those that have no usable label."""
+    out = []
+    for e in ordered_endpoints(r):
+        detail = count(e.n_patients, "patient")
+        if e.kind == "survival" and e.n_events is not None:
+            detail += f", {count(e.n_events, 'event')}"
+        elif e.classes:
+            detail += "; " + ", ".join(f"{k} {v:,}" for k, v in e.classes.items())
+        lost = [(reason_words(k), f"{n:,}") for k, n in e.excluded.items() if n]
+        out.append(FlowBox(f"analysed for {e.name}", f"{e.n_units:,}", detail, lost))
+    return out
+
+
+def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
+    r = folder.results
+    metric, horizon = headline_metric(r, e)
+    row = headline_row(r, e.name)
+    added = [a for a in r.added_value if a.endpoint == e.name]
+    learning = [x for x in r.learning_curve if x.endpoint == e.name]
+    asked, answered = answer(r, e.name)
+    return {
+        "id": f"endpoint-{i}",
+        "name": e.name,
+        "kind": e.kind,
+        "primary": i == 0,
+        "question": asked,
+        "answer": answered,
+        "facts": _endpoint_facts(e, metric, horizon),
+        "leaderboard": whiskers.leaderboard(r, e, metric, horizon, f"e{i}-board"),
+        "table": tables.leaderboard(r, e, metric, horizon),
+        "all_metrics": tables.all_metrics(r, e, metric, horizon),
+        "added": whiskers.added_value(added, e, metric, horizon, f"e{i}-added"),
+        "added_table": tables.added_value(added, metric, horizon) if added else None,
+        "performance": performance(folder, e, row, f"e{i}-perf") if row is not None else [],
+        "performance_of": row.learner if row is not None else "",
+        "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
+        "selected": _selected(r, e.name),
+        "exploratory": _exploratory(r, e, row),
+    }
+
+
+def _endpoint_facts(e: EndpointRecord, metric: str, horizon: float | None) -> list[str]:
+    out = [f"{e.kind} endpoint", f"{e.n_units:,} units"]
+    if e.n_events is not None:
+        out.append(count(e.n_events, "event"))
+    if e.time_unit:
+        out.append(f"times in {e.time_unit}")
+    if e.tau is not None:
+        out.append(f"concordance up to {number(e.tau)} {e.time_unit}")
+    out.append(f"headline metric: {metric_name(metric, horizon, e.time_unit)}")
+    return out
+
+
+def _selected(r: Results, endpoint: str) -> dict[str, Any] | None:
+    for s in r.selected:
+        if s.endpoint == endpoint:
+            return {"learner": s.learner, "reason": s.reason, "facts": tables.facts(s.settings) if s.settings else []}
+    return None
+
+
+def _exploratory(r: Results, e: EndpointRecord, row: LeaderboardRow | None) -> str:
+    """A word of warning when another learner tops the table."""
+    from cohortium.report.words import best_first
+
+    metric, horizon = headline_metric(r, e)
+    board = best_first(rows_of(r, e.name), metric, horizon)
+    if row is None or not board or board[0] is row:
+        return ""
+    top = pick(board[0].estimates, metric, horizon)
+    if top is None or top.value is None:
+        return ""
+    return (
+        f"{board[0].learner} stands at the top with {estimate_text(top)}, but it was picked by looking at the test "
+        f"folds: that is exploratory. The answer is given for {row.learner}, which was named before."
+    )
+
+
+def _checks(r: Results) -> list[dict[str, Any]]:
+    order = {"serious": 0, "warning": 1, "note": 2}
+    found = sorted(r.checks, key=lambda f: (order[f.grade], f.name))
+    return [
+        {
+            "grade": f.grade,
+            "name": f.name,
+            "message": f.message,
+            "acknowledged": f.acknowledged,
+            "where": " · ".join(x for x in (f.modality or "", f.endpoint or "") if x),
+        }
+        for f in found
+    ]
+
+
+def _study_facts(r: Results) -> list[tuple[str, str]]:
+    return [("study", r.study.name), ("preset", r.study.preset), ("seed", str(r.study.seed))]
+
+
+def _run_facts(run: dict[str, Any]) -> list[tuple[str, str]]:
+    """Facts of ``run.json`` that records do not hold already: time, memory, machine."""
+    skip = {"versions", "hashes", "seed", "study", "spec", "fits", "folds", "settings", "plan"}
+    flat = [(k, v) for k, v in tables.facts({k: v for k, v in run.items() if k not in skip}) if len(v) <= 200]
+    return flat[:40]
+
+
+__all__ = ["Drawing", "FlowBox", "Tile", "branches", "flow", "page", "tiles"]

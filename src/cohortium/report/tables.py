@@ -1,0 +1,178 @@
+"""Tables of the page: header and rows of plain strings; the template escapes and draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cohortium.contracts.estimates import Estimate
+from cohortium.contracts.results import AddedValueRow, EndpointRecord, LeaderboardRow, Results
+from cohortium.report.words import (
+    ROLE_NAMES,
+    best_first,
+    count,
+    estimate_text,
+    metric_name,
+    names,
+    number,
+    pick,
+    rows_of,
+    value_text,
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: main line; small: second line; mark: CSS class (``better``, ``worse``, ``unclear``, a role)."""
+
+    text: str
+    small: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: column titles. rows: cells. strong: positions of rows to stress. note: a line below."""
+
+    head: list[str]
+    rows: list[list[Cell]]
+    strong: list[int] = field(default_factory=list)
+    note: str = ""
+
+
+def leaderboard(results: Results, endpoint: EndpointRecord, metric: str, horizon: float | None) -> Table:
+    """Headline metric and paired differences, best first."""
+    rows = best_first(rows_of(results, endpoint.name), metric, horizon)
+    versus = [(p, t) for p, t in _VERSUS if any(getattr(r.versus, p) for r in rows)]
+    head = ["learner", metric_name(metric, horizon, endpoint.time_unit), *(t for _, t in versus)]
+    body = [
+        [_learner(r, results), _estimate(pick(r.estimates, metric, horizon))]
+        + [_difference(pick(getattr(r.versus, p), metric, horizon), metric) for p, _ in versus]
+        for r in rows
+    ]
+    note = ""
+    if versus:
+        note = (
+            "Differences are paired: this learner minus the other, on the same test folds. Bold: the 95% interval "
+            "excludes zero. They are not corrected for the number of learners looked at."
+        )
+    return Table(head, body, [i for i, r in enumerate(rows) if r.headline], note)
+
+
+_VERSUS = (("reference", "minus reference"), ("best_single", "minus best single"))
+
+
+def all_metrics(results: Results, endpoint: EndpointRecord, metric: str, horizon: float | None) -> Table | None:
+    """Every metric of every learner; None when there is only the headline metric."""
+    rows = best_first(rows_of(results, endpoint.name), metric, horizon)
+    keys = list(dict.fromkeys((e.metric, e.horizon) for r in rows for e in r.estimates))
+    if len(keys) < 2:
+        return None
+    head = ["learner", *(metric_name(m, h, endpoint.time_unit) for m, h in keys)]
+    body = [[Cell(r.learner, mark=r.role), *(_estimate(pick(r.estimates, m, h)) for m, h in keys)] for r in rows]
+    return Table(head, body, [i for i, r in enumerate(rows) if r.headline])
+
+
+def added_value(rows: list[AddedValueRow], metric: str, horizon: float | None) -> Table:
+    """Both paired changes of every modality."""
+    body = [
+        [
+            Cell(r.modality),
+            _difference(pick(r.left_out, metric, horizon), "", "–"),
+            _difference(pick(r.added_to_reference, metric, horizon), "", "–"),
+        ]
+        for r in rows
+    ]
+    return Table(["modality", "full fusion minus without it", "reference with it minus reference"], body)
+
+
+def modalities(results: Results) -> Table:
+    """What was read of each modality."""
+    n = max(results.cohort.n_units, 1)
+    body = []
+    for m in results.cohort.modalities:
+        kinds = ", ".join(f"{k} {v:,}" for k, v in sorted(m.kinds.items()) if v)
+        left = [f"left out: {names(m.left_out, most=12)}"] if m.left_out else []
+        body.append(
+            [
+                Cell(m.name, "reference" if m.reference else ""),
+                Cell(f"{m.n_units:,}", f"{100 * m.n_units / n:.0f}%"),
+                Cell(f"{m.n_features:,}", kinds),
+                Cell("; ".join([*left, *m.notes]) or "–", mark="prose"),
+            ]
+        )
+    return Table(["modality", "units", "features", "remarks"], body)
+
+
+def estimates(items: list[Estimate], time_unit: str) -> Table:
+    """A plain list of estimates (external validation)."""
+    body = [
+        [
+            Cell(metric_name(e.metric, e.horizon, time_unit)),
+            _estimate(e),
+            Cell(f"{e.n:,}" if e.n else "–", "" if e.n_events is None else count(e.n_events, "event")),
+        ]
+        for e in items
+    ]
+    return Table(["metric", "estimate", "units"], body)
+
+
+def facts(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A tree of settings as flat lines: ``models / ridge / alpha``, ``0.01``."""
+    if isinstance(tree, dict) and tree:
+        return [line for k, v in tree.items() for line in facts(v, f"{prefix} / {k}" if prefix else str(k))]
+    if isinstance(tree, list | tuple) and any(isinstance(x, dict | list) for x in tree):
+        return [line for i, v in enumerate(tree) for line in facts(v, f"{prefix} / {i + 1}")]
+    return [(prefix, _fact(tree))]
+
+
+def _fact(x: Any) -> str:
+    if isinstance(x, bool):
+        return "yes" if x else "no"
+    if x is None or x in ([], {}):
+        return "none"
+    if isinstance(x, int | float):
+        return number(x)
+    if isinstance(x, list | tuple):
+        return ", ".join(_fact(v) for v in x)
+    return str(x)
+
+
+def _learner(r: LeaderboardRow, results: Results) -> Cell:
+    everything = {m.name for m in results.cohort.modalities}
+    if r.learner == "best_single" or r.chosen_inside:
+        top = sorted(r.chosen_inside.items(), key=lambda kv: (-kv[1], kv[0]))[:3]
+        chosen = ", ".join(f"{name} {k}×" for name, k in top)
+        small = f"chosen inside the folds: {chosen}" if chosen else "chosen inside the folds"
+    elif set(r.modalities) == everything and len(everything) > 1:
+        small = f"all {len(everything)} modalities"
+    elif list(r.modalities) == [r.learner]:
+        small = ""
+    else:
+        small = names(r.modalities, most=5, sep=" + ", last=" + ")
+    role = ROLE_NAMES[r.role].replace(" (headline)", "")
+    return Cell(r.learner, f"{role} · {small}" if small and role != r.learner else small or role, r.role)
+
+
+def _estimate(e: Estimate | None) -> Cell:
+    if e is None:
+        return Cell("–")
+    if e.value is None:
+        return Cell("not estimable", e.reason or "")
+    interval = "" if e.low is None or e.high is None else f"{value_text(e.low)} to {value_text(e.high)}"
+    return Cell(value_text(e.value), interval)
+
+
+def _difference(e: Estimate | None, metric: str, none: str = "–") -> Cell:
+    if e is None:
+        return Cell(none)
+    if e.value is None:
+        return Cell("not estimable", e.reason or "")
+    if e.low is None or e.high is None:
+        return Cell(value_text(e.value, signed=True), mark="unclear")
+    interval = f"{value_text(e.low, True)} to {value_text(e.high, True)}"
+    clear = not e.low <= 0 <= e.high
+    return Cell(value_text(e.value, signed=True), interval, "clear" if clear else "unclear")
+
+
+__all__ = ["Cell", "Table", "added_value", "all_metrics", "estimate_text", "estimates", "facts", "leaderboard"]
