@@ -1,0 +1,154 @@
+"""Late fusion: a weighted sum of out-of-fold scores that re-weights what is there.
+
+The weights are non-negative and shrunk towards one common weight, so that with little evidence the stack
+is the scaled mean of its inputs (Wolpert 1992; Breiman 1996, Mach Learn 24:49 for non-negativity). A score
+that a unit lacks is replaced by its expectation given the scores that the unit has (Gaussian, shrunken
+covariance), which moves the weight of a missing input to the inputs that carry the same information.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.heads.families import Family
+from cohortium.heads.newton import fit_theta
+
+Array = NDArray[np.float64]
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+PENALTIES = (1e6, 100.0, 20.0, 4.0)
+"""Penalty on differences between weights, strongest (equal weights) first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """Moments (d,), (d, d) of the scores, to complete missing ones."""
+
+    mean: Array
+    cov: Array
+
+    @staticmethod
+    def fit(flat: Array) -> Fill:
+        """From scores (n, d) with NaN; pairwise-available moments, correlations shrunk by a tenth."""
+        seen = ~np.isnan(flat)
+        count = np.maximum(seen.sum(0), 1)
+        mean = np.where(seen, flat, 0.0).sum(0) / count
+        centred = np.where(seen, flat - mean, 0.0)
+        pairs = np.maximum(seen.T.astype(float) @ seen.astype(float), 1.0)
+        cov = (centred.T @ centred) / pairs
+        var = np.diag(cov).copy()
+        cov = 0.9 * cov
+        np.fill_diagonal(cov, var + 1e-8)
+        return Fill(mean, cov)
+
+    def complete(self, flat: Array) -> Array:
+        """(n, d) with every NaN replaced by its conditional expectation."""
+        out = flat.copy()
+        missing = np.isnan(flat)
+        rows = np.flatnonzero(missing.any(axis=1))
+        if not len(rows):
+            return out
+        patterns, inverse = np.unique(missing[rows], axis=0, return_inverse=True)
+        for k, gone in enumerate(patterns):
+            at = rows[inverse.ravel() == k]
+            if gone.all():
+                out[at] = self.mean
+                continue
+            there = ~gone
+            a = self.cov[np.ix_(there, there)]
+            ridge = 1e-3 * np.trace(a) / len(a)
+            w = np.linalg.solve(a + ridge * np.eye(len(a)), self.cov[np.ix_(there, gone)])
+            out[np.ix_(at, gone)] = self.mean[gone] + (flat[np.ix_(at, there)] - self.mean[there]) @ w
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class StackFit:
+    """weights (B,) >= 0, how to complete missing scores, and the penalty they were fitted with."""
+
+    weights: Array
+    fill: Fill
+    penalty: float
+
+    def combine(self, scores: Array) -> Array:
+        """(n, K) from scores (n, B, K) with NaN where an input is absent."""
+        n, b, k = scores.shape
+        return np.einsum("nbk,b->nk", self.fill.complete(scores.reshape(n, b * k)).reshape(n, b, k), self.weights)
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.weights, "mean": self.fill.mean, "cov": self.fill.cov, "penalty": self.penalty}
+
+    @staticmethod
+    def restore(state: dict[str, Any]) -> StackFit:
+        fill = Fill(np.asarray(state["mean"]), np.asarray(state["cov"]))
+        return StackFit(np.asarray(state["weights"]), fill, float(state["penalty"]))
+
+
+def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
+    """Fit weights on out-of-fold scores (n, B, K)."""
+    from scipy.optimize import minimize
+
+    n, b, k = scores.shape
+    fill = Fill.fit(scores.reshape(n, b * k))
+    z = fill.complete(scores.reshape(n, b * k)).reshape(n, b, k)
+    theta = fit_theta(family, np.zeros((n, k)))
+    # Half and half: a distance from the common weight, and a weak pull to zero that keeps dead inputs out.
+    spread = np.eye(b) - 1.0 / b
+
+    def objective(v: Array) -> tuple[float, Array]:
+        w, t = v[:b], v[b:]
+        f, g_eta, g_theta = family.value_grad(np.einsum("nbk,b->nk", z, w), t)
+        d = spread @ w
+        value = f + 0.5 * penalty * float(d @ d) + 0.5 * float(w @ w) / b
+        g = np.einsum("nbk,nk->b", z, g_eta) + penalty * d + w / b
+        return (value if np.isfinite(value) else 1e300) / n, np.concatenate([g, g_theta]) / n
+
+    if penalty >= 1e5:
+        w, _ = _common_weight(z.sum(axis=1), family)
+        return StackFit(np.full(b, w), fill, penalty)
+    start = np.concatenate([np.full(b, 1.0 / b), theta])
+    bounds = [(0.0, None)] * b + [(None, None)] * len(theta)
+    fit = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200, "ftol": 1e-10})
+    return StackFit(fit.x[:b], fill, penalty)
+
+
+def _common_weight(total: Array, family: Family) -> tuple[float, Array]:
+    """The one weight >= 0 of the sum of all inputs, by bounded minimisation."""
+    from scipy.optimize import minimize
+
+    theta = fit_theta(family, np.zeros_like(total))
+
+    def objective(v: Array) -> tuple[float, Array]:
+        f, g_eta, g_theta = family.value_grad(total * v[0], v[1:])
+        return (f if np.isfinite(f) else 1e300) / family.n, np.concatenate([[(g_eta * total).sum()], g_theta]) / family.n
+
+    bounds = [(0.0, None)] + [(None, None)] * len(theta)
+    fit = minimize(
+        objective, np.concatenate([[0.3], theta]), jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": 100, "ftol": 1e-11},
+    )
+    return float(fit.x[0]), fit.x[1:]
+
+
+def stack_out_of_fold(
+    scores: Array, family: Family, inner: tuple[Split, ...], penalties: tuple[float, ...] = PENALTIES
+) -> tuple[StackFit, Array, float]:
+    """Choose the penalty on inner folds and fit.
+
+    Returns the stack fitted on all rows, its own out-of-fold scores (n, K), and their mean loss. The
+    inputs of a fold's test rows never enter the weights that combine them.
+    """
+    best: tuple[float, float, Array] | None = None
+    for penalty in penalties:
+        out = np.zeros((scores.shape[0], scores.shape[2]))
+        for train, test in inner:
+            out[test] = fit_stack(scores[train], family.take(train), penalty).combine(scores[test])
+        loss = float(family.unit_loss(out, fit_theta(family, out)).mean())
+        if best is None or loss < best[0] - 1e-9:
+            best = (loss, penalty, out)
+    assert best is not None
+    return fit_stack(scores, family, best[1]), best[2], best[0]

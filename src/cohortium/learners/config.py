@@ -1,0 +1,89 @@
+"""Which learners there are, before anything is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cohortium.errors import StudyError, did_you_mean
+from cohortium.schema import Endpoint, EndpointKind
+
+HEADS = {
+    "quick": {"linear": ("ridge",), "trees": ("boost",)},
+    "default": {"linear": ("ridge", "net"), "trees": ("forest", "boost")},
+    "thorough": {"linear": ("ridge", "net"), "trees": ("forest", "boost")},
+}
+TREES = {"quick": 100, "default": 200, "thorough": 500}
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """What the study asks of its learners.
+
+    reference: routine modalities. priority: order after the reference (None: as declared). models: families
+    inside the learners, of ``linear`` and ``trees``. learners: names to report (None: all). preset: quick,
+    default or thorough. presence_as_predictor: let having a modality predict. probes: also fit what added
+    value needs.
+    """
+
+    reference: tuple[str, ...] = ()
+    priority: tuple[str, ...] | None = None
+    models: tuple[str, ...] = ("linear", "trees")
+    learners: tuple[str, ...] | None = None
+    preset: str = "default"
+    presence_as_predictor: bool = False
+    probes: bool = True
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads inside every learner, linear ones first."""
+        table = HEADS[self.preset]
+        return tuple(h for family in ("linear", "trees") if family in self.models for h in table[family])
+
+
+@dataclass(frozen=True)
+class LearnerInfo:
+    """A learner before fitting. role: reference, single, fusion, auto, or probe (feeds added value).
+
+    n_fits: model fits that it adds within one outer fold (points of a path count as one).
+    """
+
+    name: str
+    role: str
+    modalities: tuple[str, ...]
+    n_fits: int
+
+
+def plan(config: LearnerConfig, endpoint: Endpoint, modalities: list[str], inner_folds: int = 5) -> list[LearnerInfo]:
+    """The learners, in the order of the leaderboard. Raises StudyError for an unknown name."""
+    every = tuple(modalities)
+    splits = inner_folds + 1
+    heads = len(config.heads)
+    classes = len(endpoint.classes) if endpoint.kind is EndpointKind.MULTICLASS else 1
+    out: list[LearnerInfo] = []
+    if config.reference:
+        joint = len(config.reference) > 1
+        out.append(LearnerInfo("reference", "reference", config.reference, heads * splits * classes if joint else 0))
+    out += [LearnerInfo(f"single:{m}", "single", (m,), heads * splits * classes) for m in every]
+    if len(every) > 1:
+        out.append(LearnerInfo("best_single", "single", every, 0))
+        out.append(LearnerInfo("early", "fusion", every, (heads + 2) * splits * classes))
+        if len(config.models) > 1:
+            out += [LearnerInfo(f"early:{family}", "fusion", every, 0) for family in config.models]
+        out.append(LearnerInfo("late", "fusion", every, 0))
+        rest = [m for m in every if m not in config.reference]
+        out.append(LearnerInfo("priority", "fusion", every, min(heads, 2) * len(rest) * splits))
+    out.append(LearnerInfo("auto", "auto", every, 0))
+    known = [i.name for i in out]
+    if config.learners is not None:
+        for name in config.learners:
+            if name not in known:
+                raise StudyError(f"No learner called '{name}'.{did_you_mean(name, known)}")
+        # The rivals are always there: a leaderboard without them would be a claim, not a comparison.
+        always = {"reference", "best_single"}
+        out = [i for i in out if i.name in config.learners or i.name in always]
+    if config.probes and len(every) > 1 and (config.learners is None or "late" in config.learners):
+        out += [LearnerInfo(f"without:{m}", "probe", tuple(x for x in every if x != m), 0) for m in every]
+    if config.probes and config.reference and config.learners is None:
+        rest = [m for m in every if m not in config.reference]
+        out += [LearnerInfo(f"with:{m}", "probe", (*config.reference, m), 0) for m in rest]
+    return out

@@ -1,0 +1,191 @@
+"""What is left after fitting: a tree of nodes that gives link-scale scores for any cohort.
+
+A node gives NaN rows for units that lack all of its modalities; a stack completes them. ``memo`` shares
+encoded blocks and node scores between the learners of one ``predict_all``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.cohort import Cohort
+from cohortium.contracts import Prediction
+from cohortium.encoders import TableEncoder
+from cohortium.encoders.block import tree_view
+from cohortium.fusion import StackFit
+from cohortium.heads.families import to_prediction
+from cohortium.heads.trees import Boosted, Forest
+from cohortium.schema import Endpoint
+
+Array = NDArray[np.float64]
+Memo = dict[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """One modality as a head sees it: encoder, and for trees the columns and components used."""
+
+    modality: str
+    encoder: TableEncoder
+    columns: NDArray[np.intp] | None = None
+    basis: Array | None = None
+
+    def encoded(self, cohort: Cohort, memo: Memo) -> tuple[Array, NDArray[np.intp]]:
+        """(m, q) features of the units that have the modality, and their positions in the cohort."""
+        key = ("x", self.modality, id(self.encoder))
+        if key not in memo:
+            table = cohort.modalities.get(self.modality)
+            if table is None or not len(table.units):
+                memo[key] = (np.zeros((0, len(self.encoder.names_))), np.zeros(0, dtype=np.intp))
+            else:
+                memo[key] = (self.encoder.transform(table), cohort.units.index.get_indexer(table.units))
+        return memo[key]  # type: ignore[no-any-return]
+
+
+class Node:
+    """Base: scores with a memo."""
+
+    n_scores: int
+
+    def scores(self, cohort: Cohort, memo: Memo) -> Array:
+        """(n, K) scores, NaN rows where the node has nothing to say."""
+        key = ("node", id(self))
+        if key not in memo:
+            memo[key] = self._scores(cohort, memo)
+        return memo[key]  # type: ignore[no-any-return]
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class LinearNode(Node):
+    """Sum over modalities of encoded features times coefficients (q, K); an absent modality adds nothing."""
+
+    inputs: tuple[Input, ...]
+    coefs: tuple[Array, ...]
+    n_scores: int
+    kind: str = "ridge"
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        out = np.zeros((len(cohort), self.n_scores))
+        seen = np.zeros(len(cohort), dtype=bool)
+        for source, coef in zip(self.inputs, self.coefs, strict=True):
+            x, rows = source.encoded(cohort, memo)
+            if len(rows):
+                out[rows] += (x if source.columns is None else x[:, source.columns]) @ coef
+                seen[rows] = True
+        out[~seen] = np.nan
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class TreeNode(Node):
+    """Trees on the features of one or several modalities; an absent modality stands at its mean."""
+
+    inputs: tuple[Input, ...]
+    model: Forest | Boosted
+    n_scores: int
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        parts = []
+        seen = np.zeros(len(cohort), dtype=bool)
+        for source in self.inputs:
+            assert source.columns is not None and source.basis is not None
+            x, rows = source.encoded(cohort, memo)
+            full = np.zeros((len(cohort), len(source.columns) + source.basis.shape[1]))
+            if len(rows):
+                full[rows] = tree_view(x, source.columns, source.basis)
+                seen[rows] = True
+            parts.append(full)
+        out = np.full((len(cohort), self.n_scores), np.nan)
+        if seen.any():
+            out[seen] = self.model.scores(np.hstack(parts)[seen])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class StackNode(Node):
+    """Late fusion of child nodes. complete: also for units that lack every child."""
+
+    children: tuple[Node, ...]
+    stack: StackFit
+    complete: bool
+
+    @property
+    def n_scores(self) -> int:  # type: ignore[override]
+        return self.children[0].n_scores
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        z = np.stack([c.scores(cohort, memo) for c in self.children], axis=1)
+        out = self.stack.combine(z)
+        if not self.complete:
+            out[np.isnan(z).all(axis=(1, 2))] = np.nan
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class PresenceNode(Node):
+    """The fact of having each modality as a predictor (only where the study asks for it)."""
+
+    modalities: tuple[str, ...]
+    mean: Array
+    coef: Array
+    n_scores: int
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        return (presence_matrix(cohort, self.modalities) - self.mean) @ self.coef
+
+
+def presence_matrix(cohort: Cohort, modalities: tuple[str, ...]) -> Array:
+    """(n, M) 1.0 where the unit has the modality."""
+    have = cohort.presence()
+    return np.column_stack(
+        [have[m].to_numpy(float) if m in have else np.zeros(len(cohort)) for m in modalities]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroNode(Node):
+    """Score 0 for everybody: where a priority fusion without reference starts."""
+
+    n_scores: int
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        return np.zeros((len(cohort), self.n_scores))
+
+
+@dataclass(frozen=True, eq=False)
+class ScorePredictor:
+    """A fitted learner: node, and what turns its scores into the endpoint's prediction.
+
+    threshold: on the positive class's probability, chosen on inner predictions (binary only). chosen: what
+    the learner chose inside. facts: settings for people.
+    """
+
+    name: str
+    endpoint: Endpoint
+    node: Node
+    finish: dict[str, Any]
+    threshold: float | None = None
+    chosen: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def predict(self, cohort: Cohort, memo: Memo | None = None) -> Prediction:
+        """Predict every unit of the cohort, whatever modalities it has."""
+        eta = np.nan_to_num(self.node.scores(cohort, {} if memo is None else memo))
+        return to_prediction(self.endpoint, cohort.ids, eta, self.finish)
+
+    def settings(self) -> dict[str, Any]:
+        """JSON-able facts on how the learner was set."""
+        return self.facts
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able structure with arrays as leaves; ``learners.restore`` makes the predictor again."""
+        from cohortium.learners.saving import predictor_state
+
+        return predictor_state(self)

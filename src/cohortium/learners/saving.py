@@ -1,0 +1,183 @@
+"""Predictors to and from disk: JSON for structure, safetensors for arrays, LightGBM text for trees. No pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cohortium.encoders import TableEncoder
+from cohortium.errors import RunFolderError
+from cohortium.fusion import StackFit
+from cohortium.heads.trees import Boosted, Forest
+from cohortium.learners.nodes import Input, LinearNode, Node, PresenceNode, ScorePredictor, StackNode, TreeNode, ZeroNode
+from cohortium.learners.suite import ZeroFill
+from cohortium.schema import Endpoint, EndpointKind
+
+FORMAT = 1
+
+
+def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
+    """Nested dicts and lists with arrays as leaves; shared encoders and nodes are stored once."""
+    pool: dict[int, int] = {}
+    encoders: list[dict[str, Any]] = []
+
+    def put(encoder: TableEncoder) -> int:
+        if id(encoder) not in pool:
+            pool[id(encoder)] = len(encoders)
+            encoders.append(encoder.state())
+        return pool[id(encoder)]
+
+    seen: dict[int, int] = {}
+    nodes: list[dict[str, Any]] = []
+
+    def walk(node: Node) -> int:
+        if id(node) not in seen:
+            state = _node_state(node, put, walk)
+            seen[id(node)] = len(nodes)
+            nodes.append(state)
+        return seen[id(node)]
+
+    root = walk(predictor.node)
+    e = predictor.endpoint
+    return {
+        "format": FORMAT,
+        "name": predictor.name,
+        "endpoint": {
+            "name": e.name, "kind": e.kind.value, "classes": list(e.classes), "time_unit": e.time_unit, "horizons": list(e.horizons),
+        },
+        "finish": predictor.finish,
+        "threshold": predictor.threshold,
+        "chosen": predictor.chosen,
+        "facts": predictor.facts,
+        "encoders": encoders,
+        "nodes": nodes,
+        "root": root,
+    }
+
+
+def _inputs(node: LinearNode | TreeNode, put: Any) -> list[dict[str, Any]]:
+    return [{"modality": i.modality, "encoder": put(i.encoder), "columns": i.columns, "basis": i.basis} for i in node.inputs]
+
+
+def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
+    if isinstance(node, LinearNode):
+        return {"type": "linear", "kind": node.kind, "inputs": _inputs(node, put), "coefs": list(node.coefs), "n_scores": node.n_scores}
+    if isinstance(node, TreeNode):
+        model = {f.name: getattr(node.model, f.name) for f in fields(node.model)}
+        return {
+            "type": "trees", "model": type(node.model).__name__, "inputs": _inputs(node, put), "n_scores": node.n_scores,
+            "fields": {k: list(v) if isinstance(v, tuple) else v for k, v in model.items()},
+        }
+    if isinstance(node, StackNode):
+        return {"type": "stack", "children": [walk(c) for c in node.children], "stack": node.stack.state(), "complete": node.complete}
+    if isinstance(node, ZeroFill):
+        return {"type": "zero_fill", "node": walk(node.node)}
+    if isinstance(node, PresenceNode):
+        return {
+            "type": "presence", "modalities": list(node.modalities), "mean": node.mean, "coef": node.coef, "n_scores": node.n_scores,
+        }
+    assert isinstance(node, ZeroNode)
+    return {"type": "zero", "n_scores": node.n_scores}
+
+
+def restore(state: dict[str, Any]) -> ScorePredictor:
+    """The predictor of a state made by :func:`predictor_state`."""
+    encoders = [TableEncoder.restore(e) for e in state["encoders"]]
+    nodes: list[Node] = []
+    for s in state["nodes"]:
+        nodes.append(_restore_node(s, encoders, nodes))
+    e = state["endpoint"]
+    endpoint = Endpoint(e["name"], EndpointKind(e["kind"]), tuple(e["classes"]), e["time_unit"], tuple(e["horizons"]))
+    return ScorePredictor(
+        state["name"], endpoint, nodes[state["root"]], state["finish"], state["threshold"], state["chosen"], state["facts"]
+    )
+
+
+def _restore_node(s: dict[str, Any], encoders: list[TableEncoder], nodes: list[Node]) -> Node:
+    def inputs() -> tuple[Input, ...]:
+        return tuple(
+            Input(
+                i["modality"], encoders[i["encoder"]],
+                None if i["columns"] is None else np.asarray(i["columns"], dtype=np.intp),
+                None if i["basis"] is None else np.asarray(i["basis"], dtype=np.float64),
+            )
+            for i in s["inputs"]
+        )
+
+    kind = s["type"]
+    if kind == "linear":
+        return LinearNode(inputs(), tuple(np.asarray(c, dtype=np.float64) for c in s["coefs"]), s["n_scores"], s["kind"])
+    if kind == "trees":
+        f = s["fields"]
+        model: Forest | Boosted
+        if s["model"] == "Forest":
+            model = Forest(tuple(f["texts"]), f["link"], tuple(f["base"]))
+        else:
+            model = Boosted(f["text"], f["rounds"], f["scale"], f["n_scores"])
+        return TreeNode(inputs(), model, s["n_scores"])
+    if kind == "stack":
+        return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
+    if kind == "zero_fill":
+        return ZeroFill(nodes[s["node"]])
+    if kind == "presence":
+        return PresenceNode(tuple(s["modalities"]), np.asarray(s["mean"]), np.asarray(s["coef"]), s["n_scores"])
+    return ZeroNode(s["n_scores"])
+
+
+def save_predictor(predictor: ScorePredictor, folder: Path) -> None:
+    """Write ``model.json``, ``arrays.safetensors`` and ``trees_<i>.txt`` into an existing folder."""
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, np.ndarray] = {}
+    texts: list[str] = []
+
+    def strip(x: Any) -> Any:
+        if isinstance(x, np.ndarray):
+            if x.dtype == object:
+                return list(x)
+            arrays[f"a{len(arrays)}"] = np.ascontiguousarray(x)
+            return {"$array": f"a{len(arrays) - 1}"}
+        if isinstance(x, np.generic):
+            return x.item()
+        if isinstance(x, str) and x.startswith("tree\n"):
+            texts.append(x)
+            return {"$trees": len(texts) - 1}
+        if isinstance(x, dict):
+            return {k: strip(v) for k, v in x.items()}
+        if isinstance(x, list | tuple):
+            return [strip(v) for v in x]
+        return x
+
+    tree = strip(predictor_state(predictor))
+    save_file(arrays or {"empty": np.zeros(1)}, str(folder / "arrays.safetensors"))
+    for i, text in enumerate(texts):
+        (folder / f"trees_{i}.txt").write_text(text, encoding="utf-8")
+    (folder / "model.json").write_text(json.dumps(tree, indent=1), encoding="utf-8")
+
+
+def load_predictor(folder: Path) -> ScorePredictor:
+    """Read what :func:`save_predictor` wrote. Raises RunFolderError when it is not there or of another format."""
+    from safetensors.numpy import load_file
+
+    path = folder / "model.json"
+    if not path.exists():
+        raise RunFolderError(f"There is no fitted model in {folder}: expected {path.name}. Run the study first.")
+    arrays = load_file(str(folder / "arrays.safetensors"))
+
+    def fill(x: Any) -> Any:
+        if isinstance(x, dict):
+            if "$array" in x:
+                return arrays[x["$array"]]
+            if "$trees" in x:
+                return (folder / f"trees_{x['$trees']}.txt").read_text(encoding="utf-8")
+            return {k: fill(v) for k, v in x.items()}
+        return [fill(v) for v in x] if isinstance(x, list) else x
+
+    state = fill(json.loads(path.read_text(encoding="utf-8")))
+    if state.get("format") != FORMAT:
+        raise RunFolderError(f"The model in {folder} has format {state.get('format')}; this version reads {FORMAT}.")
+    return restore(state)

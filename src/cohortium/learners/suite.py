@@ -1,0 +1,331 @@
+"""Fitting every learner of a leaderboard on one fold, each base model once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.cohort import Cohort
+from cohortium.contracts import ClassOutcome, Fold, Prediction, Probabilities
+from cohortium.errors import EndpointError
+from cohortium.fusion import StackFit, scheme_weights, stack_out_of_fold
+from cohortium.fusion.joining import SCHEMES
+from cohortium.heads.families import Family, family_of, to_prediction
+from cohortium.heads.newton import fit_theta
+from cohortium.learners.base import Base, BaseFitter, Spec, oof_losses
+from cohortium.learners.config import TREES, LearnerConfig, plan
+from cohortium.learners.nodes import Node, PresenceNode, ScorePredictor, StackNode, ZeroNode, presence_matrix
+from cohortium.learners.views import Views
+from cohortium.schema import EndpointKind
+
+Array = NDArray[np.float64]
+
+HEAD_PENALTIES = (20.0,)
+"""Heads on the same features say nearly the same: their weights are shrunk to their mean without a search."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted part: out-of-fold scores (n, K), NaN where absent; node; facts; chosen part."""
+
+    oof: Array
+    node: Node
+    facts: dict[str, Any]
+    chosen: str | None = None
+
+
+class Suite:
+    """The parts of all learners of one fold, made when first asked for."""
+
+    def __init__(self, config: LearnerConfig, fold: Fold) -> None:
+        self.config, self.fold = config, fold
+        self.family: Family = family_of(fold.outcome)
+        self.views = Views(fold, self.family)
+        self.modalities = tuple(m for m in fold.cohort.modalities if self.views.usable(m))
+        if not self.modalities:
+            raise EndpointError(
+                f"In fold {fold.key} no modality can be learned from: each has fewer than 10 training units or no "
+                "feature that varies. Use fewer folds, or check which units have which modality."
+            )
+        self.fitter = BaseFitter(fold, self.views, self.family, TREES[config.preset])
+        self._null = oof_losses(self.family, np.zeros((self.family.n, self.family.n_scores)))
+
+    def base(self, names: tuple[str, ...], head: str, scheme: str = "block") -> Base:
+        """One head on the given modalities."""
+        weights = tuple(map(float, self._weights(names, scheme)))
+        tag = f"{'+'.join(names)}/{head}/{scheme}"
+        return self.fold.store.get(f"base/{tag}", lambda: self.fitter.fit(Spec(names, weights, head), tag))  # type: ignore[no-any-return]
+
+    def _weights(self, names: tuple[str, ...], scheme: str) -> Array:
+        if len(names) == 1:
+            return np.ones(1)
+        sizes = np.array([self.views.split(m, None).size for m in names], dtype=float)
+        gains = np.array([self.gain(m)[0] for m in names]) if scheme == "evidence" else np.zeros(len(names))
+        return scheme_weights(scheme, sizes, gains)
+
+    def gain(self, modality: str) -> tuple[float, float]:
+        """Mean fall of inner loss of the modality alone below the null model, and its standard error."""
+        gain = self._null - oof_losses(self.family, self.single(modality).oof)
+        return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
+
+    def stack(self, parts: Mapping[str, Fitted | Base], complete: bool, penalties: tuple[float, ...] | None = None) -> Fitted:
+        """Late fusion of parts."""
+        names = list(parts)
+        scores = np.stack([parts[n].oof for n in names], axis=1)
+        present = ~np.isnan(scores).all(axis=(1, 2))
+        rows = np.flatnonzero(present | complete)
+        position = np.full(len(present), -1)
+        position[rows] = np.arange(len(rows))
+        inner = tuple((position[a][position[a] >= 0], position[b][position[b] >= 0]) for a, b in self.fold.inner)
+        family = self.family if len(rows) == self.family.n else self.family.take(rows)
+        stack, part_oof, loss = (
+            stack_out_of_fold(scores[rows], family, inner, penalties)
+            if penalties
+            else stack_out_of_fold(scores[rows], family, inner)
+        )
+        oof = np.full((self.family.n, self.family.n_scores), np.nan)
+        oof[rows] = part_oof
+        facts = {
+            "weights": {n: round(float(w), 4) for n, w in zip(names, stack.weights, strict=True)},
+            "inner_loss": round(loss, 5),
+            "shrinkage": "equal weights" if stack.penalty >= 1e5 else stack.penalty,
+            "parts": {n: parts[n].facts for n in names},
+        }
+        return Fitted(oof, StackNode(tuple(parts[n].node for n in names), stack, complete), facts)
+
+    def single(self, modality: str) -> Fitted:
+        """All heads on one modality, stacked; NaN where it is absent."""
+        return self.joint((modality,), {h: "block" for h in self.config.heads}, complete=False)
+
+    def joint(self, names: tuple[str, ...], schemes: Mapping[str, str], complete: bool) -> Fitted:
+        """Heads on joined modalities, stacked."""
+
+        def make() -> Fitted:
+            parts = {h: self.base(names, h, s) for h, s in schemes.items()}
+            return self.stack(parts, complete, HEAD_PENALTIES)
+
+        key = f"joint/{'+'.join(names)}/{'+'.join(f'{h}.{s}' for h, s in schemes.items())}/{complete}"
+        return self.fold.store.get(key, make)  # type: ignore[no-any-return]
+
+    def reference(self) -> Fitted:
+        """All heads on the routine modalities together."""
+        names = tuple(m for m in self.config.reference if m in self.modalities)
+        if not names:
+            return Fitted(np.zeros((self.family.n, self.family.n_scores)), ZeroNode(self.family.n_scores), {})
+        if len(names) == 1:
+            return self.single(names[0])
+        return self.joint(names, {h: "feature" for h in self.config.heads}, complete=False)
+
+    def best_single(self) -> Fitted:
+        """The single modality with the smallest inner loss over all units."""
+        losses = {m: float(oof_losses(self.family, self.single(m).oof).mean()) for m in self.modalities}
+        name = min(losses, key=lambda m: (losses[m], m))
+        part = self.single(name)
+        return Fitted(part.oof, part.node, {"chosen": name, **part.facts}, chosen=name)
+
+    def early(self, family: str | None = None) -> Fitted:
+        """Early fusion: heads on all modalities joined; linear block weights chosen by inner loss."""
+        heads = self.config.heads if family is None else tuple(
+            h for h in self.config.heads if (h in ("ridge", "net")) == (family == "linear")
+        )
+        parts: dict[str, Fitted | Base] = {}
+        for h in heads:
+            parts[h] = self._early_head(h)
+        return self.stack(parts, False, HEAD_PENALTIES)
+
+    def _early_head(self, head: str) -> Base:
+        if head in ("ridge", "net"):
+            # The net follows ridge's choice: its own search would cost three paths for a tie.
+            ridge = {s: self.base(self.modalities, "ridge", s) for s in SCHEMES}
+            scheme = min(SCHEMES, key=lambda s: (ridge[s].loss, SCHEMES.index(s)))
+            return ridge[scheme] if head == "ridge" else self.base(self.modalities, "net", scheme)
+        everything = self.base(self.modalities, head, "feature")
+        chosen = tuple(m for m in self.modalities if m in self.config.reference or self.gain(m)[0] > self.gain(m)[1])
+        if not chosen or chosen == self.modalities:
+            return everything
+        gated = self.base(chosen, head, "feature")
+        return gated if gated.loss < everything.loss else everything
+
+    def late(self, names: tuple[str, ...] | None = None, penalties: tuple[float, ...] | None = None) -> Fitted:
+        """Late fusion of the single modalities."""
+        use = self.modalities if names is None else names
+        key = f"late/{'+'.join(use)}/{penalties}"
+        return self.fold.store.get(  # type: ignore[no-any-return]
+            key, lambda: self.stack({f"single:{m}": self.single(m) for m in use}, True, penalties)
+        )
+
+    def late_penalty(self) -> tuple[float, ...]:
+        """The penalty that the full late fusion chose: probes use it too, so that they differ in inputs only."""
+        node = self.late().node
+        assert isinstance(node, StackNode)
+        return (node.stack.penalty,)
+
+    def priority(self) -> Fitted:
+        """Reference first; then each further modality fitted to what the ones before leave unexplained.
+
+        Each step starts from the out-of-fold scores so far as offsets (Klau 2018, BMC Bioinformatics 19:322:
+        with fitted offsets the first blocks would look better than they are and leave too little).
+        """
+        return self.fold.store.get("priority", self._priority)  # type: ignore[no-any-return]
+
+    def _priority(self) -> Fitted:
+        order = self.config.priority or tuple(m for m in self.modalities if m not in self.config.reference)
+        order = tuple(m for m in order if m in self.modalities and m not in self.config.reference)
+        steps: dict[str, Fitted | Base] = {}
+        if any(m in self.modalities for m in self.config.reference):
+            start = self.stack({"reference": self.reference()}, True, (1e6,))
+            steps["reference"] = start
+            so_far = np.nan_to_num(start.oof)
+        else:
+            so_far = np.zeros((self.family.n, self.family.n_scores))
+        heads = [h for h in ("ridge", "boost") if h in self.config.heads]
+        for m in order:
+            fitter = BaseFitter(self.fold, self.views, self.family, self.fitter.trees, offset=so_far)
+            fits = [fitter.fit(Spec((m,), (1.0,), h), f"priority/{m}/{h}") for h in heads]
+            best = min(fits, key=lambda b: b.loss)
+            if best.loss < float(oof_losses(self.family, so_far).mean()):
+                steps[m] = best
+                so_far = so_far + np.nan_to_num(best.oof)
+        if not steps:
+            return self.stack({m: self.single(m) for m in order[:1]}, True, (1e6,))
+        zeroed = {n: Fitted(np.nan_to_num(p.oof), ZeroFill(p.node), p.facts) for n, p in steps.items()}
+        return self.stack(zeroed, True)
+
+    def auto(self) -> Fitted:
+        """Blend of reference, early, late and priority fusion, by their inner out-of-fold scores."""
+        if len(self.modalities) == 1:
+            return self.single(self.modalities[0])
+        parts: dict[str, Fitted | Base] = {}
+        if any(m in self.modalities for m in self.config.reference):
+            parts["reference"] = self.reference()
+        for family in self.config.models:
+            parts[f"early:{family}"] = self.early(family)
+        parts["late"] = self.late()
+        parts["priority"] = self.priority()
+        return self.stack(parts, True)
+
+    def part(self, name: str) -> Fitted:
+        """The learner of that name."""
+        kind, _, rest = name.partition(":")
+        if kind == "single":
+            return self.single(rest) if rest in self.modalities else self._nothing()
+        if kind == "early":
+            return self.early(rest or None)
+        if kind == "without":
+            names = tuple(m for m in self.modalities if m != rest)
+            return self.late(names, self.late_penalty()) if names and rest in self.modalities else self.late()
+        if kind == "with":
+            parts = {"reference": self.reference()}
+            if rest in self.modalities:
+                parts[rest] = self.single(rest)
+            return self.stack(parts, True)
+        make = {
+            "reference": self.reference, "best_single": self.best_single, "late": self.late,
+            "priority": self.priority, "auto": self.auto,
+        }
+        return make[kind]()
+
+    def _nothing(self) -> Fitted:
+        node = ZeroNode(self.family.n_scores)
+        return Fitted(np.zeros((self.family.n, self.family.n_scores)), node, {"note": "not learnable in this fold"})
+
+    def finish(self, name: str) -> ScorePredictor:
+        """The learner with one calibrated weight, nuisance parameters and threshold, ready to predict everybody."""
+        part = self.part(name)
+        whole = self.stack({name: part}, True, (1e6,))
+        if self.config.presence_as_predictor and name != "reference" and not name.startswith("single:"):
+            whole = self._with_presence(whole)
+        eta = whole.oof
+        theta = fit_theta(self.family, eta)
+        finish = self.family.finish(eta, theta)
+        threshold = None
+        if self.fold.outcome.endpoint.kind is EndpointKind.BINARY:
+            from cohortium.metrics import choose_threshold
+
+            assert isinstance(self.fold.outcome, ClassOutcome)
+            p = to_prediction(self.fold.outcome.endpoint, self.fold.outcome.units, eta, finish)
+            assert isinstance(p, Probabilities)
+            threshold = choose_threshold(self.fold.outcome, p.p[:, 1])
+        return ScorePredictor(name, self.fold.outcome.endpoint, whole.node, finish, threshold, part.chosen, part.facts)
+
+    def _with_presence(self, whole: Fitted) -> Fitted:
+        from cohortium.heads.newton import fit_ridge
+
+        x = presence_matrix(self.fold.cohort, self.modalities)
+        mean = x.mean(axis=0)
+        start = (np.zeros((x.shape[1], self.family.n_scores)), self.family.start())
+        penalty = np.full(x.shape[1], 4.0)
+
+        def coef(rows: NDArray[np.intp], offset: Array) -> Array:
+            return fit_ridge(x[rows] - mean, self.family.take(rows), penalty, start, offset[rows])[0]
+
+        base = np.nan_to_num(whole.oof)
+        oof = base.copy()
+        for train, test in self.fold.inner:
+            oof[test] += (x[test] - mean) @ coef(train, base)
+        node = PresenceNode(self.modalities, mean, coef(np.arange(len(x)), base), self.family.n_scores)
+        presence = Fitted(oof - base, node, {"presence": "used as predictor, as the study asks"})
+        return self.stack({"modalities": Fitted(base, whole.node, whole.facts), "presence": presence}, True, (1e6,))
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroFill(Node):
+    """A step of priority fusion: adds nothing where its modality is absent."""
+
+    node: Node
+
+    @property
+    def n_scores(self) -> int:  # type: ignore[override]
+        return self.node.n_scores
+
+    def _scores(self, cohort: Cohort, memo: dict[Any, Any]) -> Array:
+        return np.nan_to_num(self.node.scores(cohort, memo))
+
+
+@dataclass(frozen=True)
+class SuiteLearner:
+    """One learner of the suite behind the :class:`~cohortium.contracts.Learner` protocol."""
+
+    name: str
+    role: str
+    modalities: tuple[str, ...]
+    config: LearnerConfig
+
+    def fit(self, fold: Fold) -> ScorePredictor:
+        """Fit on the fold; base models are shared with the fold's other learners through its store."""
+        suite = fold.store.get("suite", lambda: Suite(self.config, fold))
+        predictor: ScorePredictor = suite.finish(self.name)
+        return predictor
+
+
+def learner(name: str, config: LearnerConfig, fold: Fold) -> SuiteLearner:
+    """The learner called ``name``. Raises StudyError when there is none."""
+    from dataclasses import replace
+
+    infos = plan(replace(config, learners=None), fold.outcome.endpoint, list(fold.cohort.modalities))
+    by_name = {i.name: i for i in infos}
+    if name not in by_name:
+        from cohortium.errors import StudyError, did_you_mean
+
+        raise StudyError(f"No learner called '{name}'.{did_you_mean(name, by_name)}")
+    return SuiteLearner(name, by_name[name].role, by_name[name].modalities, config)
+
+
+def fit_all(config: LearnerConfig, fold: Fold, names: list[str] | None = None) -> dict[str, ScorePredictor]:
+    """Every learner of the plan (or the named ones), fitted on the fold."""
+    infos = plan(config, fold.outcome.endpoint, list(fold.cohort.modalities), len(fold.inner))
+    suite = Suite(config, fold)
+    return {i.name: suite.finish(i.name) for i in infos if names is None or i.name in names}
+
+
+def predict_all(predictors: Mapping[str, ScorePredictor], cohort: Cohort) -> dict[str, Prediction]:
+    """Predictions of several learners of one fold; shared parts are evaluated once."""
+    memo: dict[Any, Any] = {}
+    return {name: p.predict(cohort, memo) for name, p in predictors.items()}
+
+
+__all__ = ["Suite", "SuiteLearner", "StackFit", "fit_all", "learner", "predict_all"]
