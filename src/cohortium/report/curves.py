@@ -49,7 +49,7 @@ class Stratum:
 
     def at_risk(self, at: FloatArray) -> NDArray[np.int64]:
         """(len(at),) units under observation just before each time."""
-        return np.array([int(((self.entry < t) | (t == 0)) @ (self.time >= t)) for t in at], np.int64)
+        return np.array([(((self.entry < t) | (t == 0)) & (self.time >= t)).sum() for t in at], np.int64)
 
 
 def mean_roc(scored: Scored) -> tuple[FloatArray, FloatArray] | None:
@@ -83,10 +83,10 @@ def _roc(positive: NDArray[np.bool_], p: FloatArray) -> tuple[FloatArray, FloatA
     return np.r_[0.0, fpr], np.r_[0.0, tpr]
 
 
-def calibration_classes(p: FloatArray, hit: NDArray[np.bool_]) -> Calibration:
-    """Tenths of the prediction (fewer when units are few), with Wilson limits. p: (n,). hit: (n,)."""
+def calibration_classes(p: FloatArray, hit: NDArray[np.bool_], most: int = 10) -> Calibration:
+    """At most ``most`` groups of similar prediction, with Wilson limits. p: (n,). hit: (n,)."""
     predicted, observed, low, high = [], [], [], []
-    for rows in _groups(p):
+    for rows in _groups(p, most):
         n, k = len(rows), int(hit[rows].sum())
         predicted.append(float(p[rows].mean()))
         observed.append(k / n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -45,4 +46,12 @@ def _render(context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     return environment.get_template("report.html.j2").render(**context)
+
+
+def _breakable(text: object) -> str:
+    """Escaped text that may be broken after underscores, dots and slashes: names are long and phones narrow."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([_./:])(?=\w)", r"\1<wbr>", str(escape(text))))

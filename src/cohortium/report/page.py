@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
@@ -41,12 +41,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class FlowBox:
-    """A box of the patient flow. lost: (reason, n) leaving after it."""
+    """A box of the patient flow. lost: (reason, n) leaving after it, under the heading ``lost_as``."""
 
     title: str
     n: str
     detail: str = ""
     lost: list[tuple[str, str]] = field(default_factory=list)
+    lost_as: str = "excluded"
 
 
 def page(folder: RunFolder) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "caveats": caveats(r, primary),
         "tiles": tiles(r),
         "flow": flow(r),
-        "branches": branches(r),
+        "branches": branches(r) if len(r.cohort.endpoints) > 1 else [],
         "presence": presence(r.cohort, "presence"),
         "modalities": tables.modalities(r),
         "endpoints": endpoints,
@@ -99,7 +100,7 @@ def tiles(r: Results) -> list[Tile]:
     metric, horizon = headline_metric(r, e)
     estimate = pick(row.estimates, metric, horizon)
     if estimate is not None and estimate.value is not None:
-        label = f"{metric_name(metric, horizon, e.time_unit)}, {row.learner}"
+        label = f"{metric_name(metric, horizon, e.time_unit).split(' (')[0]}, {row.learner}"
         out.append(Tile(label, value_text(estimate.value), interval_text(estimate)))
     difference = pick(row.versus.reference, metric, horizon)
     if difference is not None and difference.value is not None:
@@ -115,10 +116,15 @@ def flow(r: Results) -> list[FlowBox]:
     read = c.n_rows_read if c.n_rows_read is not None else c.n_units + n_lost
     if read - n_lost - c.n_units > 0:
         lost.append(("merged or otherwise not a unit of its own", f"{read - n_lost - c.n_units:,}"))
-    return [
+    steps = [
         FlowBox("rows read", f"{read:,}", "unit table", lost),
         FlowBox("units in the study", f"{c.n_units:,}", count(c.n_patients, "patient")),
     ]
+    ends = branches(r)
+    if len(ends) > 1:
+        return steps
+    # One endpoint: its losses leave the trunk, and no branch is drawn.
+    return [*steps[:-1], replace(steps[-1], lost=ends[0].lost, lost_as="no usable label"), replace(ends[0], lost=[])]
 
 
 def branches(r: Results) -> list[FlowBox]:

@@ -53,7 +53,9 @@ def _calibration(scored: Scored, learner: str, key: str) -> Drawing | None:
         curves = [("", calibration_classes(scored.p[:, 1], scored.code == 1))]
         what = f"probability of {scored.classes[1]}"
     else:
-        curves = [(c, calibration_classes(scored.p[:, k], scored.code == k)) for k, c in enumerate(scored.classes)]
+        curves = [
+            (c, calibration_classes(scored.p[:, k], scored.code == k, most=5)) for k, c in enumerate(scored.classes)
+        ]
         # More than eight curves cannot be told apart: the most frequent classes are shown.
         often = sorted(range(len(curves)), key=lambda k: -int((scored.code == k).sum()))[:8]
         curves = [curves[k] for k in sorted(often)]

@@ -35,8 +35,8 @@ def roc(learners: Sequence[tuple[str, str, Scored]], key: str) -> Drawing | None
 
     alt = "ROC curves: " + ", ".join(f"{name} {text}" for name, text, _, _ in curves) + "."
     caption = "Averaged over the test folds of all repeats. Dotted: a model that knows nothing."
-    svg = draw(paint, width=430, height=440 + 18 * len(curves), alt=alt, key=key)
-    return Drawing(svg, "ROC curve", caption, 430, small=True)
+    svg = draw(paint, width=410, height=440 + 18 * len(curves), alt=alt, key=key)
+    return Drawing(svg, "ROC curve", caption, 410, small=True)
 
 
 def calibration(
@@ -63,8 +63,8 @@ def calibration(
     worst = max(abs(float(np.max(np.abs(c.predicted - c.observed)))) for _, c in curves)
     alt = f"Calibration of {alt_of}: the largest gap between predicted and observed {what} is {worst:.2f}."
     rows = (len(curves) + 1) // 2 if len(curves) > 1 or curves[0][0] else 0
-    svg = draw(paint, width=430, height=430 + 20 * rows, alt=alt, key=key)
-    return Drawing(svg, "Calibration", caption, 430, small=True)
+    svg = draw(paint, width=410, height=430 + 20 * rows, alt=alt, key=key)
+    return Drawing(svg, "Calibration", caption, 410, small=True)
 
 
 def _square(ax: Any) -> None:

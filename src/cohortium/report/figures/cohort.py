@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cohortium.contracts.results import CohortRecord
-from cohortium.report.figures.style import GRID, INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw
 from cohortium.report.words import count, short
 
 _CUT = 20
@@ -56,8 +56,8 @@ class _Geometry:
     def __init__(self, column: float, matrix: float, names: float, rows: float) -> None:
         self.column, self.matrix, self.names, self.rows = column, matrix, names, rows
         self.top = 92.0
-        self.bars = 230.0
-        self.left = 44.0
+        self.bars = 176.0
+        self.left = 42.0
         self.width = self.left + matrix + self.bars + 10
         self.height = self.top + names + rows + 10
 
@@ -84,13 +84,13 @@ def _sets(figure: Any, g: _Geometry, cohort: CohortRecord, labels: list[str]) ->
     names.set_xlim(-0.5, len(share) - 0.5)
     names.set_ylim(0, 1)
     for i, label in enumerate(labels):
-        names.text(i, 1 - 6 / g.names, label, rotation=90, va="top", ha="center", fontsize=11.5, color=INK)
+        names.text(i, 1 - 6 / g.names, label, rotation=90, va="top", ha="center", fontsize=12, color=INK)
     head = g.axes(figure, g.left + g.matrix + 8, 16, g.bars, g.top - 16)
     head.set_axis_off()
     lines = ["share of units with", "the modality"]
     if any(m.reference for m in cohort.modalities):
         lines += ["(grey: reference)"]
-    head.text(0.02, 0.98, "\n".join(lines), va="top", ha="left", fontsize=11, color=MUTED, transform=head.transAxes)
+    head.text(0.02, 0.98, "\n".join(lines), va="top", ha="left", fontsize=12, color=MUTED, transform=head.transAxes)
 
 
 def _patterns(figure: Any, g: _Geometry, cohort: CohortRecord, shown: list[Any], rest: int, n_rest: int) -> None:
@@ -108,19 +108,19 @@ def _patterns(figure: Any, g: _Geometry, cohort: CohortRecord, shown: list[Any],
         on += [(i, row) for i in have]
         off += [(i, row) for i in range(len(cohort.modalities)) if i not in have]
         if len(have) > 1:
-            ax.plot([have[0], have[-1]], [row, row], color=INK, lw=1.2, solid_capstyle="butt")
-    for points, colour in ((off, GRID), (on, INK)):
+            ax.plot([have[0], have[-1]], [row, row], color="#9aa3ae", lw=1.2, solid_capstyle="butt")
+    for points, colour in ((off, "#d3d9df"), (on, INK)):
         if points:
             ax.scatter(*zip(*points, strict=True), s=46 if g.column > 25 else 30, color=colour, lw=0, zorder=3)
     if n_rest:
-        ax.text(0, n_rows - 1, f"{count(n_rest, 'other pattern')}", va="center", ha="left", fontsize=11, color=MUTED)
+        ax.text(0, n_rows - 1, f"{count(n_rest, 'other pattern')}", va="center", ha="left", fontsize=12, color=MUTED)
     bars = g.axes(figure, g.left + g.matrix + 8, g.top + g.names, g.bars, g.rows)
     bars.set_axis_off()
     sizes = [p.n_units for p in shown] + ([rest] if n_rest else [])
     colours = [SERIES[0]] * len(shown) + ([MUTED] if n_rest else [])
     bars.barh(range(n_rows), sizes, height=0.62, color=colours)
-    bars.set_xlim(0, max(sizes) * 1.55)
+    bars.set_xlim(0, max(sizes) * 1.75)
     bars.set_ylim(n_rows - 0.5, -0.5)
     for row, size in enumerate(sizes):
-        text = f" {size:,} ({100 * size / max(cohort.n_units, 1):.0f}%)"
-        bars.text(size, row, text, va="center", ha="left", fontsize=11, color=INK)
+        text = f"{size:,} ({100 * size / max(cohort.n_units, 1):.0f}%)"
+        bars.text(size + 0.025 * max(sizes), row, text, va="center", ha="left", fontsize=12, color=INK)

@@ -49,4 +49,4 @@ def predicted_observed(scored: Scored, endpoint: str, key: str) -> Drawing | Non
         "Each dot a unit, predicted by a model that had not seen it. Orange: means of tenths of the prediction; "
         f"on the dotted line, predictions are right on average.{drawn}"
     )
-    return Drawing(draw(paint, width=430, height=420, alt=alt, key=key), "Predicted and observed", caption, 430, True)
+    return Drawing(draw(paint, width=410, height=420, alt=alt, key=key), "Predicted and observed", caption, 410, True)

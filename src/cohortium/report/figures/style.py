@@ -18,7 +18,7 @@ ROLE_MARKERS = {"reference": "D", "single": "o", "fusion": "s", "auto": "*"}
 INK, MUTED, GRID = "#1c2430", "#66707d", "#e3e6ea"
 SERIES = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8a6d00", "#000000")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-FONT_SIZE = 12.5
+FONT_SIZE = 13.0
 
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -61,7 +61,7 @@ class Drawing:
     svg: str
     title: str
     caption: str = ""
-    width: int = 560
+    width: int = 470
     small: bool = False
 
 
@@ -94,7 +94,8 @@ def _inline(svg: str, width: int, height: int, alt: str, key: str) -> str:
     body = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", body)
     body = re.sub(r"<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>", "", body, flags=re.S)
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
-    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    # Two decimals are a hundredth of a pixel; only inside tags, never in the text between them.
+    body = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), body)
     body = re.sub(r"\n\s*", "\n", body)
     return (
         f'<svg class="figure" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" '
@@ -110,7 +111,3 @@ def quiet_axes(ax: Any, grid: str = "x") -> None:
     if grid == "x":
         ax.spines["left"].set_visible(False)
 
-
-def left_margin(labels: list[str], size: float = FONT_SIZE - 1) -> float:
-    """Pixels that the longest label takes, by the average width of a letter."""
-    return 0.6 * size * max((len(x) for x in labels), default=0) + 14

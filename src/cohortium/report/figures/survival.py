@@ -21,7 +21,7 @@ def kaplan_meier_groups(
     if not strata:
         return None
     end = max(s.last for s in strata)
-    ticks = _ticks(end)
+    ticks = _ticks(end, time_unit)
 
     def paint(figure: Any) -> None:
         ax, table = figure.subplots(2, 1, height_ratios=[4.6, 0.42 * len(strata) + 0.3])
@@ -33,11 +33,11 @@ def kaplan_meier_groups(
         ax.set_ylim(0, 1.02)
         ax.set_xticks(ticks)
         ax.set_xlabel(f"{time_unit or 'time'} since the index time")
-        ax.set_ylabel(f"free of {endpoint}" if len(endpoint) <= 14 else "free of the event")
+        ax.set_ylabel("share without the event")
         ax.grid(True, axis="y")
         if p_value is not None:
             ax.text(0.02, 0.04, _p_text(p_value), transform=ax.transAxes, fontsize=FONT_SIZE - 1, color=MUTED)
-        figure.legend(loc="outside upper left", ncols=3, handlelength=2.6)
+        figure.legend(loc="outside upper left", ncols=3, handlelength=2, columnspacing=1.2)
         _at_risk(table, strata, ticks, end)
 
     last = "; ".join(f"{s.name} risk {100 * s.survival[-1]:.0f}% at {number(s.last, 3)}" for s in strata)
@@ -47,8 +47,8 @@ def kaplan_meier_groups(
         "are not comparable; first repeat, every patient predicted by a model that had not seen them. "
         "Shaded: 95% intervals. The log-rank test is descriptive."
     )
-    svg = draw(paint, width=560, height=440, alt=alt, key=key)
-    return Drawing(svg, f"{endpoint} by predicted risk ({learner})", caption, 560)
+    svg = draw(paint, width=410, height=470, alt=alt, key=key)
+    return Drawing(svg, f"Kaplan-Meier by predicted risk group ({learner})", caption, 410, small=True)
 
 
 def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> None:
@@ -63,16 +63,21 @@ def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> 
         tick.set_color(_COLOURS[RISK_GROUPS.index(s.name)])
         tick.set_fontweight("bold")
     ax.set_xticks([])
-    ax.tick_params(length=0)
+    ax.tick_params(length=0, pad=18)
     for side in ax.spines.values():
         side.set_visible(False)
 
 
-def _ticks(end: float) -> list[float]:
-    """Round times from 0, at most seven."""
-    raw = end / 5
-    power = 10 ** np.floor(np.log10(raw)) if raw > 0 else 1.0
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.95)
+def _ticks(end: float, time_unit: str) -> list[float]:
+    """Round times from 0, at most six; whole and half years where times are months."""
+    if time_unit == "months":
+        steps = [1.0, 2, 3, 6, 12, 24, 36, 60, 120, 240]
+    elif time_unit == "days" and end > 120:
+        steps = [30.0, 90, 180, 365, 730, 1095, 1825, 3650, 7300]
+    else:
+        power = 10 ** np.floor(np.log10(end / 5)) if end > 0 else 1.0
+        steps = [m * power for m in (1.0, 2, 2.5, 5, 10, 20)]
+    step = next((x for x in steps if end / x <= 5.6), steps[-1])
     return [float(t) for t in np.arange(0, end * 1.0001, step)]
 
 

@@ -68,8 +68,8 @@ def leaderboard(
         "Dot: estimate; line: 95% interval. Intervals of two learners may overlap although one is reliably better, "
         "because both are tested on the same patients: the paired differences in the table settle that."
     )
-    svg = draw(paint, width=560, height=_ROW * len(rows) + 100, alt=alt, key=key)
-    return Drawing(svg, "Leaderboard", caption, 560)
+    svg = draw(paint, width=470, height=_ROW * len(rows) + 122, alt=alt, key=key)
+    return Drawing(svg, "Leaderboard", caption, 470)
 
 
 def _whisker(ax: Any, y: float, e: Estimate, colour: str, marker: str, size: float = 7) -> None:
@@ -82,7 +82,7 @@ def _chance_shown(rows: Sequence[Any], chance: float) -> bool:
     """Chance is drawn unless it is so far from every estimate that it would squeeze them."""
     values = [x for _, e in rows for x in (e.value, e.low, e.high) if x is not None]
     spread = max(values) - min(values)
-    return min(abs(chance - min(values)), abs(chance - max(values))) <= max(3 * spread, 0.05) or (
+    return min(abs(chance - min(values)), abs(chance - max(values))) <= max(spread, 0.05) or (
         min(values) <= chance <= max(values)
     )
 
@@ -108,7 +108,7 @@ def _legend(figure: Any, roles: list[str], chance: bool, reference: float | None
         )
     if chance:
         handles.append(Line2D([], [], color=MUTED, lw=1.2, ls=(0, (1.5, 2)), label="chance"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.4, handlelength=1.8)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.4, handlelength=1.8)
 
 
 def added_value(
@@ -142,7 +142,7 @@ def _differences(known: list[tuple[str, Estimate]], title: str, axis: str, key: 
         for y, (_, e) in enumerate(known):
             clear = e.low is not None and e.high is not None and not e.low <= 0 <= e.high
             colour = MUTED if not clear else SERIES[0] if _value(e) > 0 else SERIES[2]
-            _whisker(ax, y, e, colour, "o" if clear else "o", 8)
+            _whisker(ax, y, e, colour, "o", 8)
         ax.set_yticks(range(len(known)), [short(name, 20) for name, _ in known])
         ax.set_ylim(len(known) - 0.5, -0.5)
         ax.set_xlabel(axis)
@@ -151,19 +151,16 @@ def _differences(known: list[tuple[str, Estimate]], title: str, axis: str, key: 
 
     alt = f"{title}: " + ", ".join(f"{name} {estimate_text(e, signed=True)}" for name, e in known) + "."
     caption = "Right of zero: the modality helps. Grey: the interval includes zero."
-    svg = draw(paint, width=430, height=_ROW * len(known) + 78, alt=alt, key=key)
-    return Drawing(svg, title, caption, 430, small=True)
+    svg = draw(paint, width=410, height=_ROW * len(known) + 78, alt=alt, key=key)
+    return Drawing(svg, title, caption, 410, small=True)
 
 
 def learning_curve(
     rows: Sequence[LearningCurveRow], endpoint: EndpointRecord, metric: str, horizon: float | None, key: str
 ) -> Drawing | None:
     """Performance against the number of training units; None with fewer than two points."""
-    points = sorted(
-        (r.n_train, e)
-        for r in rows
-        if (e := pick(r.estimates, metric, horizon)) is not None and e.value is not None
-    ) if len({r.n_train for r in rows}) == len(rows) else []
+    found = [(r.n_train, pick(r.estimates, metric, horizon)) for r in rows]
+    points = sorted(((n, e) for n, e in found if e is not None and e.value is not None), key=lambda point: point[0])
     if len(points) < 2:
         return None
     label = metric_name(metric, horizon, endpoint.time_unit)
@@ -182,5 +179,5 @@ def learning_curve(
 
     alt = f"Learning curve, {label}: " + ", ".join(f"{n:,} units {estimate_text(e)}" for n, e in points) + "."
     caption = "If the line is still rising at its right end, more patients would probably help."
-    svg = draw(paint, width=430, height=320, alt=alt, key=key)
-    return Drawing(svg, "Would more patients help?", caption, 430, small=True)
+    svg = draw(paint, width=410, height=320, alt=alt, key=key)
+    return Drawing(svg, "Would more patients help?", caption, 410, small=True)
