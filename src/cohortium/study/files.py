@@ -1,0 +1,134 @@
+"""The tables of a run folder: predictions, outcomes and censoring under pseudonyms, and the private key."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cohortium.contracts import ClassOutcome, Outcome, Probabilities, Survival, ValueOutcome
+from cohortium.study.runfolder import write_private
+
+if TYPE_CHECKING:
+    from cohortium.cohort import Cohort
+    from cohortium.experiment import Experiment
+
+
+def pseudonyms(cohort: Cohort, seed: int) -> pd.DataFrame:
+    """index: unit id. Columns ``unit`` (u0001…) and ``patient`` (p0001…): numbers dealt out at random.
+
+    They say nothing of the ids; who holds ``units.csv`` can undo them.
+    """
+    rng = np.random.default_rng([seed, 0x5EED])
+    ids = sorted(map(str, cohort.ids))
+    patients = sorted(set(cohort.units["patient"].astype(str)))
+    unit = dict(zip(ids, _numbers("u", rng.permutation(len(ids))), strict=True))
+    patient = dict(zip(patients, _numbers("p", rng.permutation(len(patients))), strict=True))
+    return pd.DataFrame(
+        {"unit": [unit[u] for u in cohort.ids], "patient": [patient[p] for p in cohort.units["patient"].astype(str)]},
+        index=cohort.units.index,
+    )
+
+
+def _numbers(letter: str, order: NDArray[Any]) -> list[str]:
+    width = max(4, len(str(len(order))))
+    return [f"{letter}{k + 1:0{width}d}" for k in order]
+
+
+def write_tables(folder: Path, experiment: Experiment, key: pd.DataFrame, cohort: Cohort) -> None:
+    """``predictions.parquet``, ``outcomes.parquet``, ``censoring.parquet`` and ``units.csv``."""
+    plan = experiment.plan
+    grids = {n: e.grid.tolist() for n, e in plan.endpoints.items() if e.grid is not None}
+    outcomes = {n: e.outcome for n, e in plan.endpoints.items()}
+    _parquet(folder / "predictions.parquet", _predictions(experiment, key), {"survival_times": grids})
+    _parquet(folder / "outcomes.parquet", outcome_frame(outcomes, key), {})
+    censoring = _censoring(experiment)
+    if censoring is not None:
+        _parquet(folder / "censoring.parquet", censoring, {})
+    both = pd.DataFrame({"pseudonym": key["unit"], "unit": key.index, "patient": cohort.units["patient"]})
+    write_private(folder / "units.csv", both.sort_values("pseudonym").to_csv(index=False))
+
+
+def _predictions(experiment: Experiment, key: pd.DataFrame) -> pd.DataFrame:
+    frames = []
+    for name, e in experiment.plan.endpoints.items():
+        units = key["unit"].reindex(e.outcome.units).to_numpy(object)
+        for s, result in zip(e.splits, experiment.outer[name], strict=True):
+            for learner, p in result.predictions.items():
+                frame = pd.DataFrame({"endpoint": name, "learner": learner, "unit": units[result.test]})
+                frame["repeat"], frame["fold"] = int(s.repeat), int(s.fold)
+                if isinstance(p, Probabilities):
+                    for k, c in enumerate(p.classes):
+                        frame[f"p_{c}"] = p.p[:, k]
+                elif isinstance(p, Survival):
+                    frame["risk"] = p.risk
+                    frame["survival"] = list(p.survival.astype(np.float32))
+                else:
+                    frame["value"] = p.values
+                frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def outcome_frame(outcomes: Mapping[str, Outcome], key: pd.DataFrame) -> pd.DataFrame:
+    """``endpoint, unit, patient, label, code, value, time, event, entry``; what does not apply is null."""
+    frames = []
+    for name, o in outcomes.items():
+        rows = key.reindex(o.units)
+        frame = pd.DataFrame({"endpoint": name, "unit": rows["unit"].to_numpy(), "patient": rows["patient"].to_numpy()})
+        frame["label"], frame["code"] = None, pd.array([pd.NA] * len(o), dtype="Int64")
+        frame["value"], frame["time"], frame["entry"] = np.nan, np.nan, np.nan
+        frame["event"] = pd.array([pd.NA] * len(o), dtype="boolean")
+        if isinstance(o, ClassOutcome):
+            frame["label"] = np.array(o.endpoint.classes, dtype=object)[o.codes]
+            frame["code"] = pd.array(o.codes, dtype="Int64")
+        elif isinstance(o, ValueOutcome):
+            frame["value"] = o.values
+        else:
+            frame["time"], frame["entry"] = o.time, o.entry
+            frame["event"] = pd.array(o.event, dtype="boolean")
+        frames.append(frame[["endpoint", "unit", "patient", "label", "code", "value", "time", "event", "entry"]])
+    out = pd.concat(frames, ignore_index=True)
+    return out.astype({"label": "string"})
+
+
+def _censoring(experiment: Experiment) -> pd.DataFrame | None:
+    """Censoring survival of every fold's training part on the endpoint's grid."""
+    from cohortium.experiment.scoring import censoring_curves
+
+    frames = []
+    for name, e in experiment.plan.endpoints.items():
+        if e.grid is None:
+            continue
+        for s, curve in zip(e.splits, censoring_curves(e), strict=True):
+            frames.append(
+                pd.DataFrame(
+                    {"endpoint": name, "repeat": int(s.repeat), "fold": int(s.fold), "time": e.grid, "survival": curve}
+                )
+            )
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _parquet(file: Path, frame: pd.DataFrame, facts: dict[str, Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), b"cohortium": json.dumps(facts).encode()}
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd")
+    write_private(file, buffer.getvalue())
+
+
+def read_grid(file: Path) -> dict[str, list[float]]:
+    """endpoint -> survival times, from the metadata of ``predictions.parquet``."""
+    import pyarrow.parquet as pq
+
+    raw = (pq.read_schema(file).metadata or {}).get(b"cohortium")
+    grids: dict[str, list[float]] = json.loads(raw).get("survival_times", {}) if raw else {}
+    return grids
