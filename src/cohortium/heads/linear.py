@@ -104,7 +104,7 @@ class _NetPart:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import enet_path
 
-        for _ in range(12):
+        for _ in range(25):
             g = self.family.value_grad(self.eta, self.theta)[1][:, 0]
             h = self.family.diagonal(self.eta, self.theta)
             work = self.eta[:, 0] - g / h
@@ -116,8 +116,8 @@ class _NetPart:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 _, coefs, _ = enet_path(
-                    xw, yw, l1_ratio=self.l1_ratio, alphas=[ratio * self.alpha_max], coef_init=self.b,
-                    check_input=False, copy_X=False, max_iter=200, tol=1e-4,
+                    xw, yw, l1_ratio=self.l1_ratio, alphas=[ratio * self.alpha_max], coef_init=self.b.copy(),
+                    check_input=False, copy_X=False, max_iter=500, tol=1e-5,
                 )
             new = coefs[:, 0]
             if not new.any() and not self.b.any():
@@ -126,6 +126,6 @@ class _NetPart:
             self.b = new
             self.eta = np.clip(self.x @ self.b, -20, 20)[:, None]
             self.theta = fit_theta(self.family, self.eta, self.theta)
-            if moved < 5e-3:
+            if moved < 1e-3:
                 break
         return self.b

@@ -1,0 +1,81 @@
+"""Stacking and joining."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cohortium.fusion import Fill, StackFit, fit_stack, join_new, join_train, scheme_weights, stack_out_of_fold
+from cohortium.heads.families import family_of
+from cohortium.schema import EndpointKind
+from tests.heads.test_likelihoods import outcome
+
+
+def folds(n: int, k: int = 5):
+    at = np.arange(n) % k
+    return tuple((np.flatnonzero(at != j), np.flatnonzero(at == j)) for j in range(k))
+
+
+@pytest.mark.parametrize("kind", list(EndpointKind))
+def test_a_stack_weighs_signal_and_drops_noise(kind):
+    rng = np.random.default_rng(1)
+    score = rng.normal(size=600)
+    y = outcome(kind, 2 * score, rng)
+    family = family_of(y)
+    k = family.n_scores
+    good = np.linspace(-1, 1, k)[None, :] * score[:, None] if k > 1 else score[:, None]
+    z = np.stack([good, rng.normal(size=(600, k)), rng.normal(size=(600, k))], axis=1)
+    stack, oof, _ = stack_out_of_fold(z, family, folds(600))
+    assert stack.weights[0] > 5 * stack.weights[1:].max()
+    assert (stack.weights >= 0).all()
+    assert np.corrcoef(oof[:, -1], score)[0, 1] > 0.9
+
+
+def test_useless_inputs_get_no_weight_at_all():
+    rng = np.random.default_rng(2)
+    y = outcome(EndpointKind.BINARY, np.zeros(400), rng)
+    z = -0.5 * np.stack([(y.codes - 0.5)[:, None] + rng.normal(size=(400, 1)) for _ in range(3)], axis=1)
+    assert fit_stack(z, family_of(y), 1e6).weights == pytest.approx(0, abs=1e-3), "a score that points the wrong way"
+
+
+def test_a_missing_score_is_completed_from_the_ones_that_carry_it():
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=2000)
+    flat = np.column_stack([a, a + 0.1 * rng.normal(size=2000), rng.normal(size=2000)])
+    fill = Fill.fit(flat)
+    gone = flat.copy()
+    gone[:, 1] = np.nan
+    completed = fill.complete(gone)[:, 1]
+    assert np.corrcoef(completed, flat[:, 1])[0, 1] > 0.97
+    np.testing.assert_allclose(fill.complete(np.full((2, 3), np.nan)), np.tile(fill.mean, (2, 1)))
+
+
+def test_stack_state_round_trip():
+    rng = np.random.default_rng(4)
+    z = rng.normal(size=(50, 3, 1))
+    stack = fit_stack(z, family_of(outcome(EndpointKind.CONTINUOUS, z[:, 0, 0], rng)), 4.0)
+    z[3, 1] = np.nan
+    np.testing.assert_array_equal(StackFit.restore(stack.state()).combine(z), stack.combine(z))
+
+
+def test_block_weights():
+    sizes, gains = np.array([4, 400]), np.array([0.1, -0.2])
+    np.testing.assert_allclose(scheme_weights("feature", sizes, gains) ** 2, sizes / 404)
+    np.testing.assert_allclose(scheme_weights("block", sizes, gains) ** 2, 0.5)
+    np.testing.assert_allclose(scheme_weights("evidence", sizes, gains) ** 2, [1, 0])
+
+
+def test_joining_in_sample_space_keeps_inner_products_and_puts_absent_rows_at_zero():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(30, 25)), rng.normal(size=(20, 18))
+    rows = np.arange(0, 30), np.arange(5, 25)
+    weights = np.array([0.6, 0.8])
+    joined = join_train([(a, rows[0]), (b, rows[1])], weights, 30)
+    whole = np.zeros((30, 43))
+    whole[:, :25] = 0.6 * a
+    whole[5:25, 25:] = 0.8 * b
+    np.testing.assert_allclose(joined.z @ joined.z.T, whole @ whole.T, atol=1e-9)
+    np.testing.assert_allclose(join_new(joined, [(a, rows[0]), (b, rows[1])], 30), joined.z, atol=1e-9)
+    coef = rng.normal(size=(joined.z.shape[1], 1))
+    parts = joined.split(coef)
+    np.testing.assert_allclose(joined.z @ coef, a @ parts[0] + np.pad(b @ parts[1], ((5, 5), (0, 0))), atol=1e-9)
