@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from cohortium.report import write_report
+from tests.report.runs import HOSTILE, make_results, make_run
 
-from synthetic import make_results, make_run  # noqa: E402
-
-from cohortium.report import write_report  # noqa: E402
-
-HOSTILE = '<script>alert("x")</script>'
 EVERY_KIND = ("survival", "binary", "multiclass", "ordinal", "continuous")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from synthetic import make_results
 
 from cohortium.contracts.results import Results
 from cohortium.report import answer
+from tests.report.runs import make_results
 
 
 def _auto(results: Results, **change: object) -> Results:
@@ -70,7 +70,9 @@ def test_no_reference_is_said():
 
 def test_acknowledged_serious_findings_are_said():
     results = make_results()
-    assert "1 serious finding that the study file acknowledges (outcome_in_disguise:icd_codes.Z51)" in answer(results)[1]
+    assert (
+        "1 serious finding that the study file acknowledges (outcome_in_disguise:icd_codes.Z51)" in answer(results)[1]
+    )
     assert "serious" not in answer(dataclasses.replace(results, checks=results.checks[1:]))[1]
 
 

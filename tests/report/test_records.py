@@ -8,11 +8,11 @@ import json
 import jsonschema
 import numpy as np
 import pytest
-from synthetic import make_results
 
 from cohortium.contracts.results import Selected
 from cohortium.errors import RunFolderError
 from cohortium.report import from_json, results_schema, to_json
+from tests.report.runs import make_results
 
 
 def test_reading_gives_back_what_was_written():
@@ -39,7 +39,13 @@ def test_unordered_maps_are_sorted_and_ordered_ones_keep_their_order():
 
 
 def test_numbers_that_json_does_not_know():
-    settings = {"a": float("nan"), "b": np.float64(0.1), "c": np.int64(3), "d": np.array([1.5, np.inf]), "e": {"z", "y"}}
+    settings = {
+        "a": float("nan"),
+        "b": np.float64(0.1),
+        "c": np.int64(3),
+        "d": np.array([1.5, np.inf]),
+        "e": {"z", "y"},
+    }
     results = dataclasses.replace(make_results(), selected=[Selected("os", "auto", "", settings)])
     got = json.loads(to_json(results))["selected"][0]["settings"]
     assert got == {"a": None, "b": 0.1, "c": 3, "d": [1.5, None], "e": ["y", "z"]}

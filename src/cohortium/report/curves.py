@@ -184,14 +184,11 @@ def _kaplan_meier(
     died = np.array([((time == t) & event).sum() for t in at], float)
     s = np.cumprod(1 - died / risk)
     with np.errstate(divide="ignore", invalid="ignore"):
-        v = np.cumsum(died / (risk * (risk - died)))
-        half = 1.959964 * np.sqrt(v) / np.log(s)
+        half = 1.959964 * np.sqrt(np.cumsum(died / (risk * (risk - died)))) / np.log(s)
         low, high = s ** np.exp(-half), s ** np.exp(half)
     low, high = np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, s)
-    end = time.max()
-    return tuple(np.r_[a, x, x[-1] if len(x) else a] for a, x in ((1.0, s), (1.0, low), (1.0, high)))  if False else (
-        np.r_[0.0, at, end], np.r_[1.0, s, s[-1] if len(s) else 1.0],
-        np.r_[1.0, low, low[-1] if len(low) else 1.0], np.r_[1.0, high, high[-1] if len(high) else 1.0])
+    times = np.concatenate([[0.0], at, [time.max()]])
+    return times, *(np.concatenate([[1.0], x, x[-1:] if len(x) else [1.0]]) for x in (s, low, high))
 
 
 def _log_rank(time: FloatArray, event: NDArray[np.bool_], group: NDArray[np.int64], entry: FloatArray) -> float:

@@ -92,24 +92,32 @@ def _json(file: Path) -> Any:
 
 
 def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: bool) -> Scored | None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     predictions, outcomes = folder / "predictions.parquet", folder / "outcomes.parquet"
     if not predictions.is_file() or not outcomes.is_file():
         return None
-    schema = pq.read_schema(predictions)
-    classes = _classes(pq, outcomes, endpoint)
-    wanted = ["unit", "repeat", "fold", *(f"p_{c}" for c in classes), *_COLUMNS.get(endpoint.kind, ())]
-    if not first_repeat and "survival" in wanted:
-        wanted.remove("survival")
-    rows = [("endpoint", "=", endpoint.name), ("learner", "=", learner)]
-    columns = [c for c in wanted if c in schema.names]
-    table = pq.read_table(predictions, columns=columns, filters=rows).to_pandas()
+    try:
+        schema = pq.read_schema(predictions)
+        outcome = pq.read_table(outcomes, filters=[("endpoint", "=", endpoint.name)]).to_pandas()
+        classes = _classes(outcome, endpoint)
+        wanted = ["unit", "repeat", "fold", *(f"p_{c}" for c in classes), *_COLUMNS.get(endpoint.kind, ())]
+        if not first_repeat and "survival" in wanted:
+            wanted.remove("survival")
+        rows = [("endpoint", "=", endpoint.name), ("learner", "=", learner)]
+        table = pq.read_table(predictions, columns=[c for c in wanted if c in schema.names], filters=rows).to_pandas()
+    except pa.ArrowException as e:
+        raise RunFolderError(
+            f"The predictions in {folder} cannot be read ({type(e).__name__}). "
+            "Run the study again; finished folds are kept."
+        ) from e
     if first_repeat and len(table):
         table = table[table["repeat"] == table["repeat"].min()]
-    outcome = pq.read_table(outcomes, filters=[("endpoint", "=", endpoint.name)]).to_pandas()
     outcome = outcome.drop(columns=["endpoint", "patient"], errors="ignore").rename(columns={"value": "observed"})
     both = table.merge(outcome, on="unit", how="inner")
+    needed = [c for c in both.columns if c.startswith("p_") or c in ("value", "risk")]
+    both = both.dropna(subset=needed)
     if both.empty:
         return None
     return _typed(both, endpoint, classes, _grid(schema, endpoint.name))
@@ -118,15 +126,15 @@ def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: 
 _COLUMNS = {"continuous": ("value",), "survival": ("risk", "survival")}
 
 
-def _classes(pq: Any, outcomes: Path, endpoint: EndpointRecord) -> tuple[str, ...]:
-    """Class names in code order: as recorded; outcomes know no class that no unit has."""
+def _classes(outcome: Any, endpoint: EndpointRecord) -> tuple[str, ...]:
+    """Class names in code order: as recorded, unless the outcomes say otherwise."""
     if endpoint.kind not in ("binary", "multiclass", "ordinal"):
         return ()
-    if endpoint.classes:
-        return tuple(endpoint.classes)
-    table = pq.read_table(outcomes, columns=["code", "label"], filters=[("endpoint", "=", endpoint.name)])
-    pairs = table.to_pandas().drop_duplicates().sort_values("code")
-    return tuple(str(x) for x in pairs["label"])
+    recorded = tuple(endpoint.classes or ())
+    seen = {int(c): str(x) for c, x in zip(outcome["code"], outcome["label"], strict=True)}
+    if all(code < len(recorded) and recorded[code] == label for code, label in seen.items()):
+        return recorded
+    return tuple(seen[code] for code in sorted(seen)) if sorted(seen) == list(range(len(seen))) else ()
 
 
 def _grid(schema: Any, endpoint: str) -> FloatArray | None:
@@ -138,11 +146,11 @@ def _grid(schema: Any, endpoint: str) -> FloatArray | None:
 def _typed(both: Any, endpoint: EndpointRecord, classes: tuple[str, ...], grid: FloatArray | None) -> Scored | None:
     ids: dict[str, Any] = {
         "units": both["unit"].to_numpy(object),
-        "repeat": both["repeat"].to_numpy(np.int64),
-        "fold": both["fold"].to_numpy(np.int64),
+        "repeat": _codes(both["repeat"]),
+        "fold": _codes(both["fold"]),
     }
-    if classes:
-        if not all(f"p_{c}" in both for c in classes):
+    if endpoint.kind in ("binary", "multiclass", "ordinal"):
+        if not classes or not all(f"p_{c}" in both for c in classes):
             return None
         p = both[[f"p_{c}" for c in classes]].to_numpy(float)
         return Scored(**ids, classes=classes, p=p, code=both["code"].to_numpy(np.int64))
@@ -161,3 +169,10 @@ def _typed(both: Any, endpoint: EndpointRecord, classes: tuple[str, ...], grid: 
         event=both["event"].to_numpy(float) > 0,
         entry=entry,
     )
+
+
+def _codes(column: Any) -> IntArray:
+    """Numbers as they are; names of folds (a site, a date) numbered in sorted order."""
+    if column.dtype.kind in "iu":
+        return np.asarray(column, np.int64)
+    return np.unique(column.astype(str), return_inverse=True)[1].astype(np.int64)

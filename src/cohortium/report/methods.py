@@ -7,8 +7,8 @@ from cohortium.report.words import (
     METRIC_MEANING,
     count,
     headline_metric,
-    metric_name,
     method_name,
+    metric_name,
     names,
     number,
     ordered_endpoints,
@@ -93,8 +93,9 @@ def paragraph(results: Results) -> str:
     sentences = [
         f"We analysed {count(c.n_units, 'unit')} of {count(c.n_patients, 'patient')}{excluded} with "
         f"{_modalities(results)}.",
-        "Patients lacking a modality were kept; every model was trained and tested on every pattern of "
-        "availability." if len(c.patterns) > 1 else "",
+        "Patients lacking a modality were kept; every model was trained and tested on every pattern of availability."
+        if len(c.patterns) > 1
+        else "",
         " ".join(_endpoint(x, x.name == s.primary) for x in ordered_endpoints(results)),
         reference + f"Models compared: {names(s.learners, most=99)}.",
         f"Performance was estimated by {design_words(e)}"

@@ -91,7 +91,8 @@ def confusion(scored: Scored, key: str) -> Drawing | None:
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
-        ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        ax.pcolormesh(np.arange(k + 1) - 0.5, np.arange(k + 1) - 0.5, share, cmap="Blues", vmin=0, vmax=1, lw=0)
+        ax.invert_yaxis()
         for i in range(k):
             for j in range(k):
                 text = f"{table[i, j]:,}\n{100 * share[i, j]:.0f}%" if k <= 5 else f"{table[i, j]:,}"

@@ -110,4 +110,3 @@ def quiet_axes(ax: Any, grid: str = "x") -> None:
     ax.tick_params(length=0)
     if grid == "x":
         ax.spines["left"].set_visible(False)
-

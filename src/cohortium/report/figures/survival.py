@@ -11,6 +11,7 @@ from cohortium.report.figures.style import DASHES, FONT_SIZE, MUTED, SERIES, Dra
 from cohortium.report.words import number
 
 _COLOURS = (SERIES[0], SERIES[1], SERIES[2])
+_TEXT_COLOURS = (SERIES[0], "#8a5f00", "#b84f00")  # the same, dark enough to be read as text
 
 
 def kaplan_meier_groups(
@@ -60,7 +61,7 @@ def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> 
             ax.text(t, y, f"{int(n):,}", ha="center", va="center", fontsize=FONT_SIZE - 1)
     ax.set_yticks(range(len(strata)), [s.name for s in strata])
     for tick, s in zip(ax.get_yticklabels(), strata, strict=True):
-        tick.set_color(_COLOURS[RISK_GROUPS.index(s.name)])
+        tick.set_color(_TEXT_COLOURS[RISK_GROUPS.index(s.name)])
         tick.set_fontweight("bold")
     ax.set_xticks([])
     ax.tick_params(length=0, pad=18)

@@ -32,6 +32,7 @@ MODALITIES = (
     "clinical", "pathological", "blood", "icd_codes", "ops_codes", "tma_cell_density", "tma_cd3", "tma_cd8",
     "tma_cd56", "tma_cd68", "wsi_primary_tumour", "wsi_lymph_node", "surgery_report_embeddings",
 )  # fmt: skip
+HOSTILE = '<script>alert("x")</script>'
 GRID = np.linspace(3, 60, 20)
 METRICS = {
     "survival": [("harrell_c", None), ("uno_c", None), ("auc_t", 24.0), ("auc_t", 60.0), ("integrated_brier", None)],
@@ -65,9 +66,7 @@ def make_results(
     reference = tuple(m for m in reference if m in modalities)
     endpoints = [_endpoint(k, n, classes) for k in kinds]
     board = [
-        row
-        for e in endpoints
-        for row in _board(rng, e, modalities, reference, extra_learners, gain, half, low_powered)
+        row for e in endpoints for row in _board(rng, e, modalities, reference, extra_learners, gain, half, low_powered)
     ]
     rows = [
         AddedValueRow(
@@ -100,15 +99,16 @@ def make_results(
         leaderboard=board,
         added_value=rows,
         checks=[
-            Finding("outcome_in_disguise:icd_codes.Z51", "serious", "The column 'Z51' of icd_codes determines the outcome "
-                    "in 212 of 300 units (AUC 0.98 alone). If it was recorded after the index time, declare it.",
+            Finding("outcome_in_disguise:icd_codes.Z51", "serious", "The column 'Z51' of icd_codes determines the "
+                    "outcome in 212 of 300 units (AUC 0.98 alone). If it was recorded later, declare it.",
                     "icd_codes", ["Z51"], endpoints[0].name, True),
             Finding("presence_predicts:wsi_lymph_node", "warning", "Having wsi_lymph_node predicts the outcome "
                     "(AUC 0.61); a model that sees presence would learn the clinic's routine.", "wsi_lymph_node"),
             Finding("constant_columns:blood", "note", "4 columns of blood are constant and were left out.", "blood"),
         ],
         learning_curve=[
-            LearningCurveRow(e.name, "auto", f, int(240 * f), [_est(rng, k, h, 0.6 + 0.1 * f, 0.04, n) for k, h in METRICS[e.kind]])
+            LearningCurveRow(e.name, "auto", f, int(240 * f),
+                             [_est(rng, k, h, 0.6 + 0.1 * f, 0.04, n) for k, h in METRICS[e.kind]])
             for e in endpoints for f in (0.25, 0.5, 0.75, 1.0)
         ],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
@@ -117,7 +117,13 @@ def make_results(
 
 
 def _endpoint(kind: str, n: int, classes: dict[str, tuple[str, ...]]) -> EndpointRecord:
-    names = {"survival": "os", "binary": "recurrence", "multiclass": "subtype", "ordinal": "grade", "continuous": "score"}
+    names = {
+        "survival": "os",
+        "binary": "recurrence",
+        "multiclass": "subtype",
+        "ordinal": "grade",
+        "continuous": "score",
+    }
     used = n - 12
     excluded = {"no_label": 9, "zero_time": 3}
     if kind == "survival":
@@ -134,7 +140,10 @@ def _endpoint(kind: str, n: int, classes: dict[str, tuple[str, ...]]) -> Endpoin
 
 
 def _cohort(rng, endpoints, modalities, reference, n) -> CohortRecord:
-    share = {m: 1.0 if m in reference else float(p) for m, p in zip(modalities, rng.uniform(0.4, 1, len(modalities)), strict=True)}
+    share = {
+        m: 1.0 if m in reference else float(p)
+        for m, p in zip(modalities, rng.uniform(0.4, 1, len(modalities)), strict=True)
+    }
     have = pd.DataFrame({m: rng.random(n) < share[m] for m in modalities})
     patterns = have.value_counts()
     return CohortRecord(
@@ -142,7 +151,8 @@ def _cohort(rng, endpoints, modalities, reference, n) -> CohortRecord:
         [ModalityRecord(m, int(have[m].sum()), 5 + 37 * i, {"numeric": 4 + 37 * i, "nominal": 1}, m in reference,
                         ["date_of_death"] if m == "clinical" else [], ["features in rows, turned"] if i == 2 else [])
          for i, m in enumerate(modalities)],
-        [PatternRecord([m for m, on in zip(modalities, row, strict=True) if on], int(k)) for row, k in patterns.items()],
+        [PatternRecord([m for m, on in zip(modalities, row, strict=True) if on], int(k))
+         for row, k in patterns.items()],
         endpoints,
         n + 13,
     )  # fmt: skip
@@ -167,9 +177,19 @@ def _board(rng, e, modalities, reference, extra, gain, half, low) -> list[Leader
         own = [_est(rng, k, h, value, 0.03, e.n_units, low) for k, h in METRICS[e.kind]]
         if name == "tma_cd68":
             own = [Estimate(k, None, horizon=h, reason="no unit of a test fold has it") for k, h in METRICS[e.kind]]
-        to_ref = [] if name == "reference" or not reference else [_est(rng, k, h, value - base, half, e.n_units) for k, h in METRICS[e.kind]]
-        to_single = [] if name == "best_single" else [_est(rng, k, h, value - base - 0.02, half, e.n_units) for k, h in METRICS[e.kind]]
-        rows.append(LeaderboardRow(e.name, name, role, list(used), own, Versus(to_ref, to_single), name == "auto", chosen))
+        to_ref = (
+            []
+            if name == "reference" or not reference
+            else [_est(rng, k, h, value - base, half, e.n_units) for k, h in METRICS[e.kind]]
+        )
+        to_single = (
+            []
+            if name == "best_single"
+            else [_est(rng, k, h, value - base - 0.02, half, e.n_units) for k, h in METRICS[e.kind]]
+        )
+        rows.append(
+            LeaderboardRow(e.name, name, role, list(used), own, Versus(to_ref, to_single), name == "auto", chosen)
+        )
     return rows
 
 
@@ -180,7 +200,9 @@ def make_run(folder: Path, results: Results, *, validation: bool = True, seed: i
     rng = np.random.default_rng(seed)
     predictions, outcomes = [], []
     for e in results.cohort.endpoints:
-        o, p = _endpoint_frames(rng, e, [r for r in results.leaderboard if r.endpoint == e.name], results.evaluation.repeats)
+        o, p = _endpoint_frames(
+            rng, e, [r for r in results.leaderboard if r.endpoint == e.name], results.evaluation.repeats
+        )
         outcomes.append(o)
         predictions.append(p)
     table = pa.Table.from_pandas(pd.concat(predictions, ignore_index=True), preserve_index=False)
@@ -188,14 +210,25 @@ def make_run(folder: Path, results: Results, *, validation: bool = True, seed: i
     table = table.replace_schema_metadata({b"cohortium": json.dumps({"survival_times": grids}).encode()})
     pq.write_table(table, folder / "predictions.parquet")
     pd.concat(outcomes, ignore_index=True).to_parquet(folder / "outcomes.parquet")
-    (folder / "run.json").write_text(json.dumps({"seconds": 812.4, "peak_memory_mb": 1310, "jobs": 2, "platform": "Linux x86-64"}))
+    (folder / "run.json").write_text(
+        json.dumps({"seconds": 812.4, "peak_memory_mb": 1310, "jobs": 2, "platform": "Linux x86-64"})
+    )
     if validation:
         e = results.cohort.endpoints[0]
+        estimate = {"value": 0.69, "low": 0.63, "high": 0.75, "n": 211, "n_events": 88, "method": "bootstrap_patients"}
+        calibration = {
+            "predicted": [0.1, 0.3, 0.5, 0.7],
+            "observed": [0.12, 0.27, 0.58, 0.71],
+            "low": [0.05, 0.2, 0.45, 0.6],
+            "high": [0.2, 0.36, 0.7, 0.81],
+        }
         entry = {
-            "endpoint": e.name, "data": "hospital_b", "n": 211,
-            "estimates": [{"metric": k, "horizon": h, "value": 0.69, "low": 0.63, "high": 0.75, "n": 211, "n_events": 88, "method": "bootstrap_patients"} for k, h in METRICS[e.kind]],
-            "calibration": [{"label": "", "predicted": [0.1, 0.3, 0.5, 0.7], "observed": [0.12, 0.27, 0.58, 0.71], "low": [0.05, 0.2, 0.45, 0.6], "high": [0.2, 0.36, 0.7, 0.81]}],
-        }  # fmt: skip
+            "endpoint": e.name,
+            "data": "hospital_b",
+            "n": 211,
+            "estimates": [{"metric": k, "horizon": h, **estimate} for k, h in METRICS[e.kind]],
+            "calibration": [calibration],
+        }
         (folder / "validation.json").write_text(json.dumps([entry]))
     return folder
 
@@ -204,7 +237,19 @@ def _endpoint_frames(rng, e, rows, repeats) -> tuple[pd.DataFrame, pd.DataFrame]
     n = e.n_units
     units = np.array([f"u{i:05d}" for i in range(n)], object)
     truth = rng.normal(size=n)
-    out = pd.DataFrame({"endpoint": e.name, "unit": units, "patient": units, "label": None, "code": pd.NA, "value": np.nan, "time": np.nan, "event": pd.NA, "entry": np.nan})
+    out = pd.DataFrame(
+        {
+            "endpoint": e.name,
+            "unit": units,
+            "patient": units,
+            "label": None,
+            "code": pd.NA,
+            "value": np.nan,
+            "time": np.nan,
+            "event": pd.NA,
+            "entry": np.nan,
+        }
+    )
     if e.classes:
         cuts = np.cumsum(list(e.classes.values()))
         code = np.searchsorted(cuts, np.argsort(np.argsort(truth + rng.normal(size=n))), side="right")
@@ -224,7 +269,9 @@ def _endpoint_frames(rng, e, rows, repeats) -> tuple[pd.DataFrame, pd.DataFrame]
 def _predictions(rng, e, units, truth, out, learner, repeat) -> pd.DataFrame:
     n = len(units)
     score = truth + rng.normal(0, 0.6 if learner == "auto" else 1.2, n)
-    frame = pd.DataFrame({"endpoint": e.name, "learner": learner, "unit": units, "repeat": repeat, "fold": rng.permutation(n) % 5})
+    frame = pd.DataFrame(
+        {"endpoint": e.name, "learner": learner, "unit": units, "repeat": repeat, "fold": rng.permutation(n) % 5}
+    )
     if e.classes:
         k = len(e.classes)
         logits = -((np.linspace(-1, 1, k)[None, :] * 1.2 - score[:, None]) ** 2)
@@ -245,6 +292,9 @@ if __name__ == "__main__":
 
     from cohortium.report import write_report
 
-    for name, kinds in {"survival": ("survival",), "all": ("survival", "binary", "multiclass", "ordinal", "continuous")}.items():
+    for name, kinds in {
+        "survival": ("survival",),
+        "all": ("survival", "binary", "multiclass", "ordinal", "continuous"),
+    }.items():
         made = make_run(Path(sys.argv[1]) / name, make_results(kinds, extra_learners=22 if name == "all" else 0))
-        print(write_report(made))  # noqa: T201
+        print(write_report(made))
