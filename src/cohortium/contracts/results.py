@@ -40,8 +40,9 @@ class PatternRecord:
 class EndpointRecord:
     """n_units, n_patients: with a usable label. n_events: events or positives. excluded: reason -> units.
 
-    classes: class -> units (classification). tau: time up to which concordance is measured; median_follow_up:
-    by reverse Kaplan-Meier (survival).
+    classes: class -> units (classification), in code order. tau: time up to which concordance is measured;
+    median_follow_up: by reverse Kaplan-Meier (survival). headline_metric: the metric the answer is given in
+    (empty: the kind's usual one).
     """
 
     name: str
@@ -55,11 +56,12 @@ class EndpointRecord:
     horizons: list[float] = field(default_factory=list)
     tau: float | None = None
     median_follow_up: float | None = None
+    headline_metric: str = ""
 
 
 @dataclass(frozen=True)
 class CohortRecord:
-    """Who is in the study. n_rows_read: rows of the unit table before exclusions."""
+    """Who is in the study. n_rows_read: rows of the unit table before exclusions (None: units plus excluded)."""
 
     n_units: int
     n_patients: int
@@ -69,6 +71,7 @@ class CohortRecord:
     modalities: list[ModalityRecord]
     patterns: list[PatternRecord]
     endpoints: list[EndpointRecord]
+    n_rows_read: int | None = None
 
 
 @dataclass(frozen=True)
