@@ -6,11 +6,12 @@ turn them into records; ``refit`` fits the headline learner on everyone.
 May know: learners, metrics, resampling, contracts, cohort. May not know: files of the user, study files, reports.
 """
 
+from cohortium.experiment.board import added_value, leaderboard, learning_curve
 from cohortium.experiment.folds import FoldResult, read_fold
-from cohortium.experiment.plan import EndpointPlan, Plan, Task
+from cohortium.experiment.plan import EndpointPlan, Plan, Task, cohort_hash, endpoint_plan
 from cohortium.experiment.progress import Progress, ProgressEvent
 from cohortium.experiment.run import Experiment, run_experiment
-from cohortium.experiment.scoring import Scores, added_value, leaderboard, learning_curve
+from cohortium.experiment.scoring import Scores, asks_of, score_endpoint
 
 __all__ = [
     "EndpointPlan",
@@ -22,8 +23,12 @@ __all__ = [
     "Scores",
     "Task",
     "added_value",
+    "asks_of",
+    "cohort_hash",
+    "endpoint_plan",
     "leaderboard",
     "learning_curve",
     "read_fold",
     "run_experiment",
+    "score_endpoint",
 ]

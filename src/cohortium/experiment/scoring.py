@@ -1,24 +1,25 @@
-"""From predictions of the outer folds to estimates, paired differences and their records.
+"""Metrics of all learners in every outer fold.
 
-A metric is computed in every fold against that fold's own training censoring, then averaged; two learners are
-compared fold by fold. A metric that some fold does not allow (no event, one class) is estimated from the folds
-that do, and null with the reason when fewer than two do. One fixed test set: bootstrap over its patients.
+Each fold is scored on its own, survival metrics against the censoring of its own training part up to one tau for
+all folds; nothing is pooled across folds. A metric that a fold does not allow (one class, no comparable pair) is
+NaN there, with the reason kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Estimate, Outcome, Prediction, SurvivalOutcome
-from cohortium.contracts.results import AddedValueRow, LeaderboardRow, LearningCurveRow, Versus
+from cohortium.contracts import Outcome, Prediction, SurvivalOutcome
 from cohortium.experiment.folds import FoldResult
 from cohortium.experiment.plan import EndpointPlan
-from cohortium.experiment.run import Experiment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Ask = tuple[str, float | None]
 """A metric and its horizon (None where it has none)."""
@@ -27,38 +28,140 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """Metrics of all learners of one endpoint in every fold.
+class FoldToScore:
+    """One outer fold. outcome: of its n test units. patients: (n,) group codes. censoring: of its training part."""
 
-    asks: metrics in the order of the report. values: (learner, metric, horizon) -> (n_folds,), NaN where not
-    estimable; reasons: why. n_train, n_test: (n_folds,). n, n_events: distinct units scored. fixed: the one
-    test set (outcome, censoring, patients), when there is one fold only.
-    """
+    outcome: Outcome
+    patients: NDArray[np.int64]
+    censoring: Any
+    n_train: int
+    predictions: dict[str, Prediction]
+    thresholds: dict[str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Metrics of one endpoint. values: learner -> (n_asks, n_folds), NaN where not estimable; reasons: why,
+    by (ask, fold), for any learner."""
 
     endpoint: EndpointPlan
     asks: tuple[Ask, ...]
-    values: dict[tuple[str, str, float | None], FloatArray]
-    reasons: dict[tuple[str, str, float | None], str]
-    n_train: NDArray[np.int64]
-    n_test: NDArray[np.int64]
+    folds: tuple[FoldToScore, ...]
+    values: dict[str, FloatArray]
+    reasons: dict[tuple[int, int], str]
     n: int
     n_events: int | None
     seed: int
-    predictions: dict[str, list[Prediction]] = field(default_factory=dict)
-    thresholds: dict[str, list[float | None]] = field(default_factory=dict)
-    outcomes: list[Outcome] = field(default_factory=list)
-    censorings: list[Any] = field(default_factory=list)
-    tests: list[NDArray[np.intp]] = field(default_factory=list)
+
+    @property
+    def n_train(self) -> NDArray[np.int64]:
+        return np.array([f.n_train for f in self.folds], dtype=np.int64)
+
+    @property
+    def n_test(self) -> NDArray[np.int64]:
+        return np.array([len(f.outcome) for f in self.folds], dtype=np.int64)
 
 
-def asks_of(e: EndpointPlan, metrics: Sequence[str]) -> tuple[Ask, ...]:
-    """Metrics with their horizons: time-dependent ones once for each of the endpoint's horizons."""
-    from cohortium.metrics import METRICS
+def score_frame(name: str, scores: Scores) -> pd.DataFrame:
+    """``endpoint, learner, metric, horizon, repeat, fold, n_train, n_test, value``: one row per fold and metric."""
+    import pandas as pd
 
+    frames = []
+    for learner, values in scores.values.items():
+        for (metric, horizon), row in zip(scores.asks, values, strict=True):
+            frame = pd.DataFrame({"endpoint": name, "learner": learner, "metric": metric}, index=range(len(row)))
+            frame["horizon"] = np.nan if horizon is None else horizon
+            frame["repeat"] = [int(s.repeat) for s in scores.endpoint.splits]
+            frame["fold"] = [int(s.fold) for s in scores.endpoint.splits]
+            frame["n_train"], frame["n_test"], frame["value"] = scores.n_train, scores.n_test, row
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def asks_of(e: EndpointPlan, metrics: Sequence[str] | None) -> tuple[Ask, ...]:
+    """Metrics (default: the kind's usual ones) with their horizons: time-dependent ones once for each.
+
+    Metrics that do not suit the endpoint's kind are left out: a study names one list for all its endpoints.
+    """
+    from cohortium.metrics import METRICS, default_metrics
+
+    endpoint = e.outcome.endpoint
+    usual = list(default_metrics(endpoint))
+    names = [m for m in metrics if endpoint.kind in METRICS[m].kinds] if metrics else usual
     out: list[Ask] = []
-    for m in metrics:
-        if METRICS[m].needs_horizon:
-            out += [(m, h) for h in e.horizons]
-        else:
-            out.append((m, None))
+    for m in names or usual:
+        out += [(m, h) for h in e.horizons] if METRICS[m].horizon else [(m, None)]
     return tuple(out)
+
+
+def score_endpoint(e: EndpointPlan, results: Sequence[FoldResult], asks: tuple[Ask, ...], seed: int) -> Scores:
+    """Score every learner in every fold; ``results`` in the order of ``e.splits``."""
+    folds = tuple(_fold(e, s, r) for s, r in zip(e.splits, results, strict=True))
+    learners = list(results[0].predictions)
+    values = {name: np.full((len(asks), len(folds)), np.nan) for name in learners}
+    reasons: dict[tuple[int, int], str] = {}
+    for j, fold in enumerate(folds):
+        for i, ask in enumerate(asks):
+            for name in learners:
+                value = score_one(e, fold, name, ask)
+                if isinstance(value, str):
+                    reasons[(i, j)] = value
+                else:
+                    values[name][i, j] = value
+    tested = np.unique(np.concatenate([r.test for r in results]))
+    return Scores(e, asks, folds, values, reasons, len(tested), count_events(e.outcome.take(tested)), seed)
+
+
+def _fold(e: EndpointPlan, split: Any, result: FoldResult) -> FoldToScore:
+    thresholds = {name: facts.get("threshold") for name, facts in result.learners.items()}
+    return FoldToScore(
+        e.outcome.take(result.test),
+        e.groups[result.test],
+        _censoring(e, split),
+        result.n_train,
+        dict(result.predictions),
+        thresholds,
+    )
+
+
+def _censoring(e: EndpointPlan, split: Any) -> Any:
+    from cohortium.metrics import censoring_distribution
+
+    if not isinstance(e.outcome, SurvivalOutcome):
+        return None
+    return censoring_distribution(e.outcome.take(np.asarray(split.train, dtype=np.intp)))
+
+
+def censoring_curves(e: EndpointPlan) -> list[FloatArray]:
+    """Per outer split (m,) P(not yet censored just before t) in the training part, at the grid's times."""
+    assert e.grid is not None
+    return [np.asarray(_censoring(e, s).at(e.grid), dtype=float) for s in e.splits]
+
+
+def score_one(e: EndpointPlan, fold: FoldToScore, learner: str, ask: Ask) -> float | str:
+    """One number, or the reason why there is none."""
+    from cohortium.metrics import NotEstimable, score
+
+    try:
+        return float(
+            score(
+                ask[0],
+                fold.outcome,
+                fold.predictions[learner],
+                horizon=ask[1],
+                tau=e.tau,
+                censoring=fold.censoring,
+                threshold=fold.thresholds.get(learner),
+            )
+        )
+    except NotEstimable as reason:
+        return str(reason)
+
+
+def count_events(o: Outcome) -> int | None:
+    """Events of a survival outcome, positives of a binary one, else None."""
+    if isinstance(o, SurvivalOutcome):
+        return int(o.event.sum())
+    if o.endpoint.kind.value == "binary":
+        return int((o.codes == 1).sum())  # type: ignore[union-attr]
+    return None

@@ -86,14 +86,14 @@ def _outer(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
     e = plan.endpoints[task.endpoint]
     split = e.split(task)
     rows = np.asarray(split.train, dtype=np.intp)
-    config, key = plan.config, f"{task.endpoint}/{task.repeat}/{task.fold}"
+    key, only = f"{task.endpoint}/{task.repeat}/{task.fold}", None
     if task.kind == "curve":
         rows = rows[subset(e, rows, task, plan.seed)]
-        config = replace(plan.config, learners=(plan.headline,), probes=False)
+        only = [plan.headline]
         key = f"{key}/{task.fraction!r}"
     fold = build_fold(cohort, e, rows, plan.inner_folds, plan.seed, key)
     begin = time.perf_counter()
-    predictors = fit_all(config, fold)
+    predictors = fit_all(plan.config, fold, only)
     test = np.asarray(split.test, dtype=np.intp)
     tested = cohort.take(cohort.units.index.get_indexer(e.outcome.units[test]))
     predictions = predict_all(predictors, tested)
@@ -113,11 +113,11 @@ def _refit(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
     e = plan.endpoints[task.endpoint]
     rows = np.arange(len(e.outcome), dtype=np.intp)
     fold = build_fold(cohort, e, rows, plan.inner_folds, plan.seed, f"{task.endpoint}/final")
-    predictor = fit_all(replace(plan.config, learners=(plan.headline,), probes=False), fold)[plan.headline]
+    predictor = fit_all(plan.config, fold, [plan.headline])[plan.headline]
     folder = work / plan.file(task)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700)
+    (part / "predictor").mkdir(mode=0o700, parents=True)
     save_predictor(predictor, part / "predictor")
     facts = {
         "plan": plan.hash,

@@ -1,1 +1,42 @@
-"""The study file and the verbs on it. The only room that knows all rooms and reads YAML."""
+"""The study file and the verbs on it. The only room that knows all rooms and reads YAML.
+
+``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
+run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other.
+Names are imported on first use, so that a command that needs one verb does not load them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PUBLIC = {
+    "Study": "load",
+    "load_study": "load",
+    "parse_study": "load",
+    "study_schema": "load",
+    "StudySpec": "spec",
+    "Data": "data",
+    "load_cohort": "data",
+    "load_data": "data",
+    "check": "checking",
+    "RunResult": "running",
+    "run": "running",
+    "open_run": "running",
+    "default_folder": "running",
+    "Expected": "costs",
+    "expected_fits": "costs",
+    "predict": "predicting",
+    "validate": "validating",
+    "Comparison": "comparing",
+    "compare": "comparing",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        return getattr(import_module(f"cohortium.study.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module 'cohortium.study' has no attribute {name!r}")

@@ -17,7 +17,7 @@ from cohortium.study.runfolder import write_private
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
-    from cohortium.experiment import Experiment
+    from cohortium.experiment import Experiment, Scores
 
 
 def pseudonyms(cohort: Cohort, seed: int) -> pd.DataFrame:
@@ -41,13 +41,19 @@ def _numbers(letter: str, order: NDArray[Any]) -> list[str]:
     return [f"{letter}{k + 1:0{width}d}" for k in order]
 
 
-def write_tables(folder: Path, experiment: Experiment, key: pd.DataFrame, cohort: Cohort) -> None:
-    """``predictions.parquet``, ``outcomes.parquet``, ``censoring.parquet`` and ``units.csv``."""
+def write_tables(
+    folder: Path, experiment: Experiment, scores: Mapping[str, Scores], key: pd.DataFrame, cohort: Cohort
+) -> None:
+    """``predictions``, ``outcomes``, ``scores`` and ``censoring.parquet``, and ``units.csv``."""
+    from cohortium.experiment.scoring import score_frame
+
     plan = experiment.plan
     grids = {n: e.grid.tolist() for n, e in plan.endpoints.items() if e.grid is not None}
     outcomes = {n: e.outcome for n, e in plan.endpoints.items()}
     _parquet(folder / "predictions.parquet", _predictions(experiment, key), {"survival_times": grids})
     _parquet(folder / "outcomes.parquet", outcome_frame(outcomes, key), {})
+    frames = [score_frame(n, s) for n, s in scores.items()]
+    _parquet(folder / "scores.parquet", pd.concat(frames, ignore_index=True), {})
     censoring = _censoring(experiment)
     if censoring is not None:
         _parquet(folder / "censoring.parquet", censoring, {})

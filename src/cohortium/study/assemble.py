@@ -1,0 +1,87 @@
+"""All records of ``results.json`` from a finished experiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cohortium.contracts.results import Finding, Results, Selected
+from cohortium.study.records import cohort_record, evaluation_record, study_record, versions
+
+if TYPE_CHECKING:
+    from cohortium.experiment import EndpointPlan, Experiment, Scores
+    from cohortium.study.data import Data
+    from cohortium.study.load import Study
+
+
+def assemble(
+    study: Study, data: Data, experiment: Experiment, findings: list[Finding], hashes: dict[str, str]
+) -> tuple[Results, dict[str, Scores]]:
+    """Score the experiment and put every record in its place; also the scores of every fold, by endpoint."""
+    from cohortium.experiment import added_value, asks_of, leaderboard, learning_curve, score_endpoint
+    from cohortium.learners import plan as learner_plan
+
+    plan = experiment.plan
+    board, added, curve, selected = [], [], [], []
+    names: list[str] = []
+    every: dict[str, Scores] = {}
+    for name, e in plan.endpoints.items():
+        infos = learner_plan(plan.config, e.outcome.endpoint, list(data.cohort.modalities), plan.inner_folds)
+        names = names or [i.name for i in infos if i.role != "probe"]
+        results = experiment.outer[name]
+        scores = score_endpoint(e, results, asks_of(e, study.evaluation.metrics), plan.seed)
+        every[name] = scores
+        board += leaderboard(name, scores, infos, results, plan.headline)
+        added += added_value(name, scores, infos, list(data.cohort.modalities))
+        curve += learning_curve(name, plan.headline, _points(experiment, name, e, scores))
+        facts = experiment.finals[name][1]
+        selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
+    results = Results(
+        study=study_record(study, plan, names),
+        cohort=cohort_record(study, data, plan),
+        evaluation=evaluation_record(study, plan, study.spec.design.groups or "patient", _notes(study, experiment)),
+        selected=selected,
+        leaderboard=board,
+        added_value=added,
+        checks=findings,
+        learning_curve=curve,
+        hashes=hashes,
+        versions=versions(),
+    )
+    return results, every
+
+
+def _points(experiment: Experiment, name: str, e: EndpointPlan, whole: Any) -> list[tuple[float, Any]]:
+    """(fraction, scores) of the learning curve, the full training parts last."""
+    from cohortium.experiment import score_endpoint
+
+    fractions = experiment.plan.fractions
+    if not fractions:
+        return []
+    points = []
+    for f in sorted(set(fractions)):
+        if f < 1:
+            points.append((f, score_endpoint(e, experiment.curve[(name, f)], whole.asks, whole.seed)))
+        else:
+            points.append((f, whole))
+    return points
+
+
+def _reason(headline: str, facts: dict[str, Any]) -> str:
+    chosen = facts.get("chosen")
+    if headline == "auto":
+        return "named before the run: blends the candidates by inner folds only, then refitted on everyone"
+    if headline == "best_single":
+        return f"named before the run: takes the best single modality by inner folds (here {chosen}), refitted on everyone"
+    return "the study asked for this learner; refitted on everyone"
+
+
+def _notes(study: Study, experiment: Experiment) -> list[str]:
+    notes = []
+    if any(e.grid is not None for e in experiment.plan.endpoints.values()):
+        notes.append(
+            "tau is the 95th percentile of the event times, no later than the last event of any training part; "
+            "censoring weights come from each training part."
+        )
+    if study.spec.design.weight is not None:
+        notes.append("Sampling weights were read and not used in fitting or scoring.")
+    return notes

@@ -1,0 +1,65 @@
+"""``predict``: a finished model on new units; ``validate``: the same where outcomes are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cohortium.contracts import Outcome, Prediction, Probabilities, Survival
+from cohortium.contracts.estimates import Estimate
+from cohortium.study import models, runfolder
+from cohortium.study.running import RunResult, open_run, study_of
+
+if TYPE_CHECKING:
+    from cohortium.cohort import Cohort
+
+
+def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | None = None) -> pd.DataFrame:
+    """Predict new units with the finished models of a run.
+
+    data: a folder laid out as the study's own; a modality whose file is not there is absent for everybody.
+    Returns one row per unit: ``unit``, ``modalities`` (those it has), then for every endpoint ``<endpoint>.p_<class>``
+    and ``<endpoint>.class``, or ``<endpoint>.value``, or ``<endpoint>.risk`` (grows with hazard) and
+    ``<endpoint>.survival_<time>`` at the horizons. out: also written there as CSV.
+
+    Raises :class:`RunFolderError` for an unfinished run, :class:`DataError` for data that do not fit.
+    """
+    folder = folder_of(run)
+    cohort = new_cohort(folder, data)
+    presence = cohort.presence()
+    names = list(presence.columns)
+    has = [" ".join(n for n, x in zip(names, row, strict=True) if x) for row in presence.to_numpy(bool)]
+    frame = pd.DataFrame({"unit": cohort.ids, "modalities": has})
+    for name, model in models.load(folder).items():
+        for column, values in _columns(model, model.predictor.predict(cohort)).items():
+            frame[f"{name}.{column}"] = values
+    if out is not None:
+        runfolder.write_private(Path(out), frame.to_csv(index=False))
+    return frame
+
+
+def folder_of(run: RunResult | str | Path) -> Path:
+    """The folder of a finished run. Raises :class:`RunFolderError`."""
+    folder = run.folder if isinstance(run, RunResult) else Path(run)
+    runfolder.finished(folder)
+    return folder
+
+
+def _columns(model: models.Model, p: Prediction) -> dict[str, Any]:
+    if isinstance(p, Probabilities):
+        out: dict[str, Any] = {f"p_{c}": p.p[:, k] for k, c in enumerate(p.classes)}
+        if model.threshold is not None:
+            codes = (p.p[:, 1] >= model.threshold).astype(int)
+        else:
+            codes = p.p.argmax(axis=1)
+        out["class"] = np.array(p.classes, dtype=object)[codes]
+        return out
+    if isinstance(p, Survival):
+        horizons = np.array(model.facts["horizons"], dtype=float)
+        at = p.at(horizons)
+        return {"risk": p.risk, **{f"survival_{h:g}": at[:, k] for k, h in enumerate(horizons)}}
+    return {"value": p.values}
