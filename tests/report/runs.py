@@ -81,7 +81,8 @@ def make_results(
     return Results(
         study=StudyRecord(
             "hancock_os", "Head and neck cancer: what do the assays add?", endpoints[0].name, list(reference),
-            ["reference", "single", "best_single", "early", "late", "priority", "auto"], "default", 7,
+            ["reference", *(f"single:{m}" for m in modalities), "best_single", "early", "late", "priority", "auto"],
+            "default", 7,
         ),
         cohort=_cohort(rng, endpoints, modalities, reference, n),
         evaluation=EvaluationRecord(
@@ -90,9 +91,13 @@ def make_results(
         ),
         selected=[
             Selected(
-                e.name, "auto", "blended by inner folds from late_fusion (0.7) and blood (0.3)",
-                {"late_fusion": {"weight": 0.7, "ridge": {"alpha": 0.0316, "modalities": list(modalities)[:3]}},
-                 "blood": {"weight": 0.3, "trees": {"n_trees": 300, "learning_rate": 0.05, "balanced": False}}},
+                e.name, "auto",
+                "named before the run: blends the candidates by inner folds only, then refitted on everyone",
+                {"weights": {"early:linear": 0.41, "late": 0.33, "priority": 0.2, "reference": 0.06},
+                 "inner_loss": 0.512,
+                 "parts": {"early:linear": {"weights": {"ridge": 0.55, "net": 0.45},
+                                            "parts": {"ridge": {"penalty": 31.6, "scheme": "evidence"}, "net": {}}},
+                           "late": {"weights": {f"single:{m}": 0.1 for m in modalities}}}},
             )
             for e in endpoints
         ],
@@ -167,15 +172,15 @@ def _est(rng, metric, horizon, value, half, n, low=False, events=121) -> Estimat
 def _board(rng, e, modalities, reference, extra, gain, half, low) -> list[LeaderboardRow]:
     base = 0.66
     entries = [("reference", "reference", reference, base, {})] if reference else []
-    entries += [(m, "single", (m,), base + rng.normal(-0.05, 0.03), {}) for m in modalities]
+    entries += [(f"single:{m}", "single", (m,), base + rng.normal(-0.05, 0.03), {}) for m in modalities]
     entries += [("best_single", "single", modalities, base + 0.02, {"blood": 19, "clinical": 6})]
-    fusions = ["early_fusion", "late_fusion", "priority_fusion", *(f"variant_{i}" for i in range(extra))]
+    fusions = ["early", "late", "priority", *(f"variant_{i}" for i in range(extra))]
     entries += [(f, "fusion", modalities, base + rng.normal(0.03, 0.015), {}) for f in fusions]
-    entries += [("auto", "auto", modalities, base + gain, {"late_fusion": 20, "early_fusion": 5})]
+    entries += [("auto", "auto", modalities, base + gain, {"late": 20, "early": 5})]
     rows = []
     for name, role, used, value, chosen in entries:
         own = [_est(rng, k, h, value, 0.03, e.n_units, low) for k, h in METRICS[e.kind]]
-        if name == "tma_cd68":
+        if name == "single:tma_cd68":
             own = [Estimate(k, None, horizon=h, reason="no unit of a test fold has it") for k, h in METRICS[e.kind]]
         to_ref = (
             []
@@ -211,7 +216,7 @@ def make_run(folder: Path, results: Results, *, validation: bool = True, seed: i
     pq.write_table(table, folder / "predictions.parquet")
     pd.concat(outcomes, ignore_index=True).to_parquet(folder / "outcomes.parquet")
     (folder / "run.json").write_text(
-        json.dumps({"seconds": 812.4, "peak_memory_mb": 1310, "jobs": 2, "platform": "Linux x86-64"})
+        json.dumps({"seconds": 812.4, "peak_memory_bytes": 1_310_000_000, "machine": {"system": "Linux", "cores": 2}})
     )
     if validation:
         e = results.cohort.endpoints[0]

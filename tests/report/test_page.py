@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import stat
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ import pytest
 
 from cohortium.errors import RunFolderError
 from cohortium.report import from_json, html, write_report
+from cohortium.report.page import branches, flow
+from cohortium.report.tables import tree
 from tests.report.runs import HOSTILE, make_results, make_run
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
@@ -112,8 +115,6 @@ def test_without_predictions_the_rest_is_shown(tmp_path: Path):
 
 def test_little_is_enough(tmp_path: Path):
     """Records with nothing optional in them: one modality, no learner estimated, no checks."""
-    import dataclasses
-
     results = make_results(("binary",), modalities=("only",), reference=(), n=60)
     results = dataclasses.replace(
         results, leaderboard=[], added_value=[], checks=[], learning_curve=[], selected=[], hashes={}, versions={}
@@ -163,11 +164,45 @@ def test_what_is_no_finished_run_is_named(tmp_path: Path):
 
 
 def test_the_flow_adds_up(every_kind: Path):
-    from cohortium.report.page import branches, flow
-
     results = from_json((every_kind / "results.json").read_text(encoding="utf-8"))
     read, kept = flow(results)
     lost = sum(int(n) for _, n in read.lost)
     assert int(read.n) - lost == int(kept.n)
     for box in branches(results):
         assert int(box.n) + sum(int(n) for _, n in box.lost) == int(kept.n)
+
+
+def _flow(n_rows, n_units, excluded, kept, excluded_of_endpoint):
+    results = make_results(modalities=("a", "b"))
+    endpoint = dataclasses.replace(
+        results.cohort.endpoints[0], n_units=kept, n_patients=kept, excluded=excluded_of_endpoint
+    )
+    cohort = dataclasses.replace(
+        results.cohort, n_units=n_units, n_rows_read=n_rows, excluded=excluded, endpoints=[endpoint]
+    )
+    return [(b.n, b.lost) for b in flow(dataclasses.replace(results, cohort=cohort))]
+
+
+def test_losses_are_shown_once_and_none_is_hidden():
+    reasons = {"no_label": 4, "zero_time": 6}
+    shown = [("no label", "4"), ("zero time", "6")]
+    # The endpoint's losses were taken from the cohort already, and named there.
+    assert _flow(110, 100, reasons, 100, reasons) == [("110", shown), ("100", []), ("100", [])]
+    # They were not: the cohort holds everyone who was read.
+    assert _flow(110, 110, reasons, 100, reasons) == [("110", shown), ("100", [])]
+    # Reasons explain only a part.
+    assert _flow(115, 110, {}, 98, reasons) == [
+        ("115", [("merged into another unit", "5")]),
+        ("110", [*shown, ("other reasons", "2")]),
+        ("98", []),
+    ]
+
+
+def test_settings_nest_and_weights_become_bars():
+    t = tree(
+        {"weights": {"a": 0.2, "b": -0.4}, "inner_loss": 0.5, "parts": {"a": {"alpha": 1e-3}, "b": {}}, "on": True}
+    )
+    assert [(name, width) for name, _, width in t.bars] == [("b", 100.0), ("a", 50.0)]
+    assert t.facts == [("inner loss", "0.5"), ("x", "yes")]
+    assert [p.name for p in t.parts] == ["a", "b"]
+    assert t.parts[0].facts == [("alpha", "0.001")]

@@ -26,7 +26,7 @@ def test_the_table_holds_the_metric_and_both_differences():
     assert "+0.050 (+0.030 to +0.070)" in auto
     assert "+0.030 (+0.010 to +0.050)" in auto
     order = [line.split()[0] for line in lines if line.strip()]
-    assert order.index("auto") < order.index("reference") < order.index("pathological")
+    assert order.index("auto") < order.index("reference") < order.index("single:pathological")
 
 
 def test_markup_in_names_is_text():

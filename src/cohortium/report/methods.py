@@ -97,7 +97,7 @@ def paragraph(results: Results) -> str:
         if len(c.patterns) > 1
         else "",
         " ".join(_endpoint(x, x.name == s.primary) for x in ordered_endpoints(results)),
-        reference + f"Models compared: {names(s.learners, most=99)}.",
+        reference + f"Models compared: {_models(s.learners)}.",
         f"Performance was estimated by {design_words(e)}"
         + (f", with rows of one {e.grouped_by} kept together" if e.grouped_by else "")
         + "; preprocessing, tuning, fusion and the choice between models were repeated inside every training fold.",
@@ -112,6 +112,13 @@ def _modalities(results: Results) -> str:
         f"{m.name} ({count(m.n_units, 'unit')}, {count(m.n_features, 'feature')})" for m in results.cohort.modalities
     ]
     return f"{count(len(parts), 'modality')}: {names(parts, most=99)}"
+
+
+def _models(learners: list[str]) -> str:
+    single = [n for n in learners if n.startswith("single:")]
+    others = [n for n in learners if n not in single]
+    alone = [f"each of the {len(single)} modalities alone"] if len(single) > 1 else single
+    return names([*alone, *others], most=99)
 
 
 def _endpoint(e: EndpointRecord, primary: bool) -> str:

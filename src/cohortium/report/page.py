@@ -16,10 +16,12 @@ from cohortium.report.performance import performance
 from cohortium.report.validation import validation_sections
 from cohortium.report.words import (
     count,
+    duration,
     estimate_text,
     headline_metric,
     headline_row,
     interval_text,
+    learner_name,
     metric_name,
     number,
     ordered_endpoints,
@@ -109,26 +111,22 @@ def tiles(r: Results) -> list[Tile]:
 
 
 def flow(r: Results) -> list[FlowBox]:
-    """Rows read, excluded by reason, units in the study."""
+    """Rows read, lost before anything else, units in the study; with one endpoint also those analysed."""
     c = r.cohort
-    lost = [(reason_words(k), f"{n:,}") for k, n in c.excluded.items() if n]
-    n_lost = sum(c.excluded.values())
-    read = c.n_rows_read if c.n_rows_read is not None else c.n_units + n_lost
-    if read - n_lost - c.n_units > 0:
-        lost.append(("merged or otherwise not a unit of its own", f"{read - n_lost - c.n_units:,}"))
-    steps = [
-        FlowBox("rows read", f"{read:,}", "unit table", lost),
-        FlowBox("units in the study", f"{c.n_units:,}", count(c.n_patients, "patient")),
-    ]
+    read = c.n_rows_read if c.n_rows_read is not None else c.n_units + sum(c.excluded.values())
+    steps = [FlowBox("units in the study", f"{c.n_units:,}", count(c.n_patients, "patient"))]
+    if read > c.n_units:
+        lost = _lost(read - c.n_units, c.excluded, "merged into another unit")
+        steps.insert(0, FlowBox("rows read", f"{read:,}", "unit table", lost))
     ends = branches(r)
     if len(ends) > 1:
         return steps
     # One endpoint: its losses leave the trunk, and no branch is drawn.
-    return [*steps[:-1], replace(steps[-1], lost=ends[0].lost, lost_as="no usable label"), replace(ends[0], lost=[])]
+    return [*steps[:-1], replace(steps[-1], lost=ends[0].lost, lost_as=ends[0].lost_as), replace(ends[0], lost=[])]
 
 
 def branches(r: Results) -> list[FlowBox]:
-    """Units analysed per endpoint, with those that have no usable label."""
+    """Units analysed per endpoint, with those of the study that have no usable label."""
     out = []
     for e in ordered_endpoints(r):
         detail = count(e.n_patients, "patient")
@@ -136,9 +134,20 @@ def branches(r: Results) -> list[FlowBox]:
             detail += f", {count(e.n_events, 'event')}"
         elif e.classes:
             detail += "; " + ", ".join(f"{k} {v:,}" for k, v in e.classes.items())
-        lost = [(reason_words(k), f"{n:,}") for k, n in e.excluded.items() if n]
-        out.append(FlowBox(f"analysed for {e.name}", f"{e.n_units:,}", detail, lost))
+        lost = _lost(r.cohort.n_units - e.n_units, e.excluded, "other reasons")
+        out.append(FlowBox(f"analysed for {e.name}", f"{e.n_units:,}", detail, lost, "no usable label"))
     return out
+
+
+def _lost(n: int, reasons: dict[str, int], otherwise: str) -> list[tuple[str, str]]:
+    """Reasons of ``n`` lost units; what they do not explain is said, reasons that were counted before are not."""
+    if n <= 0:
+        return []
+    known = [(reason_words(k), v) for k, v in reasons.items() if v]
+    rest = n - sum(v for _, v in known)
+    if rest < 0:
+        known, rest = [], n
+    return [(k, f"{v:,}") for k, v in [*known, *([(otherwise, rest)] if rest else [])]]
 
 
 def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
@@ -184,7 +193,7 @@ def _endpoint_facts(e: EndpointRecord, metric: str, horizon: float | None) -> li
 def _selected(r: Results, endpoint: str) -> dict[str, Any] | None:
     for s in r.selected:
         if s.endpoint == endpoint:
-            return {"learner": s.learner, "reason": s.reason, "facts": tables.facts(s.settings) if s.settings else []}
+            return {"learner": s.learner, "reason": s.reason, "tree": tables.tree(s.settings)}
     return None
 
 
@@ -199,9 +208,10 @@ def _exploratory(r: Results, e: EndpointRecord, row: LeaderboardRow | None) -> s
     top = pick(board[0].estimates, metric, horizon)
     if top is None or top.value is None:
         return ""
+    name = learner_name(board[0].learner)
     return (
-        f"{board[0].learner} stands at the top with {estimate_text(top)}, but it was picked by looking at the test "
-        f"folds: that is exploratory. The answer is given for {row.learner}, which was named before."
+        f"{name} stands at the top with {estimate_text(top)}, but it was picked by looking at the test folds: "
+        f"that is exploratory. The answer is given for {row.learner}, which was named before."
     )
 
 
@@ -225,10 +235,18 @@ def _study_facts(r: Results) -> list[tuple[str, str]]:
 
 
 def _run_facts(run: dict[str, Any]) -> list[tuple[str, str]]:
-    """Facts of ``run.json`` that records do not hold already: time, memory, machine."""
-    skip = {"versions", "hashes", "seed", "study", "spec", "fits", "folds", "settings", "plan"}
-    flat = [(k, v) for k, v in tables.facts({k: v for k, v in run.items() if k not in skip}) if len(v) <= 200]
-    return flat[:40]
+    """What ``run.json`` knows beyond the records: time, memory, machine."""
+    out = []
+    for key, label in (("seconds", "time of the run"), ("fit_seconds", "time of all fits, added up")):
+        if isinstance(run.get(key), int | float):
+            out.append((label, duration(run[key])))
+    peak = run.get("peak_memory_bytes")
+    if isinstance(peak, int | float) and peak > 0:
+        out.append(("peak memory, all processes", f"{peak / 1e9:.2f} GB"))
+    machine = run.get("machine")
+    if isinstance(machine, dict):
+        out.append(("machine", ", ".join(f"{k} {v}" for k, v in machine.items())))
+    return out
 
 
 __all__ = ["Drawing", "FlowBox", "Tile", "branches", "flow", "page", "tiles"]

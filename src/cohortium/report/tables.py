@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from cohortium.report.words import (
     ROLE_NAMES,
     best_first,
     count,
-    estimate_text,
+    learner_name,
     metric_name,
     names,
     number,
@@ -50,9 +51,9 @@ def leaderboard(results: Results, endpoint: EndpointRecord, metric: str, horizon
         + [_difference(pick(getattr(r.versus, p), metric, horizon), metric) for p, _ in versus]
         for r in rows
     ]
-    note = ""
+    note = _partial([e for r in rows for e in r.estimates if (e.metric, e.horizon) == (metric, horizon)])
     if versus:
-        note = (
+        note += (
             "Differences are paired: this learner minus the other, on the same test folds. Bold: the 95% interval "
             "excludes zero. They are not corrected for the number of learners looked at."
         )
@@ -69,8 +70,12 @@ def all_metrics(results: Results, endpoint: EndpointRecord, metric: str, horizon
     if len(keys) < 2:
         return None
     head = ["learner", *(metric_name(m, h, endpoint.time_unit) for m, h in keys)]
-    body = [[Cell(r.learner, mark=r.role), *(_estimate(pick(r.estimates, m, h)) for m, h in keys)] for r in rows]
-    return Table(head, body, [i for i, r in enumerate(rows) if r.headline])
+    body = [
+        [Cell(learner_name(r.learner), mark=r.role), *(_estimate(pick(r.estimates, m, h)) for m, h in keys)]
+        for r in rows
+    ]
+    partial = _partial([e for r in rows for e in r.estimates])
+    return Table(head, body, [i for i, r in enumerate(rows) if r.headline], partial)
 
 
 def added_value(rows: list[AddedValueRow], metric: str, horizon: float | None) -> Table:
@@ -114,16 +119,47 @@ def estimates(items: list[Estimate], time_unit: str) -> Table:
         ]
         for e in items
     ]
-    return Table(["metric", "estimate", "units"], body)
+    return Table(["metric", "estimate", "units"], body, note=_partial(items))
 
 
-def facts(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """A tree of settings as flat lines: ``models / ridge / alpha``, ``0.01``."""
-    if isinstance(tree, dict) and tree:
-        return [line for k, v in tree.items() for line in facts(v, f"{prefix} / {k}" if prefix else str(k))]
-    if isinstance(tree, list | tuple) and any(isinstance(x, dict | list) for x in tree):
-        return [line for i, v in enumerate(tree) for line in facts(v, f"{prefix} / {i + 1}")]
-    return [(prefix, _fact(tree))]
+@dataclass(frozen=True)
+class Tree:
+    """Settings as they nest. facts: plain values. bars: (name, value, per cent of the largest). parts: below."""
+
+    name: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    bars: list[tuple[str, str, float]] = field(default_factory=list)
+    parts: list[Tree] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.facts or self.bars or self.parts)
+
+
+def tree(settings: Any, name: str = "") -> Tree:
+    """Settings for the page; a map of numbers called ``weights`` becomes bars, largest first."""
+    out = Tree(name)
+    items = settings.items() if isinstance(settings, dict) else enumerate(settings, 1)
+    for key, value in items:
+        if key == "weights" and isinstance(value, dict) and value and all(map(_is_number, value.values())):
+            most = max(max(abs(v) for v in value.values()), 1e-12)
+            ranked = sorted(value.items(), key=lambda kv: -abs(kv[1]))
+            out.bars.extend((str(k), number(v, 3).replace("-", "−"), 100 * abs(v) / most) for k, v in ranked)
+        elif key == "parts" and isinstance(value, dict):
+            out.parts.extend(
+                tree(v, str(k)) if isinstance(v, dict) else Tree(str(k), [("", _fact(v))]) for k, v in value.items()
+            )
+        elif isinstance(value, dict) and value:
+            out.parts.append(tree(value, str(key)))
+        elif isinstance(value, list | tuple) and any(isinstance(x, dict | list) for x in value):
+            out.parts.append(tree([x if isinstance(x, dict | list) else {"value": x} for x in value], str(key)))
+        else:
+            out.facts.append((str(key).replace("_", " "), _fact(value)))
+    return out
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, bool)
 
 
 def _fact(x: Any) -> str:
@@ -146,12 +182,12 @@ def _learner(r: LeaderboardRow, results: Results) -> Cell:
         small = f"chosen inside the folds: {chosen}" if chosen else "chosen inside the folds"
     elif set(r.modalities) == everything and len(everything) > 1:
         small = f"all {len(everything)} modalities"
-    elif list(r.modalities) == [r.learner]:
+    elif list(r.modalities) == [r.learner] or r.learner.startswith("single:"):
         small = ""
     else:
         small = names(r.modalities, most=5, sep=" + ", last=" + ")
     role = ROLE_NAMES[r.role].replace(" (headline)", "")
-    return Cell(r.learner, f"{role} · {small}" if small and role != r.learner else small or role, r.role)
+    return Cell(learner_name(r.learner), f"{role} · {small}" if small and role != r.learner else small or role, r.role)
 
 
 def _estimate(e: Estimate | None) -> Cell:
@@ -160,7 +196,7 @@ def _estimate(e: Estimate | None) -> Cell:
     if e.value is None:
         return Cell("not estimable", e.reason or "")
     interval = "" if e.low is None or e.high is None else f"{value_text(e.low)} to {value_text(e.high)}"
-    return Cell(value_text(e.value), interval)
+    return Cell(value_text(e.value) + ("†" if e.reason else ""), interval)
 
 
 def _difference(e: Estimate | None, metric: str, none: str = "–") -> Cell:
@@ -175,4 +211,7 @@ def _difference(e: Estimate | None, metric: str, none: str = "–") -> Cell:
     return Cell(value_text(e.value, signed=True), interval, "clear" if clear else "unclear")
 
 
-__all__ = ["Cell", "Table", "added_value", "all_metrics", "estimate_text", "estimates", "facts", "leaderboard"]
+def _partial(items: Sequence[Estimate]) -> str:
+    """What the daggers mean: estimates that not every fold could give."""
+    reasons = sorted({e.reason for e in items if e.reason and e.value is not None})
+    return f"† {names([r.rstrip('.') for r in reasons], most=4, sep='; ', last='; ')}. " if reasons else ""

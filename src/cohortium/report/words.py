@@ -110,6 +110,14 @@ def estimate_text(e: Estimate | None, signed: bool = False) -> str:
     return f"{value_text(e.value, signed)} ({interval})" if interval else value_text(e.value, signed)
 
 
+def duration(seconds: float) -> str:
+    """``42 s``, ``13 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def names(items: Sequence[str], most: int = 6, last: str = " and ", sep: str = ", ") -> str:
     """``a, b and c``; beyond ``most`` names, ``a, b, c and 4 more``."""
     items = list(items)
@@ -129,6 +137,11 @@ def count(n: int, noun: str) -> str:
 def reason_words(reason: str) -> str:
     """A reason of exclusion as words: ``no_label`` -> ``no label``."""
     return reason.replace("_", " ")
+
+
+def learner_name(name: str) -> str:
+    """``single:blood`` as a reader calls it; the role stands beside it."""
+    return name.removeprefix("single:")
 
 
 def short(name: str, width: int = 26) -> str:

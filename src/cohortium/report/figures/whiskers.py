@@ -23,6 +23,7 @@ from cohortium.report.words import (
     best_first,
     chance_level,
     estimate_text,
+    learner_name,
     metric_name,
     pick,
     rows_of,
@@ -54,7 +55,7 @@ def leaderboard(
                 ax.axhspan(y - 0.5, y + 0.5, color="#fdf1ea", lw=0)
             _whisker(ax, y, e, ROLE_COLOURS[row.role], ROLE_MARKERS[row.role], 12 if row.role == "auto" else 7)
         _levels(ax, rows, chance, reference)
-        ax.set_yticks(range(len(rows)), [short(r.learner) for r, _ in rows])
+        ax.set_yticks(range(len(rows)), [short(learner_name(r.learner)) for r, _ in rows])
         for tick, (row, _) in zip(ax.get_yticklabels(), rows, strict=True):
             tick.set_fontweight("bold" if row.headline else "normal")
         ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -62,7 +63,7 @@ def leaderboard(
         quiet_axes(ax)
         _legend(figure, [r.role for r, _ in rows], chance is not None and _chance_shown(rows, chance), reference)
 
-    top = ", ".join(f"{r.learner} {estimate_text(e)}" for r, e in rows[:5])
+    top = ", ".join(f"{learner_name(r.learner)} {estimate_text(e)}" for r, e in rows[:5])
     alt = f"Leaderboard of {len(rows)} learners by {label}, best first: {top}."
     caption = (
         "Dot: estimate; line: 95% interval. Intervals of two learners may overlap although one is reliably better, "
