@@ -1,0 +1,55 @@
+"""Metrics: pure functions of outcomes and predictions, and the intervals of their estimates.
+
+May know: contracts, schema, numpy, scipy, scikit-learn. May not know: torch, learners, folds' contents,
+files. A prediction file can be scored years later with nothing else installed.
+"""
+
+from cohortium.metrics.curves import calibration_curve, calibration_line, roc_curve
+from cohortium.metrics.intervals import (
+    bootstrap_patients,
+    delong,
+    delong_paired,
+    from_folds,
+    nadeau_bengio,
+    paired_from_folds,
+    random_effects,
+)
+from cohortium.metrics.kaplan_meier import (
+    Censoring,
+    censoring_distribution,
+    kaplan_meier,
+    logrank,
+    median_follow_up,
+    nelson_aalen,
+    numbers_at_risk,
+)
+from cohortium.metrics.registry import METRICS, Metric, NotEstimable, check_metric, default_metrics, headline_metric
+from cohortium.metrics.scoring import choose_threshold, score
+
+__all__ = [
+    "METRICS",
+    "Censoring",
+    "Metric",
+    "NotEstimable",
+    "bootstrap_patients",
+    "calibration_curve",
+    "calibration_line",
+    "censoring_distribution",
+    "check_metric",
+    "choose_threshold",
+    "default_metrics",
+    "delong",
+    "delong_paired",
+    "from_folds",
+    "headline_metric",
+    "kaplan_meier",
+    "logrank",
+    "median_follow_up",
+    "nadeau_bengio",
+    "nelson_aalen",
+    "numbers_at_risk",
+    "paired_from_folds",
+    "random_effects",
+    "roc_curve",
+    "score",
+]
