@@ -1,7 +1,8 @@
 """Estimates with intervals, and paired differences, from the scores of the outer folds.
 
-Several folds: their mean with the Nadeau-Bengio interval, over the folds that allow the metric. One fixed test
-set: the metric on all of it, with a bootstrap over its patients in which censoring, model and thresholds stay.
+Several folds: their mean with the Nadeau-Bengio interval, over the folds that allow the metric. One test set: the
+metric on all of it, with a bootstrap over its patients in which censoring, models and thresholds stay as they are;
+the ROC-AUC of one unit per patient by DeLong.
 """
 
 from __future__ import annotations
@@ -11,49 +12,106 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Estimate
+from cohortium.contracts import ClassOutcome, Estimate, Probabilities
 from cohortium.experiment.scoring import Ask, Scores, score_one
 
 FloatArray = NDArray[np.float64]
-N_BOOT = 1000
+
+MOST_DRAWS, FEWEST_DRAWS, DRAWN_UNITS = 1000, 200, 300_000
+"""Bootstrap draws: as many as draw about 300,000 units in all, between 200 and 1000."""
 
 
 def estimate(scores: Scores, learner: str, i: int) -> Estimate:
     """The estimate of ask ``i`` for one learner."""
     if len(scores.folds) == 1:
-        return _resampled(scores, [learner], i, 1.0)
+        return _one_test(scores, learner, None, i, 1.0)
     from cohortium.metrics import from_folds
 
     metric, horizon = scores.asks[i]
-    values = scores.values[learner][i]
-    ok = np.isfinite(values)
-    made = from_folds(
-        metric, values[ok], scores.n_train[ok], scores.n_test[ok], n=scores.n, n_events=scores.n_events, horizon=horizon
-    )
-    return _with_reason(scores, made, i, ok)
+    return from_folds(
+        metric, scores.values[learner][i], scores.n_train, scores.n_test,
+        n=scores.n, n_events=scores.n_events, horizon=horizon, reason=_reason(scores, i),
+    )  # fmt: skip
 
 
 def difference(scores: Scores, learner: str, other: str, i: int, turned: bool = False) -> Estimate:
     """``learner`` minus ``other`` on the same folds; turned: larger is better whatever the metric."""
-    from cohortium.metrics import METRICS
+    from cohortium.metrics import METRICS, paired_from_folds
 
     metric, horizon = scores.asks[i]
     sign = -1.0 if turned and not METRICS[metric].higher_is_better else 1.0
     if len(scores.folds) == 1:
-        return _resampled(scores, [learner, other], i, sign)
+        return _one_test(scores, learner, other, i, sign)
     a, b = sign * scores.values[learner][i], sign * scores.values[other][i]
-    made = paired((metric, horizon), a, b, scores.n_train, scores.n_test, scores.n, scores.n_events)
-    return _with_reason(scores, made, i, np.isfinite(a) & np.isfinite(b))
+    return paired_from_folds(
+        metric, a, b, scores.n_train, scores.n_test,
+        n=scores.n, n_events=scores.n_events, horizon=horizon, reason=_reason(scores, i),
+    )  # fmt: skip
 
 
-def _with_reason(scores: Scores, made: Estimate, i: int, ok: NDArray[np.bool_]) -> Estimate:
-    """Say how many folds do not count, and why the first of them does not."""
-    left_out = int((~ok).sum())
-    if not left_out:
-        return made
-    first = next((text for (ask, _), text in sorted(scores.reasons.items()) if ask == i), "")
-    text = f"{left_out} of {len(ok)} folds do not allow it: {first}"
-    return replace(made, reason=f"{made.reason}; {text}" if made.reason else text)
+def _reason(scores: Scores, i: int) -> str | None:
+    """Why the first fold that does not allow the metric does not."""
+    return next((text for (ask, _), text in sorted(scores.reasons.items()) if ask == i), None)
+
+
+def _one_test(scores: Scores, learner: str, other: str | None, i: int, sign: float) -> Estimate:
+    metric, horizon = scores.asks[i]
+    point = scores.values[learner][i, 0] - (0.0 if other is None else scores.values[other][i, 0])
+    blank = Estimate(metric, None, n=scores.n, n_events=scores.n_events, horizon=horizon, low_powered=True)
+    if not np.isfinite(point):
+        return replace(blank, reason=_reason(scores, i) or "not estimable on the test set")
+    if metric == "roc_auc" and _delong_fits(scores):
+        return replace(blank, **_delong(scores, learner, other))
+    draws = _draws(scores, learner, i) - (0.0 if other is None else _draws(scores, other, i))
+    draws = sign * draws[np.isfinite(draws)]
+    if len(draws) < FEWEST_DRAWS // 2:
+        return replace(blank, value=sign * point, reason="too few patients: most bootstrap samples have no estimate")
+    low, high = np.quantile(draws, [0.025, 0.975])
+    method = "bootstrap_patients" if other is None else "bootstrap_patients_paired"
+    return replace(blank, value=float(sign * point), low=float(low), high=float(high), method=method)
+
+
+def _delong_fits(scores: Scores) -> bool:
+    fold = scores.folds[0]
+    one_each = len(np.unique(fold.patients)) == len(fold.patients)
+    return one_each and isinstance(fold.outcome, ClassOutcome) and fold.outcome.endpoint.kind.value == "binary"
+
+
+def _delong(scores: Scores, learner: str, other: str | None) -> dict[str, object]:
+    from cohortium.metrics import delong, delong_paired
+
+    fold = scores.folds[0]
+    assert isinstance(fold.outcome, ClassOutcome)
+    y, p = fold.outcome.codes == 1, fold.predictions[learner]
+    assert isinstance(p, Probabilities)
+    if other is None:
+        value, low, high = delong(y, p.p[:, 1])
+        return {"value": value, "low": low, "high": high, "method": "delong"}
+    q = fold.predictions[other]
+    assert isinstance(q, Probabilities)
+    value, low, high, _ = delong_paired(y, p.p[:, 1], q.p[:, 1])
+    return {"value": value, "low": low, "high": high, "method": "delong_paired"}
+
+
+def _draws(scores: Scores, learner: str, i: int) -> FloatArray:
+    """(n_draws,) metric on the same draws of patients for every learner, NaN where not estimable; kept once made."""
+    if (learner, i) in scores.draws:
+        return scores.draws[(learner, i)]
+    fold = scores.folds[0]
+    n = len(fold.outcome)
+    groups, of = np.unique(fold.patients, return_inverse=True)
+    members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+    rng = np.random.default_rng([scores.seed, 0xB007])
+    out = np.full(int(np.clip(DRAWN_UNITS // n, FEWEST_DRAWS, MOST_DRAWS)), np.nan)
+    for k in range(len(out)):
+        rows = np.concatenate([members[g] for g in rng.integers(0, len(groups), len(groups))])
+        drawn = replace(
+            fold, outcome=fold.outcome.take(rows), predictions={learner: fold.predictions[learner].take(rows)}
+        )
+        value = score_one(scores.endpoint, drawn, learner, scores.asks[i])
+        out[k] = np.nan if isinstance(value, str) else value
+    scores.draws[(learner, i)] = out
+    return out
 
 
 def paired(
@@ -63,30 +121,4 @@ def paired(
     """a minus b over the folds where both are estimable. a, b, n_train, n_test: (n_folds,)."""
     from cohortium.metrics import paired_from_folds
 
-    ok = np.isfinite(a) & np.isfinite(b)
-    return paired_from_folds(ask[0], a[ok], b[ok], n_train[ok], n_test[ok], n=n, n_events=n_events, horizon=ask[1])
-
-
-def _resampled(scores: Scores, learners: list[str], i: int, sign: float) -> Estimate:
-    """One test set: value of the first learner, or its difference to the second, with a bootstrap over patients."""
-    from cohortium.metrics import NotEstimable, bootstrap_patients
-
-    fold, ask = scores.folds[0], scores.asks[i]
-
-    def value(rows: NDArray[np.intp]) -> float:
-        part = replace(
-            fold,
-            outcome=fold.outcome.take(rows),
-            predictions={n: fold.predictions[n].take(rows) for n in learners},
-        )
-        found = [score_one(scores.endpoint, part, n, ask) for n in learners]
-        bad = next((x for x in found if isinstance(x, str)), None)
-        if bad is not None:
-            raise NotEstimable(bad)
-        numbers = [float(x) for x in found]
-        return sign * (numbers[0] - numbers[1] if len(numbers) == 2 else numbers[0])
-
-    rng = np.random.default_rng([scores.seed, 0xB007])
-    return bootstrap_patients(
-        ask[0], value, fold.patients, rng, n_boot=N_BOOT, n=scores.n, n_events=scores.n_events, horizon=ask[1]
-    )
+    return paired_from_folds(ask[0], a, b, n_train, n_test, n=n, n_events=n_events, horizon=ask[1])

@@ -65,7 +65,8 @@ class EndpointPlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """endpoints: by name, in the study's order. config: of the learners. fractions: of the learning curve."""
+    """endpoints: by name, in the study's order. config: of the learners. fractions: of the learning curve.
+    notes: what limits the splits, in words."""
 
     endpoints: Mapping[str, EndpointPlan]
     config: Any
@@ -75,6 +76,7 @@ class Plan:
     data_hash: str
     version: str
     fractions: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
     hash: str = field(default="")
 
     def __post_init__(self) -> None:

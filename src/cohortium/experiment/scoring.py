@@ -8,7 +8,7 @@ NaN there, with the reason kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Scores:
     n: int
     n_events: int | None
     seed: int
+    draws: dict[tuple[str, int], FloatArray] = field(default_factory=dict, repr=False)
 
     @property
     def n_train(self) -> NDArray[np.int64]:
@@ -86,11 +87,11 @@ def asks_of(e: EndpointPlan, metrics: Sequence[str] | None) -> tuple[Ask, ...]:
     from cohortium.metrics import METRICS, default_metrics
 
     endpoint = e.outcome.endpoint
-    usual = list(default_metrics(endpoint))
+    usual = list(default_metrics(endpoint.kind))
     names = [m for m in metrics if endpoint.kind in METRICS[m].kinds] if metrics else usual
     out: list[Ask] = []
     for m in names or usual:
-        out += [(m, h) for h in e.horizons] if METRICS[m].horizon else [(m, None)]
+        out += [(m, h) for h in e.horizons] if METRICS[m].needs_horizon else [(m, None)]
     return tuple(out)
 
 

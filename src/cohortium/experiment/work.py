@@ -140,7 +140,7 @@ def build_fold(cohort: Cohort, e: EndpointPlan, rows: NDArray[np.intp], inner_fo
     outcome: Outcome = e.outcome.take(rows)
     groups = e.groups[rows]
     bare = Fold(cohort.take(cohort.units.index.get_indexer(outcome.units)), outcome, groups, (), seed, key)
-    splits = inner(outcome.strata, groups, inner_folds, bare.seed_of("inner"))
+    splits = inner(outcome, groups, inner_folds, bare.seed_of("inner"))
     return replace(bare, inner=tuple(splits))
 
 

@@ -76,7 +76,7 @@ def _reason(headline: str, facts: dict[str, Any]) -> str:
 
 
 def _notes(study: Study, experiment: Experiment) -> list[str]:
-    notes = []
+    notes = list(experiment.plan.notes)
     if any(e.grid is not None for e in experiment.plan.endpoints.values()):
         notes.append(
             "tau is the 95th percentile of the event times, no later than the last event of any training part; "

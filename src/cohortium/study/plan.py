@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from cohortium.contracts import Outcome
     from cohortium.experiment import Plan
     from cohortium.learners import LearnerConfig
+    from cohortium.resampling import OuterSplit
     from cohortium.study.data import Data
     from cohortium.study.load import Study
 
@@ -43,11 +43,13 @@ def make_plan(study: Study, data: Data) -> Plan:
     config = learner_config(study)
     check_metrics(study)
     endpoints = {}
-    headline = ""
+    headline, notes = "", list[str]()
     for name, outcome in data.outcomes.items():
         headline = headline or headline_of(study, outcome, list(data.cohort.modalities))
         groups = groups_of(study, data, outcome)
-        endpoints[name] = endpoint_plan(outcome, groups, outer_splits(study, data, name, outcome, groups))
+        splits, said = outer_splits(study, data, name, outcome, groups)
+        notes += said
+        endpoints[name] = endpoint_plan(outcome, groups, splits)
     return Plan(
         endpoints=endpoints,
         config=config,
@@ -57,6 +59,7 @@ def make_plan(study: Study, data: Data) -> Plan:
         data_hash=cohort_hash(data.cohort),
         version=cohortium.__version__,
         fractions=tuple(study.evaluation.learning_curve or ()),
+        notes=tuple(notes),
     )
 
 
@@ -85,14 +88,112 @@ def check_metrics(study: Study) -> None:
 
 
 def groups_of(study: Study, data: Data, outcome: Outcome) -> NDArray[np.int64]:
-    """(n,) codes of what stays together in one fold: the patient, or the design's groups joined with it."""
-    units = data.cohort.units.reindex(outcome.units)
-    return pd.factorize(units["patient"])[0].astype(np.int64)
+    """(n,) codes of what stays together in one fold: the patient, joined with the design's groups where declared.
+
+    Units are together when a chain of shared patients or groups links them.
+    """
+    patients = pd.factorize(data.cohort.units["patient"].reindex(outcome.units))[0].astype(np.int64)
+    column = study.spec.design.groups
+    if column is None:
+        return patients
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    labels = design_column(study, data, column, "groups", outcome)
+    codes = pd.factorize(labels)[0].astype(np.int64)
+    known = np.flatnonzero(codes >= 0)
+    n = int(patients.max()) + 1
+    total = n + int(codes.max(initial=-1)) + 1
+    links = coo_matrix((np.ones(len(known)), (patients[known], n + codes[known])), shape=(total, total))
+    linked = connected_components(links, directed=False)[1]
+    return pd.factorize(linked[patients])[0].astype(np.int64)
 
 
-def outer_splits(study: Study, data: Data, name: str, outcome: Outcome, groups: NDArray[np.int64]) -> Sequence[Any]:
-    """The outer splits of one endpoint, as ``evaluation`` asks."""
+def design_column(study: Study, data: Data, column: str, role: str, outcome: Outcome) -> pd.Series:
+    """A column of the unit table as read, for the units of an outcome. Raises :class:`StudyError` when it is not there."""
+    raw = data.raw_units
+    if column not in raw:
+        known = did_you_mean(column, map(str, raw.columns))
+        raise StudyError(f"{study.path.name}: {role} names the column '{column}', which {study.spec.cohort.units.file} does not have.{known}")
+    return raw[column].reindex(outcome.units)
+
+
+def outer_splits(
+    study: Study, data: Data, name: str, outcome: Outcome, groups: NDArray[np.int64]
+) -> tuple[list[OuterSplit], list[str]]:
+    """The outer splits of one endpoint, as ``evaluation`` asks, and notes on them.
+
+    Raises :class:`StudyError`, :class:`DataError` and :class:`EndpointError` for splits that cannot be used.
+    """
     from cohortium import resampling
 
-    e = study.evaluation
-    return resampling.nested(outcome.strata, groups, e.repeats, e.folds, study.spec.seed)
+    e, design = study.evaluation, study.spec.design
+    notes: list[str] = []
+    if e.design == "nested":
+        splits = resampling.nested(outcome, groups, e.repeats, e.folds, study.spec.seed)
+    elif e.design == "leave_one_site_out":
+        column = _needed(study, design.site, "leave_one_site_out needs design.site, the column that names the site")
+        splits = resampling.leave_one_site_out(list(design_column(study, data, column, "design.site", outcome)))
+    elif e.design == "temporal":
+        column = _needed(study, design.index_time, "temporal needs design.index_time, the date of the prediction")
+        times = list(design_column(study, data, column, "design.index_time", outcome))
+        splits = resampling.temporal(times, e.test_from, e.folds)
+    elif e.design == "column":
+        splits = resampling.by_column(list(design_column(study, data, str(e.column), "evaluation.column", outcome)))
+    elif e.design == "fixed_test":
+        labels = list(design_column(study, data, str(e.column), "evaluation.column", outcome))
+        splits = resampling.fixed_test(labels, e.test_value)
+    else:
+        splits, notes = _from_file(study, outcome)
+    splits = [s for s in splits if len(s.test)]
+    notes += [f"{name}: {n}" for n in resampling.check_splits(splits, outcome, groups)]
+    return splits, notes
+
+
+def _needed(study: Study, column: str | None, sentence: str) -> str:
+    if column is None:
+        raise StudyError(f"{study.path.name}: evaluation.design: {sentence}.")
+    return column
+
+
+def _from_file(study: Study, outcome: Outcome) -> tuple[list[OuterSplit], list[str]]:
+    from cohortium import resampling
+    from cohortium.errors import DataError
+
+    f = study.evaluation.folds_file
+    assert f is not None
+    frame = _folds_frame(study)
+    for column, value in (f.where or {}).items():
+        if column not in frame:
+            raise DataError(f"{f.file} has no column '{column}'.{did_you_mean(column, map(str, frame.columns))}")
+        frame = frame[frame[column].astype(str) == str(value)]
+        if frame.empty:
+            raise DataError(f"{f.file} has no row where '{column}' is '{value}'.")
+    identifier = f.id or study.spec.cohort.units.id or str(frame.columns[0])
+    return resampling.from_file(
+        frame, outcome.units, id=identifier, fold=f.fold, repeat=f.repeat, part=f.part, test_value=f.test_value
+    )
+
+
+def _folds_frame(study: Study) -> pd.DataFrame:
+    """The folds file as texts; fold and repeat labels as numbers where they are numbers, so that 10 follows 9."""
+    from cohortium.errors import DataError
+
+    f = study.evaluation.folds_file
+    assert f is not None
+    file = study.folder / f.file
+    if not file.is_file():
+        raise DataError(f"No folds file at {file}. evaluation.folds_file.file is relative to the study file.")
+    try:
+        if file.suffix == ".parquet":
+            frame = pd.read_parquet(file).astype(str)
+        else:
+            separator = "\t" if ".tsv" in file.suffixes or ".txt" in file.suffixes else ","
+            frame = pd.read_csv(file, dtype=str, sep=separator)
+    except (OSError, EOFError, ValueError, UnicodeDecodeError) as e:
+        raise DataError(f"{file} cannot be read as a table: {str(e).splitlines()[0]}.") from e
+    for column in filter(None, (f.fold, f.repeat)):
+        if column in frame:
+            numbers = pd.to_numeric(frame[column], errors="coerce")
+            frame[column] = numbers if numbers.notna().all() else frame[column]
+    return frame

@@ -71,8 +71,8 @@ def endpoint_record(study: Study, data: Data, name: str, e: EndpointPlan) -> End
         time_unit=o.endpoint.time_unit,
         horizons=[float(h) for h in e.horizons],
         tau=e.tau,
-        median_follow_up=None if follow_up is None or not np.isfinite(follow_up) else float(follow_up),
-        headline_metric=chosen or headline_metric(o.endpoint),
+        median_follow_up=None if follow_up is None else float(follow_up),
+        headline_metric=chosen or headline_metric(o.endpoint.kind),
     )
 
 
