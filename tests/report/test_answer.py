@@ -29,7 +29,7 @@ def test_the_question_names_what_is_asked():
 
 def test_a_clear_gain():
     _, text = answer(make_results(gain=0.05, half=0.02))
-    assert "auto reaches a C-index (Harrell) of 0.710 (95% interval 0.680 to 0.740)" in text
+    assert "auto reaches a C-index of 0.710 (95% interval 0.680 to 0.740)" in text
     assert "0.050 (0.030 to 0.070) better than the reference (clinical + pathological)" in text
     assert "most often blood" in text
     assert "fusion beats it: auto is 0.030 (0.010 to 0.050) better" in text
@@ -78,7 +78,7 @@ def test_acknowledged_serious_findings_are_said():
 
 def test_what_could_not_be_estimated_is_said():
     _, text = answer(_auto(make_results(), value=None, low=None, high=None, reason="no event in any test fold"))
-    assert "auto has no C-index (Harrell) on these data: no event in any test fold." in text
+    assert "auto has no C-index on these data: no event in any test fold." in text
 
 
 def test_no_interval_is_said():

@@ -203,6 +203,6 @@ def test_settings_nest_and_weights_become_bars():
         {"weights": {"a": 0.2, "b": -0.4}, "inner_loss": 0.5, "parts": {"a": {"alpha": 1e-3}, "b": {}}, "on": True}
     )
     assert [(name, width) for name, _, width in t.bars] == [("b", 100.0), ("a", 50.0)]
-    assert t.facts == [("inner loss", "0.5"), ("x", "yes")]
+    assert t.facts == [("inner loss", "0.5"), ("on", "yes")]
     assert [p.name for p in t.parts] == ["a", "b"]
     assert t.parts[0].facts == [("alpha", "0.001")]

@@ -55,3 +55,14 @@ def test_words():
     assert count(2, "modality") == "2 modalities"
     assert count(2001, "patient") == "2,001 patients"
     assert estimate_text(Estimate("mae", None, reason="no unit")) == "–"
+
+
+def test_words_agree_with_the_metrics():
+    from cohortium.metrics import METRICS
+    from cohortium.report.words import LOWER_IS_BETTER, METRIC_NAMES, chance_level, endpoint_of
+
+    assert set(METRIC_NAMES) == set(METRICS)
+    assert {m for m in METRICS if not METRICS[m].higher_is_better} == LOWER_IS_BETTER
+    endpoint = endpoint_of(make_results(), None)
+    fixed = {m: METRICS[m].chance for m in METRICS if METRICS[m].chance is not None}
+    assert {m: chance_level(m, endpoint) for m in fixed} == fixed

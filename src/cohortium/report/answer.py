@@ -12,9 +12,9 @@ from cohortium.report.words import (
     headline_metric,
     headline_row,
     interval_text,
-    metric_name,
     names,
     pick,
+    plain_metric,
     rows_of,
     value_text,
 )
@@ -51,7 +51,7 @@ def verdict(results: Results, endpoint: EndpointRecord) -> list[str]:
     if row is None:
         return [f"No learner was evaluated on {endpoint.name}."]
     e = pick(row.estimates, metric, horizon)
-    label = metric_name(metric, horizon, endpoint.time_unit)
+    label = plain_metric(metric, horizon, endpoint.time_unit)
     if e is None or e.value is None:
         why = e.reason if e is not None and e.reason else "it was not estimated"
         return [f"{row.learner} has no {label} on these data: {why}."]

@@ -105,22 +105,32 @@ def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: 
         wanted = ["unit", "repeat", "fold", *(f"p_{c}" for c in classes), *_COLUMNS.get(endpoint.kind, ())]
         if not first_repeat and "survival" in wanted:
             wanted.remove("survival")
-        rows = [("endpoint", "=", endpoint.name), ("learner", "=", learner)]
-        table = pq.read_table(predictions, columns=[c for c in wanted if c in schema.names], filters=rows).to_pandas()
+        rows: list[Any] = [("endpoint", "=", endpoint.name), ("learner", "=", learner)]
+        if first_repeat:
+            repeats = pq.read_table(predictions, columns=["repeat"], filters=rows)["repeat"]
+            rows.append(("repeat", "=", min(repeats.unique().to_pylist(), default=0)))
+        table = pq.read_table(predictions, columns=[c for c in wanted if c in schema.names], filters=rows)
     except pa.ArrowException as e:
         raise RunFolderError(
             f"The predictions in {folder} cannot be read ({type(e).__name__}). "
             "Run the study again; finished folds are kept."
         ) from e
-    if first_repeat and len(table):
-        table = table[table["repeat"] == table["repeat"].min()]
+    grid = _grid(schema, endpoint.name)
+    curves = _curves(table["survival"], grid) if "survival" in table.column_names and grid is not None else None
+    frame = table.drop_columns(["survival"]).to_pandas() if "survival" in table.column_names else table.to_pandas()
     outcome = outcome.drop(columns=["endpoint", "patient"], errors="ignore").rename(columns={"value": "observed"})
-    both = table.merge(outcome, on="unit", how="inner")
-    needed = [c for c in both.columns if c.startswith("p_") or c in ("value", "risk")]
-    both = both.dropna(subset=needed)
+    both = frame.assign(row=np.arange(len(frame))).merge(outcome, on="unit", how="inner")
+    both = both.dropna(subset=[c for c in both.columns if c.startswith("p_") or c in ("value", "risk")])
     if both.empty:
         return None
-    return _typed(both, endpoint, classes, _grid(schema, endpoint.name))
+    return _typed(both, endpoint, classes, grid, None if curves is None else curves[both["row"]])
+
+
+def _curves(column: Any, grid: FloatArray) -> FloatArray | None:
+    """(n, m) survival curves of a list column, without going through Python objects; None when one has another
+    length than the grid."""
+    flat = np.asarray(column.combine_chunks().flatten(), float)
+    return flat.reshape(len(column), len(grid)) if len(flat) == len(column) * len(grid) else None
 
 
 _COLUMNS = {"continuous": ("value",), "survival": ("risk", "survival")}
@@ -143,7 +153,9 @@ def _grid(schema: Any, endpoint: str) -> FloatArray | None:
     return None if times is None else np.asarray(times, float)
 
 
-def _typed(both: Any, endpoint: EndpointRecord, classes: tuple[str, ...], grid: FloatArray | None) -> Scored | None:
+def _typed(
+    both: Any, endpoint: EndpointRecord, classes: tuple[str, ...], grid: FloatArray | None, curves: FloatArray | None
+) -> Scored | None:
     ids: dict[str, Any] = {
         "units": both["unit"].to_numpy(object),
         "repeat": _codes(both["repeat"]),
@@ -156,9 +168,6 @@ def _typed(both: Any, endpoint: EndpointRecord, classes: tuple[str, ...], grid: 
         return Scored(**ids, classes=classes, p=p, code=both["code"].to_numpy(np.int64))
     if endpoint.kind == "continuous":
         return Scored(**ids, prediction=both["value"].to_numpy(float), value=both["observed"].to_numpy(float))
-    curves = None
-    if grid is not None and "survival" in both and both["survival"].notna().all():
-        curves = np.stack([np.asarray(s, float) for s in both["survival"]])
     entry = both["entry"].fillna(0.0).to_numpy(float) if "entry" in both else np.zeros(len(both))
     return Scored(
         **ids,

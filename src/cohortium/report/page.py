@@ -15,6 +15,7 @@ from cohortium.report.folder import RunFolder
 from cohortium.report.performance import performance
 from cohortium.report.validation import validation_sections
 from cohortium.report.words import (
+    METRIC_MEANING,
     count,
     duration,
     estimate_text,
@@ -26,6 +27,7 @@ from cohortium.report.words import (
     number,
     ordered_endpoints,
     pick,
+    plain_metric,
     reason_words,
     rows_of,
     value_text,
@@ -64,6 +66,7 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "question": asked,
         "answer": answered.removesuffix(" ".join(["", *caveats(r, primary)])) if caveats(r, primary) else answered,
         "caveats": caveats(r, primary),
+        "meaning": _meaning(r, primary),
         "tiles": tiles(r),
         "flow": flow(r),
         "branches": branches(r) if len(r.cohort.endpoints) > 1 else [],
@@ -84,6 +87,13 @@ def page(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def _meaning(r: Results, e: EndpointRecord) -> str:
+    """What the headline metric says, for whom it is a strange word."""
+    metric, _ = headline_metric(r, e)
+    meaning = METRIC_MEANING.get(metric, "")
+    return f"{plain_metric(metric)}: {meaning}." if meaning else ""
+
+
 def tiles(r: Results) -> list[Tile]:
     """Key numbers of the primary endpoint."""
     e = ordered_endpoints(r)[0]
@@ -102,7 +112,7 @@ def tiles(r: Results) -> list[Tile]:
     metric, horizon = headline_metric(r, e)
     estimate = pick(row.estimates, metric, horizon)
     if estimate is not None and estimate.value is not None:
-        label = f"{metric_name(metric, horizon, e.time_unit).split(' (')[0]}, {row.learner}"
+        label = f"{plain_metric(metric, horizon, e.time_unit)}, {row.learner}"
         out.append(Tile(label, value_text(estimate.value), interval_text(estimate)))
     difference = pick(row.versus.reference, metric, horizon)
     if difference is not None and difference.value is not None:

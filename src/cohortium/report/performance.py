@@ -57,7 +57,7 @@ def _calibration(scored: Scored, learner: str, key: str) -> Drawing | None:
             (c, calibration_classes(scored.p[:, k], scored.code == k, most=5)) for k, c in enumerate(scored.classes)
         ]
         # More than eight curves cannot be told apart: the most frequent classes are shown.
-        often = sorted(range(len(curves)), key=lambda k: -int((scored.code == k).sum()))[:8]
+        often = sorted(range(len(curves)), key=lambda k: -int(np.count_nonzero(scored.code == k)))[:8]
         curves = [curves[k] for k in sorted(often)]
         what = "probability of the class"
     caption = (

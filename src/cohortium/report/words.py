@@ -29,7 +29,7 @@ METRIC_NAMES = {
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "brier_t", "integrated_brier", "mae"})
 _USUAL = {
     "binary": "roc_auc",
-    "multiclass": "balanced_accuracy",
+    "multiclass": "roc_auc",
     "ordinal": "quadratic_kappa",
     "continuous": "r2",
     "survival": "harrell_c",
@@ -58,7 +58,7 @@ METRIC_MEANING = {
 _METHODS = {
     "nadeau_bengio": "repeated cross-validation with the Nadeau-Bengio correction",
     "bootstrap_patients": "bootstrap over patients",
-    "delong": "DeLong",
+    "delong": "DeLong's method",
 }
 
 
@@ -70,9 +70,14 @@ def metric_name(metric: str, horizon: float | None = None, time_unit: str = "") 
     return f"{name.replace(' at a horizon', '')} at {number(horizon)} {time_unit}".rstrip()
 
 
+def plain_metric(metric: str, horizon: float | None = None, time_unit: str = "") -> str:
+    """The same without the name of the estimator: ``C-index``."""
+    return metric_name(metric, horizon, time_unit).replace(" (Harrell)", "").replace(" (Uno)", "")
+
+
 def method_name(method: str) -> str:
     """The way an interval was made, in words."""
-    return _METHODS.get(method, method.replace("_", " "))
+    return _METHODS.get(method.removesuffix("_paired"), method.replace("_", " "))
 
 
 def number(x: float | None, digits: int = 4) -> str:

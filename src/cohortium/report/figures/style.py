@@ -20,7 +20,7 @@ SERIES = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8a
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 FONT_SIZE = 13.0
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cohortium",
     "text.parse_math": False,

@@ -82,10 +82,8 @@ def _whisker(ax: Any, y: float, e: Estimate, colour: str, marker: str, size: flo
 def _chance_shown(rows: Sequence[Any], chance: float) -> bool:
     """Chance is drawn unless it is so far from every estimate that it would squeeze them."""
     values = [x for _, e in rows for x in (e.value, e.low, e.high) if x is not None]
-    spread = max(values) - min(values)
-    return min(abs(chance - min(values)), abs(chance - max(values))) <= max(spread, 0.05) or (
-        min(values) <= chance <= max(values)
-    )
+    low, high = min(values), max(values)
+    return bool(low <= chance <= high or min(abs(chance - low), abs(chance - high)) <= max(high - low, 0.05))
 
 
 def _levels(ax: Any, rows: Sequence[Any], chance: float | None, reference: float | None) -> None:
