@@ -57,7 +57,7 @@ def _reason(scores: Scores, i: int) -> str | None:
 def _one_test(scores: Scores, learner: str, other: str | None, i: int, sign: float) -> Estimate:
     metric, horizon = scores.asks[i]
     point = scores.values[learner][i, 0] - (0.0 if other is None else scores.values[other][i, 0])
-    blank = Estimate(metric, None, n=scores.n, n_events=scores.n_events, horizon=horizon, low_powered=True)
+    blank = Estimate(metric, None, n=scores.n, n_events=scores.n_events, horizon=horizon)
     if not np.isfinite(point):
         return replace(blank, reason=_reason(scores, i) or "not estimable on the test set")
     if metric == "roc_auc" and _delong_fits(scores):

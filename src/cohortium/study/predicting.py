@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from cohortium.contracts import Outcome, Prediction, Probabilities, Survival
-from cohortium.contracts.estimates import Estimate
+from cohortium.contracts import Prediction, Probabilities, Survival
 from cohortium.study import models, runfolder
-from cohortium.study.running import RunResult, open_run, study_of
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
+    from cohortium.study.load import Study
+    from cohortium.study.running import RunResult
+
+
+@dataclass(frozen=True, eq=False)
+class NewData:
+    """cohort: new units with the modalities of the study, coded as in training. raw_units: their unit table as read.
+    notes: what the reader did."""
+
+    cohort: Cohort
+    raw_units: pd.DataFrame
+    notes: Mapping[str, list[str]]
 
 
 def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | None = None) -> pd.DataFrame:
@@ -28,8 +39,10 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
 
     Raises :class:`RunFolderError` for an unfinished run, :class:`DataError` for data that do not fit.
     """
+    from cohortium.study.running import study_of
+
     folder = folder_of(run)
-    cohort = new_cohort(folder, data)
+    cohort = read_new(folder, study_of(folder, data)).cohort
     presence = cohort.presence()
     names = list(presence.columns)
     has = [" ".join(n for n, x in zip(names, row, strict=True) if x) for row in presence.to_numpy(bool)]
@@ -44,7 +57,7 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
 
 def folder_of(run: RunResult | str | Path) -> Path:
     """The folder of a finished run. Raises :class:`RunFolderError`."""
-    folder = run.folder if isinstance(run, RunResult) else Path(run)
+    folder = Path(run) if isinstance(run, str | Path) else run.folder
     runfolder.finished(folder)
     return folder
 

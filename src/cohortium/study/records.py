@@ -129,7 +129,7 @@ def evaluation_record(study: Study, plan: Plan, grouped_by: str, notes: list[str
         inner_folds=plan.inner_folds,
         n_outer=len(splits),
         grouped_by=grouped_by,
-        low_powered=len(splits) < FEW_FOLDS,
+        low_powered=1 < len(splits) < FEW_FOLDS,
         notes=notes,
     )
 
