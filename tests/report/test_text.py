@@ -41,7 +41,8 @@ def test_no_reference_no_column():
 
 @pytest.mark.parametrize(
     ("x", "signed", "text"),
-    [(0.6721, False, "0.672"), (-0.05, True, "−0.050"), (0.05, True, "+0.050"), (-0.0001, True, "0.000"),
+    [(0.6721, False, "0.672"), (-0.05, True, "−0.050"), (0.05, True, "+0.050"), (-0.0004, True, "−0.0004"),
+     (-4e-17, True, "0.000"),
      (1234.56, False, "1,234.6"), (None, False, "–")],
 )  # fmt: skip
 def test_values(x, signed, text):

@@ -54,7 +54,9 @@ def _calibration(raw: Any, endpoint: str, time_unit: str, key: str) -> Any:
     return classes.calibration(
         drawn,
         key,
-        what="probability",
+        what="risk of the event by then"
+        if any(isinstance(c, dict) and "horizon" in c for c in curves)
+        else "probability",
         caption="Groups of similar prediction in the new patients; on the dotted line, predictions are right.",
         alt_of=f"the model for {endpoint} on new patients",
     )

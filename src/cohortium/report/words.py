@@ -90,14 +90,15 @@ def number(x: float | None, digits: int = 4) -> str:
 
 
 def value_text(x: float | None, signed: bool = False) -> str:
-    """An estimate: three decimals below ten, fewer above; a true minus sign."""
+    """An estimate: three decimals below ten, fewer above, more where only they show that it is not zero; a true
+    minus sign."""
     if x is None:
         return "–"
-    digits = 3 if abs(x) < 10 else 2 if abs(x) < 100 else 1
-    text = f"{x:+,.{digits}f}" if signed else f"{x:,.{digits}f}"
-    if float(text.replace(",", "")) == 0:
-        text = f"{0:.{digits}f}"
-    return text.replace("-", "−")
+    size = abs(x)
+    digits = 1 if size >= 100 else 2 if size >= 10 else 4 if 5e-5 <= size < 5e-4 else 3
+    if round(size, digits) == 0:
+        return f"{0:.{digits}f}"
+    return (f"{x:+,.{digits}f}" if signed else f"{x:,.{digits}f}").replace("-", "−")
 
 
 def interval_text(e: Estimate, signed: bool = False) -> str:
