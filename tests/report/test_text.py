@@ -22,9 +22,9 @@ def _printed(table) -> str:
 def test_the_table_holds_the_metric_and_both_differences():
     lines = _printed(leaderboard_text(make_results(gain=0.05, half=0.02))).splitlines()
     auto = next(line for line in lines if line.strip().startswith("auto"))
-    assert "0.710 (0.680 to 0.740)" in auto
-    assert "+0.050 (+0.030 to +0.070)" in auto
-    assert "+0.030 (+0.010 to +0.050)" in auto
+    assert "0.710 [0.680,0.740]" in auto
+    assert "+0.050 [+0.030,+0.070]" in auto
+    assert "+0.030 [+0.010,+0.050]" in auto
     order = [line.split()[0] for line in lines if line.strip()]
     assert order.index("auto") < order.index("reference") < order.index("single:pathological")
 
