@@ -1,0 +1,260 @@
+"""Endpoint declarations and the unit table -> outcomes, with everybody who has none counted by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.errors import DataError, EndpointError, did_you_mean
+from cohortium.schema import Endpoint, EndpointKind
+from cohortium.schema.declare import (
+    BinarySpec,
+    Condition,
+    ContinuousSpec,
+    FileSource,
+    IdRule,
+    MulticlassSpec,
+    OrdinalSpec,
+    SurvivalSpec,
+)
+from cohortium.sources.columns import level_name, sorted_levels
+from cohortium.sources.formats import equals, read_raw
+
+_YES = {"1", "yes", "true", "y", "t", "positive", "pos", "dead", "deceased"}
+_NO = {"0", "no", "false", "n", "f", "negative", "neg", "alive", "living"}
+
+
+def endpoint_columns(spec: Any) -> set[str]:
+    """Columns that an endpoint uses: none of them is a predictor."""
+    out = {getattr(spec, a, None) for a in ("column", "time", "entry", "id")}
+    for condition in (getattr(spec, "positive", None), getattr(spec, "event", None), *spec.exclude_where):
+        out.add(condition.column if isinstance(condition, Condition) else None)
+    if isinstance(getattr(spec, "event", None), str):
+        out.add(spec.event)
+    return {c for c in out if c}
+
+
+class _Columns:
+    """Columns of one endpoint, aligned to the units; complaints name the endpoint and the file."""
+
+    def __init__(self, name: str, spec: Any, raw_units: pd.DataFrame, root: Path, units_id: str | None, id_rule: IdRule | None) -> None:
+        self.name, self.file = name, spec.file or "the unit table"
+        self.frame = raw_units
+        if spec.file is not None:
+            raw = read_raw(root, FileSource(file=spec.file, id=spec.id, id_rule=id_rule or IdRule()), units_id)
+            from cohortium.sources.reading import apply_rule
+
+            ids = apply_rule(raw.labels, id_rule or IdRule(), raw.name)
+            if ids.duplicated().any():
+                row = int(np.flatnonzero(ids.duplicated())[0]) + 2
+                raise DataError(f"{raw.name}, row {row}: this id stands in an earlier row too; an endpoint has one row per unit.")
+            self.frame = raw.frame.set_index(pd.Index(ids.to_numpy(dtype=object))).reindex(raw_units.index)
+
+    def get(self, column: str) -> pd.Series:
+        if column not in self.frame.columns:
+            raise EndpointError(
+                f"endpoint '{self.name}' uses column '{column}', which {self.file} does not have."
+                f"{did_you_mean(column, map(str, self.frame.columns))}"
+            )
+        return self.frame[column]
+
+    def number(self, column: str, what: str) -> pd.Series:
+        raw = self.get(column)
+        x = pd.to_numeric(raw, errors="coerce")
+        bad = (x.isna() & raw.notna()).to_numpy()
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0]) + 2
+            raise EndpointError(f"{self.file}, row {row}, column '{column}': the {what} of endpoint '{self.name}' is not a number.")
+        return x
+
+    def condition(self, c: Condition) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) holds, (n,) known."""
+        column = self.get(c.column)
+        known = column.notna().to_numpy()
+        if c.above is not None or c.at_least is not None:
+            x = self.number(c.column, "condition")
+            return (x > c.above).to_numpy() if c.above is not None else (x >= c.at_least).to_numpy(), known
+        holds = np.zeros(len(column), dtype=bool)
+        for value in c.one_of if c.one_of is not None else [c.equals]:
+            holds |= equals(column, value)
+        if not holds[known].any() or holds[known].all():
+            found = sorted_levels([level_name(v) for v in column.dropna().unique()])
+            listed = f": {', '.join(found)}" if len(found) <= 10 else ""
+            which = "nobody" if not holds[known].any() else "everybody"
+            raise EndpointError(
+                f"endpoint '{self.name}': the condition on '{c.column}' holds for {which}. The column has {len(found)} distinct value(s){listed}."
+            )
+        return holds, known
+
+
+def read_outcome(
+    name: str, spec: Any, raw_units: pd.DataFrame, root: Path, units_id: str | None = None, id_rule: IdRule | None = None
+) -> tuple[Outcome, dict[str, int]]:
+    """The outcome of the units with a usable label, in the order of the unit table, and reason -> units without one.
+
+    Raises :class:`EndpointError` for one class, no events, negative or zero times, entry at or after the time.
+    """
+    columns = _Columns(name, spec, raw_units, root, units_id, id_rule)
+    dropped = np.full(len(raw_units), "", dtype=object)
+    for c in spec.exclude_where:
+        holds, _ = columns.condition(c)
+        dropped[holds & (dropped == "")] = f"excluded by the study file ({c.column})"
+    makers: dict[type, Callable[..., Outcome]] = {
+        BinarySpec: _binary, MulticlassSpec: _classes, OrdinalSpec: _classes, ContinuousSpec: _continuous, SurvivalSpec: _survival,
+    }
+    outcome = makers[type(spec)](name, spec, columns, dropped)
+    reasons = pd.Series(dropped[dropped != ""]).value_counts(sort=False).sort_index()
+    return outcome, {str(k): int(v) for k, v in reasons.items()}
+
+
+def _drop(dropped: np.ndarray, rows: np.ndarray, reason: str) -> None:
+    dropped[rows & (dropped == "")] = reason
+
+
+def _kept(columns: _Columns, dropped: np.ndarray, name: str) -> np.ndarray:
+    rows = np.flatnonzero(dropped == "")
+    if len(rows) < 10:
+        raise EndpointError(f"endpoint '{name}': only {len(rows)} unit(s) have a usable label; nothing can be estimated.")
+    return rows
+
+
+def _units(columns: _Columns, rows: np.ndarray) -> np.ndarray:
+    return columns.frame.index.to_numpy(dtype=object)[rows]
+
+
+def _binary(name: str, spec: BinarySpec, columns: _Columns, dropped: np.ndarray) -> Outcome:
+    if isinstance(spec.positive, Condition):
+        holds, known = columns.condition(spec.positive)
+        classes = (f"not {name}", name)
+    else:
+        assert spec.column is not None
+        column = columns.get(spec.column)
+        texts = column.map(lambda v: None if pd.isna(v) else level_name(v))
+        found = sorted_levels([t for t in texts if t is not None])
+        positive = spec.positive if spec.positive is not None else _guess_positive(name, spec.column, found)
+        holds, known = equals(column, positive), column.notna().to_numpy()
+        if not holds.any():
+            raise EndpointError(
+                f"endpoint '{name}': nobody has '{spec.column}' equal to '{positive}'."
+                + (f" The column holds: {', '.join(found)}." if len(found) <= 10 else f" The column has {len(found)} distinct values.")
+            )
+        others = [f for f in found if not equals(pd.Series([f], dtype=object), positive)[0]]
+        if spec.negative is not None:
+            negative = equals(column, spec.negative)
+            _drop(dropped, known & ~holds & ~negative, f"{spec.column} is neither {positive} nor {spec.negative}")
+            others = [level_name(spec.negative)]
+        classes = (others[0] if len(others) == 1 else f"not {level_name(positive)}", level_name(positive))
+    _drop(dropped, ~known, "outcome missing")
+    rows = _kept(columns, dropped, name)
+    codes = holds[rows].astype(np.int64)
+    if codes.min() == codes.max():
+        raise EndpointError(f"endpoint '{name}' has one class: all {len(rows)} units with a label are '{classes[codes[0]]}'.")
+    return ClassOutcome(Endpoint(name, EndpointKind.BINARY, classes), _units(columns, rows), codes)
+
+
+def _guess_positive(name: str, column: str, found: list[str]) -> str:
+    yes = [f for f in found if f.lower() in _YES]
+    if len(yes) == 1 and (len(found) == 2 or any(f.lower() in _NO for f in found)):
+        return yes[0]
+    listed = f": {', '.join(found)}" if len(found) <= 10 else ""
+    raise EndpointError(f"endpoint '{name}': say which value of '{column}' is positive. It has {len(found)} distinct value(s){listed}.")
+
+
+def _classes(name: str, spec: MulticlassSpec | OrdinalSpec, columns: _Columns, dropped: np.ndarray) -> Outcome:
+    column = columns.get(spec.column)
+    texts = column.map(lambda v: None if pd.isna(v) else level_name(v))
+    found = sorted_levels([t for t in texts if t is not None])
+    kind = EndpointKind(spec.kind)
+    if spec.classes is None:
+        if len(found) > 20:
+            raise EndpointError(f"endpoint '{name}': '{spec.column}' has {len(found)} distinct values. Name the classes, or is it continuous?")
+        classes = found
+    else:
+        classes = [level_name(c) for c in spec.classes]
+        strange = [f for f in found if f not in classes]
+        if strange and kind is EndpointKind.ORDINAL:
+            raise EndpointError(
+                f"endpoint '{name}': '{spec.column}' holds {len(strange)} value(s) that 'classes' does not order. Ordered are: {', '.join(classes)}."
+            )
+        _drop(dropped, texts.notna().to_numpy() & ~texts.isin(classes).to_numpy(), f"{spec.column} is none of the classes")
+    _drop(dropped, texts.isna().to_numpy(), "outcome missing")
+    rows = _kept(columns, dropped, name)
+    code = {c: k for k, c in enumerate(classes)}
+    codes = np.array([code[t] for t in texts.iloc[rows]], dtype=np.int64)
+    empty = [c for k, c in enumerate(classes) if not (codes == k).any()]
+    if empty and (spec.classes is not None):
+        raise EndpointError(f"endpoint '{name}': no unit has class {', '.join(empty)}. Found: {', '.join(found[:20])}.")
+    if len(classes) < 2:
+        raise EndpointError(f"endpoint '{name}' has one class: all {len(rows)} units with a label are '{classes[0]}'.")
+    if len(classes) == 2 and kind is EndpointKind.MULTICLASS:
+        raise EndpointError(f"endpoint '{name}' has two classes: declare kind: binary.")
+    return ClassOutcome(Endpoint(name, kind, tuple(classes)), _units(columns, rows), codes)
+
+
+def _continuous(name: str, spec: ContinuousSpec, columns: _Columns, dropped: np.ndarray) -> Outcome:
+    x = columns.number(spec.column, "value")
+    _drop(dropped, ~np.isfinite(x.to_numpy(float)), "outcome missing")
+    rows = _kept(columns, dropped, name)
+    values = x.to_numpy(float)[rows]
+    if spec.transform != "none":
+        if (values < 0).any() or (spec.transform == "log" and (values == 0).any()):
+            raise EndpointError(f"endpoint '{name}': transform: {spec.transform} needs {'positive' if spec.transform == 'log' else 'non-negative'} values.")
+        values = np.log(values) if spec.transform == "log" else np.log1p(values)
+    if np.ptp(values) == 0:
+        raise EndpointError(f"endpoint '{name}': all units have the same value.")
+    return ValueOutcome(Endpoint(name, EndpointKind.CONTINUOUS), _units(columns, rows), values)
+
+
+def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndarray) -> Outcome:
+    time = columns.number(spec.time, "time").to_numpy(float)
+    if isinstance(spec.event, Condition):
+        event, known = columns.condition(spec.event)
+    else:
+        event, known = _event_column(name, spec.event, columns)
+    _drop(dropped, ~np.isfinite(time), "time missing")
+    _drop(dropped, ~known, "event status missing")
+    usable = dropped == ""
+    for bad, what in ((usable & (time < 0), "negative"), (usable & (time == 0), "zero")):
+        if not bad.any():
+            continue
+        if what == "zero" and spec.zero_times == "exclude":
+            _drop(dropped, bad, "time is zero")
+            continue
+        remedy = " Say zero_times: exclude to leave them out, or check the unit of time." if what == "zero" else " Is the index time right?"
+        raise EndpointError(
+            f"{columns.file}, row {int(np.flatnonzero(bad)[0]) + 2}, column '{spec.time}': the time of endpoint '{name}' is {what} "
+            f"({int(bad.sum())} such row(s)).{remedy}"
+        )
+    entry = np.zeros(len(time))
+    if spec.entry is not None:
+        entry = columns.number(spec.entry, "entry").to_numpy(float)
+        _drop(dropped, ~np.isfinite(entry), "entry missing")
+        late = (dropped == "") & ((entry >= time) | (entry < 0))
+        if late.any():
+            raise EndpointError(
+                f"{columns.file}, row {int(np.flatnonzero(late)[0]) + 2}: entry ('{spec.entry}') must be at least 0 and before the "
+                f"time ('{spec.time}') ({int(late.sum())} such row(s))."
+            )
+    rows = _kept(columns, dropped, name)
+    if not event[rows].any():
+        raise EndpointError(f"endpoint '{name}' has no events: all {len(rows)} units are censored. Is the event's value right?")
+    endpoint = Endpoint(name, EndpointKind.SURVIVAL, (), spec.time_unit, tuple(spec.horizons))
+    return SurvivalOutcome(endpoint, _units(columns, rows), time[rows], event[rows], entry[rows])
+
+
+def _event_column(name: str, column: str, columns: _Columns) -> tuple[np.ndarray, np.ndarray]:
+    values = columns.get(column)
+    texts = values.map(lambda v: None if pd.isna(v) else level_name(v).lower())
+    found = sorted_levels([t for t in texts if t is not None])
+    if not set(found) <= _YES | _NO:
+        listed = f": {', '.join(found)}" if len(found) <= 10 else ""
+        raise EndpointError(
+            f"endpoint '{name}': the event column '{column}' should hold 1 and 0 (or yes/no, true/false) and has {len(found)} "
+            f"distinct value(s){listed}. Say event: {{column: {column}, equals: ...}}."
+        )
+    return texts.isin(_YES).to_numpy(), texts.notna().to_numpy()
