@@ -17,8 +17,9 @@ from cohortium.experiment.scoring import Ask, Scores, score_one
 
 FloatArray = NDArray[np.float64]
 
-MOST_DRAWS, FEWEST_DRAWS, DRAWN_UNITS = 1000, 200, 300_000
-"""Bootstrap draws: as many as draw about 300,000 units in all, between 200 and 1000."""
+PROBES = ("without:", "with:")
+MOST_DRAWS, FEWEST_DRAWS, DRAWN_UNITS = 500, 200, 300_000
+"""Bootstrap draws: as many as draw about 300,000 units in all, between 200 and 500; 200 where probes are compared."""
 
 
 def estimate(scores: Scores, learner: str, i: int) -> Estimate:
@@ -62,7 +63,9 @@ def _one_test(scores: Scores, learner: str, other: str | None, i: int, sign: flo
         return replace(blank, reason=_reason(scores, i) or "not estimable on the test set")
     if metric == "roc_auc" and _delong_fits(scores):
         return replace(blank, **_delong(scores, learner, other))
-    draws = _draws(scores, learner, i) - (0.0 if other is None else _draws(scores, other, i))
+    both = [_draws(scores, name, i) for name in (learner, other) if name is not None]
+    shortest = min(map(len, both))
+    draws = both[0][:shortest] - (both[1][:shortest] if len(both) == 2 else 0.0)
     draws = sign * draws[np.isfinite(draws)]
     if len(draws) < FEWEST_DRAWS // 2:
         return replace(blank, value=sign * point, reason="too few patients: most bootstrap samples have no estimate")
@@ -94,7 +97,10 @@ def _delong(scores: Scores, learner: str, other: str | None) -> dict[str, object
 
 
 def _draws(scores: Scores, learner: str, i: int) -> FloatArray:
-    """(n_draws,) metric on the same draws of patients for every learner, NaN where not estimable; kept once made."""
+    """(n_draws,) metric on the same draws of patients for every learner, NaN where not estimable; kept once made.
+
+    A probe's draws are the first of a learner's.
+    """
     if (learner, i) in scores.draws:
         return scores.draws[(learner, i)]
     fold = scores.folds[0]
@@ -102,7 +108,8 @@ def _draws(scores: Scores, learner: str, i: int) -> FloatArray:
     groups, of = np.unique(fold.patients, return_inverse=True)
     members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
     rng = np.random.default_rng([scores.seed, 0xB007])
-    out = np.full(int(np.clip(DRAWN_UNITS // n, FEWEST_DRAWS, MOST_DRAWS)), np.nan)
+    most = FEWEST_DRAWS if learner.startswith(PROBES) else MOST_DRAWS
+    out = np.full(int(np.clip(DRAWN_UNITS // n, FEWEST_DRAWS, most)), np.nan)
     for k in range(len(out)):
         rows = np.concatenate([members[g] for g in rng.integers(0, len(groups), len(groups))])
         drawn = replace(

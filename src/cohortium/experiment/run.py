@@ -115,11 +115,11 @@ def _text(task: Task) -> str:
 def _results(shared: Path, todo: list[Task], jobs: int) -> Iterator[Done]:
     if jobs == 1:
         for task in todo:
-            yield do_task(shared, task)
+            yield do_task(shared, task, os.getpid())
         return
     from joblib import Parallel, delayed, parallel_config
 
-    calls: Iterable[Any] = (delayed(do_task)(shared, task) for task in todo)
+    calls: Iterable[Any] = (delayed(do_task)(shared, task, os.getpid()) for task in todo)
     with parallel_config(backend="loky", inner_max_num_threads=1):
         yield from Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(calls)
 

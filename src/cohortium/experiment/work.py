@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,10 +67,29 @@ def forget_shared() -> None:
     _loaded.clear()
 
 
-def do_task(shared: Path, task: Task) -> Done:
-    """Do one task and write its file beside ``shared``."""
+_watched: set[int] = set()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that started it has ended, be it killed: nothing goes on unseen."""
+    if parent in _watched or os.getpid() == parent:
+        return
+    _watched.add(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def do_task(shared: Path, task: Task, parent: int) -> Done:
+    """Do one task and write its file beside ``shared``. parent: id of the process that runs the experiment."""
     from threadpoolctl import threadpool_limits
 
+    _end_with(parent)
     begin = time.perf_counter()
     with threadpool_limits(limits=1):
         cohort, plan = load_shared(shared)

@@ -1,24 +1,68 @@
-"""How much work a study is: fits, and a rough time before anything is timed."""
+"""How much work a study is: the number of fits, and a rough time before anything is timed.
+
+The time is a cost model fitted to runs on two cores of a 2.x GHz server; it is meant to tell minutes from hours.
+While a run goes on, the time left is measured instead.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cohortium.cohort import Cohort
     from cohortium.experiment import Plan
-    from cohortium.study.data import Data
     from cohortium.study.load import Study
+
+LINEAR_SECONDS, TREES_SECONDS, FOLD_SECONDS = 2.2e-7, 5.0e-6, 0.4
+"""Per unit and effective feature of one linear or tree fit (a whole path); fixed cost of an outer fold."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """n_fits: model fits (points along one path count as one). seconds: rough, on ``jobs`` processes. n_parts:
-    tasks that progress counts."""
+    """n_fits: model fits, a path of penalties counting as one. n_parts: steps that progress counts. seconds: rough."""
 
     n_fits: int
-    seconds: float
     n_parts: int
+    seconds: float
     jobs: int
+
+
+def expected_fits(study: Study, jobs: int | None = None) -> Expected:
+    """The work that ``run`` would do. Reads the study's files; raises the errors of reading and splitting."""
+    from cohortium.study.data import load_data
+    from cohortium.study.plan import make_plan
+
+    data = load_data(study)
+    return expected(make_plan(study, data), data.cohort, jobs)
+
+
+def expected(plan: Plan, cohort: Cohort, jobs: int | None = None) -> Expected:
+    """The work of a plan on a cohort that is read already."""
+    from cohortium.experiment.run import cores
+    from cohortium.learners import plan as learner_plan
+
+    jobs = jobs or cores()
+    fits, seconds = 0, 0.0
+    for e in plan.endpoints.values():
+        every = replace(plan.config, learners=None)
+        infos = learner_plan(every, e.outcome.endpoint, list(cohort.modalities), plan.inner_folds)
+        asked = None if plan.config.learners is None or "auto" in plan.config.learners else plan.config.learners
+        # What fuses modalities is built from the single ones, asked for or not.
+        per_fold = sum(i.n_fits for i in infos if asked is None or i.name in asked or i.name.startswith("single:"))
+        sizes = [len(s.train) for s in e.splits] + [len(e.outcome)]
+        sizes += [round(len(s.train) * f) for s in e.splits for f in plan.fractions if f < 1]
+        fits += per_fold * len(sizes)
+        seconds += sum(_fold_seconds(plan, cohort, n, per_fold) for n in sizes)
+    parts = len([*plan.outer_tasks(), *plan.curve_tasks(), *plan.final_tasks()])
+    return Expected(fits, parts, seconds / min(jobs, parts), jobs)
+
+
+def _fold_seconds(plan: Plan, cohort: Cohort, n: int, fits: int) -> float:
+    """Work grows with units and with features, which count no further than units (sample space)."""
+    widths = [min(n, t.n_features) for t in cohort.modalities.values()]
+    mean_width = sum(widths) / len(widths)
+    heads = plan.config.heads
+    trees = sum(h in ("forest", "boost") for h in heads) / len(heads)
+    cost = LINEAR_SECONDS * (1 - trees) * mean_width + TREES_SECONDS * trees * mean_width**0.5 * 10
+    return FOLD_SECONDS + fits * n * cost

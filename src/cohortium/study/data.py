@@ -32,14 +32,34 @@ class Data:
 
 def load_data(study: Study) -> Data:
     """Read every file of a study. Raises :class:`DataError` and :class:`EndpointError`."""
-    from cohortium.sources import read_cohort, read_outcome
+    from cohortium.sources import read_cohort
 
     spec = study.spec
-    read = read_cohort(spec.cohort, spec.design, study.folder, dict(spec.endpoints))
+    read = read_cohort(
+        spec.cohort.units,
+        spec.cohort.modalities,
+        study.folder,
+        design=design_columns(study),
+        endpoints=spec.endpoints,
+    )
     outcomes, excluded = {}, {}
-    for name, e in spec.endpoints.items():
-        outcomes[name], excluded[name] = read_outcome(name, e, read.raw_units, study.folder)
+    for name in spec.endpoints:
+        outcomes[name], excluded[name] = read_endpoint(study, name, read.raw_units)
     return Data(read.cohort, outcomes, excluded, read.notes, read.left_out, read.raw_units, read)
+
+
+def design_columns(study: Study) -> dict[str, str | None]:
+    """Role in the design -> column of the unit table."""
+    d = study.spec.design
+    return {"site": d.site, "batch": d.batch, "groups": d.groups, "index_time": d.index_time, "weight": d.weight}
+
+
+def read_endpoint(study: Study, name: str, raw_units: pd.DataFrame) -> tuple[Outcome, dict[str, int]]:
+    """Usable labels of one endpoint and reason -> units without one. Raises :class:`EndpointError`, :class:`DataError`."""
+    from cohortium.sources import read_outcome
+
+    units = study.spec.cohort.units
+    return read_outcome(name, study.spec.endpoints[name], raw_units, study.folder, units.id, units.id_rule)
 
 
 def load_cohort(study: Study | str | Path) -> Cohort:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cohortium.contracts import Prediction, Probabilities, Survival
+from cohortium.errors import DataError
 from cohortium.study import models, runfolder
 
 if TYPE_CHECKING:
@@ -53,6 +54,27 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     if out is not None:
         runfolder.write_private(Path(out), frame.to_csv(index=False))
     return frame
+
+
+def read_new(folder: Path, study: Study) -> NewData:
+    """New units laid out as the study's own, with its modalities coded as in training.
+
+    Raises :class:`DataError` when the folder or all of its files are missing, or a file does not fit.
+    """
+    from cohortium.sources import read_cohort
+
+    if not study.folder.is_dir():
+        raise DataError(f"No folder at {study.folder}. Give a folder with files named as in the study file.")
+    spec = study.spec
+    read = read_cohort(
+        spec.cohort.units,
+        spec.cohort.modalities,
+        study.folder,
+        endpoints=spec.endpoints,
+        expected=models.features(folder),
+        units_optional=True,
+    )
+    return NewData(read.cohort, read.raw_units, read.notes)
 
 
 def folder_of(run: RunResult | str | Path) -> Path:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts import ClassOutcome, Estimate, Outcome, Prediction, Probabilities, Survival, SurvivalOutcome
 from cohortium.errors import DataError, EndpointError
+from cohortium.schema import Endpoint
 from cohortium.study import models, runfolder
 
 if TYPE_CHECKING:
@@ -72,15 +73,26 @@ def _outcome(study: Study, name: str, model: models.Model, new: NewData, reasons
     from cohortium.study.data import read_endpoint
 
     try:
-        outcome, _ = read_endpoint(study, name, new.raw_units, model.endpoint)
+        outcome, _ = read_endpoint(study, name, new.raw_units)
     except (DataError, EndpointError) as e:
         reasons.append(f"{name}: {e}")
         return None
+    outcome = _in_terms_of(model.endpoint, outcome)
     keep = np.flatnonzero(new.cohort.units.index.get_indexer(outcome.units) >= 0)
     if not len(keep):
         reasons.append(f"{name}: no unit has a usable label.")
         return None
     return outcome.take(keep)
+
+
+def _in_terms_of(endpoint: Endpoint, outcome: Outcome) -> Outcome:
+    """Classes in the order of training; units of a class that training did not have are left out."""
+    if not isinstance(outcome, ClassOutcome) or endpoint.kind.value == "binary":
+        return dataclasses.replace(outcome, endpoint=endpoint)
+    code = np.array([endpoint.classes.index(c) if c in endpoint.classes else -1 for c in outcome.endpoint.classes])
+    codes = code[outcome.codes]
+    keep = np.flatnonzero(codes >= 0)
+    return ClassOutcome(endpoint, outcome.units[keep], codes[keep])
 
 
 def _estimates(
