@@ -49,8 +49,12 @@ def study_text(cohort: str, folds: str, models: str) -> str:
     own = f"{{file: {BASE}/folds.csv.gz, id: case_id, fold: fold, repeat: repeat, where: {{cohort: {cohort}}}}}"
     authors = f"{{file: {DATA}/{cohort}/splits_5foldcv.csv, id: case_id, fold: fold, part: part, test_value: val}}"
     return STUDY.format(
-        cohort=cohort, data=DATA, columns="age, is_female" if sexes > 1 else "age", others="\n".join(others),
-        models=models, folds=own if folds == "own" else authors,
+        cohort=cohort,
+        data=DATA,
+        columns="age, is_female" if sexes > 1 else "age",
+        others="\n".join(others),
+        models=models,
+        folds=own if folds == "own" else authors,
     )
 
 
@@ -76,13 +80,20 @@ def main() -> None:
         r = r.pivot_table(index=["repeat", "fold"], columns="learner", values="harrell_c")
         best = "ridge_cox:age+sex+rna_15pc" if cohort != "ucec" else "ridge_cox:age+sex"
         n = result.results.cohort.n_units
-        print(f"{cohort}: {cost(folder)}; auto {ours['auto'].mean():.3f}, rival {r[best].mean():.3f}; auto - rival "
-              f"{against(ours['auto'], r[best], n * 0.8, n * 0.2)}", flush=True)
+        print(
+            f"{cohort}: {cost(folder)}; auto {ours['auto'].mean():.3f}, rival {r[best].mean():.3f}; auto - rival "
+            f"{against(ours['auto'], r[best], n * 0.8, n * 0.2)}",
+            flush=True,
+        )
         d = (ours["auto"] - r[best]).dropna().to_numpy()
         pooled.append((d.mean(), np.sqrt((1 / len(d) + 0.25) * d.var(ddof=1))))
         for row in result.results.added_value:
-            both = [next((e for e in es if e.metric == "harrell_c"), None) for es in (row.left_out, row.added_to_reference)]
-            text = ["-" if e is None or e.value is None else f"{e.value:+.3f} ({e.low:+.3f} to {e.high:+.3f})" for e in both]
+            both = [
+                next((e for e in es if e.metric == "harrell_c"), None) for es in (row.left_out, row.added_to_reference)
+            ]
+            text = [
+                "-" if e is None or e.value is None else f"{e.value:+.3f} ({e.low:+.3f} to {e.high:+.3f})" for e in both
+            ]
             print(f"   {row.modality}: left out {text[0]}; added to the reference {text[1]}")
     print(pd.DataFrame(means).round(3).to_string())
     if all(c in means for c in PUBLISHED):
@@ -90,7 +101,10 @@ def main() -> None:
     if len(pooled) > 2:
         from cohortium.metrics import random_effects
 
-        print("auto - rival, random effects (mean, low, high, tau2, i2):", random_effects(*map(np.array, zip(*pooled, strict=True))))
+        print(
+            "auto - rival, random effects (mean, low, high, tau2, i2):",
+            random_effects(*map(np.array, zip(*pooled, strict=True))),
+        )
 
 
 if __name__ == "__main__":

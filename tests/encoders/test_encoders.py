@@ -26,7 +26,9 @@ def mixed(n: int = 80, seed: int = 0) -> Table:
         [rng.normal(5, 2, n), rng.lognormal(0, 2, n), rng.integers(0, 3, n), rng.integers(0, 2, n), np.full(n, 7.0)]
     )
     x[rng.random(x.shape) < 0.1] = np.nan
-    return table(x, ["numeric", "numeric", "nominal", "binary", "numeric"], [None, None, ("a", "b", "c"), ("0", "1"), None])
+    return table(
+        x, ["numeric", "numeric", "nominal", "binary", "numeric"], [None, None, ("a", "b", "c"), ("0", "1"), None]
+    )
 
 
 def test_encoded_values_are_complete_standardised_and_bounded():

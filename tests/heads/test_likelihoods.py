@@ -15,7 +15,11 @@ from cohortium.heads.newton import fit_ridge, fit_theta
 from cohortium.schema import Endpoint, EndpointKind
 
 ORACLE = Path(__file__).parent / "oracle"
-CLASSES = {EndpointKind.BINARY: ("no", "yes"), EndpointKind.MULTICLASS: ("a", "b", "c"), EndpointKind.ORDINAL: ("a", "b", "c")}
+CLASSES = {
+    EndpointKind.BINARY: ("no", "yes"),
+    EndpointKind.MULTICLASS: ("a", "b", "c"),
+    EndpointKind.ORDINAL: ("a", "b", "c"),
+}
 
 
 def outcome(kind: EndpointKind, score: np.ndarray, rng: np.random.Generator, entry: bool = False):
@@ -30,7 +34,10 @@ def outcome(kind: EndpointKind, score: np.ndarray, rng: np.random.Generator, ent
     if kind is EndpointKind.CONTINUOUS:
         return ValueOutcome(endpoint, units, 3.0 + 2.0 * latent)
     begin = np.round(rng.uniform(0, 0.5, n), 1) if entry else np.zeros(n)
-    time, censor = begin + np.ceil(rng.exponential(np.exp(-score)) * 20) / 20, begin + np.ceil(rng.exponential(2, n) * 20) / 20
+    time, censor = (
+        begin + np.ceil(rng.exponential(np.exp(-score)) * 20) / 20,
+        begin + np.ceil(rng.exponential(2, n) * 20) / 20,
+    )
     return SurvivalOutcome(endpoint, units, np.minimum(time, censor), time <= censor, begin)
 
 
@@ -61,10 +68,14 @@ def oracle():
 def survival(data: pd.DataFrame, entry: bool) -> SurvivalOutcome:
     units = data.index.astype(str).to_numpy(dtype=object)
     begin = data["entry"].to_numpy(float) if entry else np.zeros(len(data))
-    return SurvivalOutcome(Endpoint("os", EndpointKind.SURVIVAL), units, data["time"].to_numpy(float), data["event"].to_numpy() == 1, begin)
+    return SurvivalOutcome(
+        Endpoint("os", EndpointKind.SURVIVAL), units, data["time"].to_numpy(float), data["event"].to_numpy() == 1, begin
+    )
 
 
-@pytest.mark.parametrize(("name", "entry", "penalty"), [("cox_entry", True, 1e-9), ("cox", False, 1e-9), ("cox_ridge", False, 5.0)])
+@pytest.mark.parametrize(
+    ("name", "entry", "penalty"), [("cox_entry", True, 1e-9), ("cox", False, 1e-9), ("cox_ridge", False, 5.0)]
+)
 def test_cox_agrees_with_r(name, entry, penalty):
     data, values = oracle()
     x = data[["x1", "x2", "x3"]].to_numpy(float)
@@ -81,7 +92,9 @@ def test_proportional_odds_agrees_with_polr():
     data, values = oracle()
     x = data[["x1", "x2"]].to_numpy(float)
     endpoint = Endpoint("grade", EndpointKind.ORDINAL, ("0", "1", "2", "3"))
-    family = family_of(ClassOutcome(endpoint, data.index.astype(str).to_numpy(dtype=object), data["grade"].to_numpy(np.int64)))
+    family = family_of(
+        ClassOutcome(endpoint, data.index.astype(str).to_numpy(dtype=object), data["grade"].to_numpy(np.int64))
+    )
     b, theta = fit_ridge(x, family, np.full(2, 1e-9), (np.zeros((2, 1)), family.start()), tol=1e-15)
     np.testing.assert_allclose(b[:, 0], values["polr"], atol=1e-4)
     np.testing.assert_allclose(theta, values["polr_zeta"], atol=1e-4)
@@ -112,7 +125,9 @@ def test_elastic_net_reaches_the_minimum_that_saga_reaches():
     path = NetPath(np.asfortranarray(x), family)
     b = path.coef(7)[:, 0]
     alpha = path._parts[0].alpha_max * np.geomspace(0.95, 0.03, 16)[7]
-    other = LogisticRegression(solver="saga", l1_ratio=0.5, C=1 / (alpha * 120), tol=1e-8, max_iter=20000).fit(x, y.codes)
+    other = LogisticRegression(solver="saga", l1_ratio=0.5, C=1 / (alpha * 120), tol=1e-8, max_iter=20000).fit(
+        x, y.codes
+    )
 
     def objective(beta, intercept):
         loss = family.value_grad((x @ beta)[:, None], np.array([intercept]))[0]

@@ -32,7 +32,9 @@ def simulated(kind: EndpointKind, n: int = 160, seed: int = 0, signal: float = 1
             kinds[-1], levels[-1] = "nominal", ("p", "q", "r")
             x = x.copy()
             x[rng.random(n) < 0.1, 1] = np.nan
-        tables[name] = Table(ids[rows], x[rows], feature_frame([f"{name}{j}" for j in range(x.shape[1])], kinds, levels))
+        tables[name] = Table(
+            ids[rows], x[rows], feature_frame([f"{name}{j}" for j in range(x.shape[1])], kinds, levels)
+        )
     cohort = Cohort(pd.DataFrame({"patient": ids}, index=ids), tables)
     y = outcome(kind, signal * (za + zb), rng)
     return cohort, type(y)(y.endpoint, cohort.ids, *[getattr(y, f) for f in list(y.__dataclass_fields__)[2:]])

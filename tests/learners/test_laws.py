@@ -90,7 +90,9 @@ def test_garbage_in_test_rows_leaves_the_fit_unchanged_to_the_bit(kind):
     tables = {}
     for name, t in cohort.modalities.items():
         values = t.values.copy()
-        values[np.isin(t.units, cohort.ids[110:])] = rng.normal(0, 1e6, (np.isin(t.units, cohort.ids[110:]).sum(), t.n_features))
+        values[np.isin(t.units, cohort.ids[110:])] = rng.normal(
+            0, 1e6, (np.isin(t.units, cohort.ids[110:]).sum(), t.n_features)
+        )
         tables[name] = Table(t.units, values, t.features)
     spoilt = Cohort(cohort.units, tables)
     if isinstance(y, ClassOutcome):

@@ -73,7 +73,9 @@ class Table:
         if not np.issubdtype(x.dtype, np.floating):
             x = x.astype(np.float64)
         var = data.var
-        levels = [json.loads(v) if isinstance(v, str) and v else None for v in var["levels"]] if "levels" in var else None
+        levels = (
+            [json.loads(v) if isinstance(v, str) and v else None for v in var["levels"]] if "levels" in var else None
+        )
         return Table(
             pd.Index(data.obs_names.astype(str)),
             x,

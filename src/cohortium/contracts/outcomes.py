@@ -82,9 +82,7 @@ class SurvivalOutcome:
 
     def take(self, rows: NDArray[np.intp]) -> SurvivalOutcome:
         """The outcome of the given positions, in that order."""
-        return SurvivalOutcome(
-            self.endpoint, self.units[rows], self.time[rows], self.event[rows], self.entry[rows]
-        )
+        return SurvivalOutcome(self.endpoint, self.units[rows], self.time[rows], self.event[rows], self.entry[rows])
 
     @property
     def strata(self) -> IntArray:

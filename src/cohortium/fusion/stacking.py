@@ -112,7 +112,9 @@ def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
         return StackFit(np.full(b, w), fill, penalty)
     start = np.concatenate([np.full(b, 1.0 / b), theta])
     bounds = [(0.0, None)] * b + [(None, None)] * len(theta)
-    fit = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200, "ftol": 1e-10})
+    fit = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200, "ftol": 1e-10}
+    )
     return StackFit(fit.x[:b], fill, penalty)
 
 
@@ -124,11 +126,17 @@ def _common_weight(total: Array, family: Family) -> tuple[float, Array]:
 
     def objective(v: Array) -> tuple[float, Array]:
         f, g_eta, g_theta = family.value_grad(total * v[0], v[1:])
-        return (f if np.isfinite(f) else 1e300) / family.n, np.concatenate([[(g_eta * total).sum()], g_theta]) / family.n
+        return (f if np.isfinite(f) else 1e300) / family.n, np.concatenate(
+            [[(g_eta * total).sum()], g_theta]
+        ) / family.n
 
     bounds = [(0.0, None)] + [(None, None)] * len(theta)
     fit = minimize(
-        objective, np.concatenate([[0.3], theta]), jac=True, method="L-BFGS-B", bounds=bounds,
+        objective,
+        np.concatenate([[0.3], theta]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
         options={"maxiter": 100, "ftol": 1e-11},
     )
     return float(fit.x[0]), fit.x[1:]

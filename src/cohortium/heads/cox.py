@@ -105,8 +105,12 @@ class Cox:
 
     def finish(self, eta: Array, theta: Array) -> dict[str, Any]:
         """Breslow baseline of ``eta``: distinct event times and cumulative hazard at eta = 0."""
-        w, s0, shift = self._terms(eta)
-        return {"theta": theta, "times": self.sets.times, "cumulative_hazard": np.cumsum(self.sets.deaths / s0) * np.exp(-shift)}
+        _, s0, shift = self._terms(eta)
+        return {
+            "theta": theta,
+            "times": self.sets.times,
+            "cumulative_hazard": np.cumsum(self.sets.deaths / s0) * np.exp(-shift),
+        }
 
 
 def survival_prediction(units: NDArray[np.object_], eta: Array, finish: dict[str, Any]) -> Survival:

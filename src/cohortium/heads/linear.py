@@ -116,8 +116,15 @@ class _NetPart:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 _, coefs, _ = enet_path(
-                    xw, yw, l1_ratio=self.l1_ratio, alphas=[ratio * self.alpha_max], coef_init=self.b.copy(),
-                    check_input=False, copy_X=False, max_iter=500, tol=1e-5,
+                    xw,
+                    yw,
+                    l1_ratio=self.l1_ratio,
+                    alphas=[ratio * self.alpha_max],
+                    coef_init=self.b.copy(),
+                    check_input=False,
+                    copy_X=False,
+                    max_iter=500,
+                    tol=1e-5,
                 )
             new = coefs[:, 0]
             if not new.any() and not self.b.any():

@@ -83,9 +83,7 @@ def _solve(
         h_eta, h_theta = product(z @ u, x[r:])
         return np.concatenate([(z.T @ h_eta + lam * u).ravel(), h_theta])
 
-    m = np.concatenate(
-        [np.broadcast_to(precondition[0], shape).ravel(), np.full(len(g_theta), precondition[1])]
-    )
+    m = np.concatenate([np.broadcast_to(precondition[0], shape).ravel(), np.full(len(g_theta), precondition[1])])
     residual = -np.concatenate([g_b.ravel(), g_theta])
     x = np.zeros_like(residual)
     y = m * residual
@@ -110,4 +108,6 @@ def fit_theta(family: Family, eta: Array, theta: Array | None = None) -> Array:
     theta = family.start() if theta is None else theta
     if not len(theta):
         return theta
-    return fit_ridge(np.zeros((family.n, 0)), family, np.zeros(0), (np.zeros((0, family.n_scores)), theta), offset=eta)[1]
+    return fit_ridge(np.zeros((family.n, 0)), family, np.zeros(0), (np.zeros((0, family.n_scores)), theta), offset=eta)[
+        1
+    ]

@@ -42,14 +42,15 @@ def _common(seed: int) -> dict[str, Any]:
     }
 
 
-def _train(params: dict[str, Any], x: Array, y: Array, rounds: int, weight: Array | None = None, init: Array | None = None) -> str:
+def _train(
+    params: dict[str, Any], x: Array, y: Array, rounds: int, weight: Array | None = None, init: Array | None = None
+) -> str:
     """Train and give the model as text."""
     import lightgbm as lgb
 
     data = lgb.Dataset(x, label=y, weight=weight, init_score=init, params=params, free_raw_data=True)
     booster = lgb.train(params, data, num_boost_round=rounds)
     return str(booster.model_to_string())
-
 
 
 @lru_cache(maxsize=16)
@@ -62,7 +63,8 @@ def _load(text: str) -> Any:
 def raw_scores(text: str, x: Array, rounds: int | None = None) -> Array:
     """(n,) or (n, K) raw scores of a LightGBM model given as text."""
     return np.asarray(
-        _load(text).predict(np.ascontiguousarray(x), raw_score=True, num_iteration=rounds or -1, num_threads=1), dtype=np.float64
+        _load(text).predict(np.ascontiguousarray(x), raw_score=True, num_iteration=rounds or -1, num_threads=1),
+        dtype=np.float64,
     )
 
 
@@ -110,9 +112,15 @@ class ForestPath:
     def _fit(self, leaf: int) -> Forest:
         q = self.x.shape[1]
         params = {
-            **_common(self.seed), "boosting": "rf", "objective": "regression", "bagging_freq": 1, "bagging_fraction": 0.632,
-            "feature_fraction_bynode": min(1.0, max(np.sqrt(q), 3.0) / max(q, 1)), "min_data_in_leaf": leaf,
-            "num_leaves": 64, "lambda_l2": 1.0,
+            **_common(self.seed),
+            "boosting": "rf",
+            "objective": "regression",
+            "bagging_freq": 1,
+            "bagging_fraction": 0.632,
+            "feature_fraction_bynode": min(1.0, max(np.sqrt(q), 3.0) / max(q, 1)),
+            "min_data_in_leaf": leaf,
+            "num_leaves": 64,
+            "lambda_l2": 1.0,
         }
         f = self.family
         if isinstance(f, Cox):
@@ -169,9 +177,14 @@ class BoostPath:
     def _fit(self) -> tuple[str, float]:
         f = self.family
         params = {
-            **_common(self.seed), "learning_rate": self.rate, "num_leaves": self.leaves, "lambda_l2": 2.0,
-            "min_data_in_leaf": max(8, int(0.02 * f.n)), "feature_fraction_bynode": 0.3,
-            "bagging_freq": 1, "bagging_fraction": 0.7,
+            **_common(self.seed),
+            "learning_rate": self.rate,
+            "num_leaves": self.leaves,
+            "lambda_l2": 2.0,
+            "min_data_in_leaf": max(8, int(0.02 * f.n)),
+            "feature_fraction_bynode": 0.3,
+            "bagging_freq": 1,
+            "bagging_fraction": 0.7,
         }
         start = np.zeros((f.n, f.n_scores)) if self.offset is None else self.offset
         rounds = BOOST_ROUNDS[-1]

@@ -69,7 +69,10 @@ class BaseFitter:
     def fit(self, spec: Spec, tag: str) -> Base:
         """Choose along the head's path by inner loss, refit on the whole training part."""
         makers: dict[str, Callable[[Spec, str], Base]] = {
-            "ridge": self._ridge, "net": self._net, "forest": self._forest, "boost": self._boost,
+            "ridge": self._ridge,
+            "net": self._net,
+            "forest": self._forest,
+            "boost": self._boost,
         }
         return makers[spec.head](spec, tag)
 
@@ -78,9 +81,7 @@ class BaseFitter:
 
     def _parts(self, views: list[SplitView], form: str, test: bool, rows: Rows) -> list[tuple[Array, Rows]]:
         pick = 1 if test else 0
-        return [
-            (getattr(v, form)[pick], np.searchsorted(rows, v.test if test else v.train)) for v in views
-        ]
+        return [(getattr(v, form)[pick], np.searchsorted(rows, v.test if test else v.train)) for v in views]
 
     def _offset(self, rows: Rows) -> Array | None:
         return None if self.offset is None else self.offset[rows]
@@ -148,7 +149,11 @@ class BaseFitter:
             inputs.append(Input(m, view.block.encoder, view.block.net))
             coefs.append(c)
         kept = int(np.any(coef != 0, axis=1).sum())
-        facts = {"share_of_largest_penalty": round(NET_RATIOS[point], 4), "features_kept": kept, "inner_loss": round(loss, 5)}
+        facts = {
+            "share_of_largest_penalty": round(NET_RATIOS[point], 4),
+            "features_kept": kept,
+            "inner_loss": round(loss, 5),
+        }
         return Base(oof, loss, LinearNode(tuple(inputs), tuple(coefs), self.family.n_scores, "net"), facts)
 
     def _tree_node(self, spec: Spec, views: list[SplitView], model: Any) -> TreeNode:

@@ -144,9 +144,7 @@ class PresenceNode(Node):
 def presence_matrix(cohort: Cohort, modalities: tuple[str, ...]) -> Array:
     """(n, M) 1.0 where the unit has the modality."""
     have = cohort.presence()
-    return np.column_stack(
-        [have[m].to_numpy(float) if m in have else np.zeros(len(cohort)) for m in modalities]
-    )
+    return np.column_stack([have[m].to_numpy(float) if m in have else np.zeros(len(cohort)) for m in modalities])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,16 @@ from cohortium.encoders import TableEncoder
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.learners.nodes import Input, LinearNode, Node, PresenceNode, ScorePredictor, StackNode, TreeNode, ZeroNode
+from cohortium.learners.nodes import (
+    Input,
+    LinearNode,
+    Node,
+    PresenceNode,
+    ScorePredictor,
+    StackNode,
+    TreeNode,
+    ZeroNode,
+)
 from cohortium.learners.suite import ZeroFill
 from cohortium.schema import Endpoint, EndpointKind
 
@@ -47,7 +56,11 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
         "format": FORMAT,
         "name": predictor.name,
         "endpoint": {
-            "name": e.name, "kind": e.kind.value, "classes": list(e.classes), "time_unit": e.time_unit, "horizons": list(e.horizons),
+            "name": e.name,
+            "kind": e.kind.value,
+            "classes": list(e.classes),
+            "time_unit": e.time_unit,
+            "horizons": list(e.horizons),
         },
         "finish": predictor.finish,
         "threshold": predictor.threshold,
@@ -60,25 +73,45 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
 
 
 def _inputs(node: LinearNode | TreeNode, put: Any) -> list[dict[str, Any]]:
-    return [{"modality": i.modality, "encoder": put(i.encoder), "columns": i.columns, "basis": i.basis} for i in node.inputs]
+    return [
+        {"modality": i.modality, "encoder": put(i.encoder), "columns": i.columns, "basis": i.basis} for i in node.inputs
+    ]
 
 
 def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
     if isinstance(node, LinearNode):
-        return {"type": "linear", "kind": node.kind, "inputs": _inputs(node, put), "coefs": list(node.coefs), "n_scores": node.n_scores}
+        return {
+            "type": "linear",
+            "kind": node.kind,
+            "inputs": _inputs(node, put),
+            "coefs": list(node.coefs),
+            "n_scores": node.n_scores,
+        }
     if isinstance(node, TreeNode):
         model = {f.name: getattr(node.model, f.name) for f in fields(node.model)}
         return {
-            "type": "trees", "model": type(node.model).__name__, "inputs": _inputs(node, put), "n_scores": node.n_scores,
+            "type": "trees",
+            "model": type(node.model).__name__,
+            "inputs": _inputs(node, put),
+            "n_scores": node.n_scores,
             "fields": {k: list(v) if isinstance(v, tuple) else v for k, v in model.items()},
         }
     if isinstance(node, StackNode):
-        return {"type": "stack", "children": [walk(c) for c in node.children], "stack": node.stack.state(), "complete": node.complete}
+        return {
+            "type": "stack",
+            "children": [walk(c) for c in node.children],
+            "stack": node.stack.state(),
+            "complete": node.complete,
+        }
     if isinstance(node, ZeroFill):
         return {"type": "zero_fill", "node": walk(node.node)}
     if isinstance(node, PresenceNode):
         return {
-            "type": "presence", "modalities": list(node.modalities), "mean": node.mean, "coef": node.coef, "n_scores": node.n_scores,
+            "type": "presence",
+            "modalities": list(node.modalities),
+            "mean": node.mean,
+            "coef": node.coef,
+            "n_scores": node.n_scores,
         }
     assert isinstance(node, ZeroNode)
     return {"type": "zero", "n_scores": node.n_scores}
@@ -93,7 +126,13 @@ def restore(state: dict[str, Any]) -> ScorePredictor:
     e = state["endpoint"]
     endpoint = Endpoint(e["name"], EndpointKind(e["kind"]), tuple(e["classes"]), e["time_unit"], tuple(e["horizons"]))
     return ScorePredictor(
-        state["name"], endpoint, nodes[state["root"]], state["finish"], state["threshold"], state["chosen"], state["facts"]
+        state["name"],
+        endpoint,
+        nodes[state["root"]],
+        state["finish"],
+        state["threshold"],
+        state["chosen"],
+        state["facts"],
     )
 
 
@@ -101,7 +140,8 @@ def _restore_node(s: dict[str, Any], encoders: list[TableEncoder], nodes: list[N
     def inputs() -> tuple[Input, ...]:
         return tuple(
             Input(
-                i["modality"], encoders[i["encoder"]],
+                i["modality"],
+                encoders[i["encoder"]],
                 None if i["columns"] is None else np.asarray(i["columns"], dtype=np.intp),
                 None if i["basis"] is None else np.asarray(i["basis"], dtype=np.float64),
             )
@@ -110,7 +150,9 @@ def _restore_node(s: dict[str, Any], encoders: list[TableEncoder], nodes: list[N
 
     kind = s["type"]
     if kind == "linear":
-        return LinearNode(inputs(), tuple(np.asarray(c, dtype=np.float64) for c in s["coefs"]), s["n_scores"], s["kind"])
+        return LinearNode(
+            inputs(), tuple(np.asarray(c, dtype=np.float64) for c in s["coefs"]), s["n_scores"], s["kind"]
+        )
     if kind == "trees":
         f = s["fields"]
         model: Forest | Boosted

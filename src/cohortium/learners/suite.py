@@ -72,7 +72,9 @@ class Suite:
         gain = self._null - oof_losses(self.family, self.single(modality).oof)
         return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
 
-    def stack(self, parts: Mapping[str, Fitted | Base], complete: bool, penalties: tuple[float, ...] | None = None) -> Fitted:
+    def stack(
+        self, parts: Mapping[str, Fitted | Base], complete: bool, penalties: tuple[float, ...] | None = None
+    ) -> Fitted:
         """Late fusion of parts."""
         names = list(parts)
         scores = np.stack([parts[n].oof for n in names], axis=1)
@@ -129,8 +131,10 @@ class Suite:
 
     def early(self, family: str | None = None) -> Fitted:
         """Early fusion: heads on all modalities joined; linear block weights chosen by inner loss."""
-        heads = self.config.heads if family is None else tuple(
-            h for h in self.config.heads if (h in ("ridge", "net")) == (family == "linear")
+        heads = (
+            self.config.heads
+            if family is None
+            else tuple(h for h in self.config.heads if (h in ("ridge", "net")) == (family == "linear"))
         )
         parts: dict[str, Fitted | Base] = {}
         for h in heads:
@@ -224,8 +228,11 @@ class Suite:
                 parts[rest] = self.single(rest)
             return self.stack(parts, True)
         make = {
-            "reference": self.reference, "best_single": self.best_single, "late": self.late,
-            "priority": self.priority, "auto": self.auto,
+            "reference": self.reference,
+            "best_single": self.best_single,
+            "late": self.late,
+            "priority": self.priority,
+            "auto": self.auto,
         }
         return make[kind]()
 
@@ -328,4 +335,4 @@ def predict_all(predictors: Mapping[str, ScorePredictor], cohort: Cohort) -> dic
     return {name: p.predict(cohort, memo) for name, p in predictors.items()}
 
 
-__all__ = ["Suite", "SuiteLearner", "StackFit", "fit_all", "learner", "predict_all"]
+__all__ = ["StackFit", "Suite", "SuiteLearner", "fit_all", "learner", "predict_all"]

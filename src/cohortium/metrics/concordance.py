@@ -15,7 +15,9 @@ from cohortium.metrics.registry import NotEstimable
 Floats = NDArray[np.float64]
 
 
-def concordance(outcome: SurvivalOutcome, risk: Floats, weight: Floats | None = None, tau: float | None = None) -> float:
+def concordance(
+    outcome: SurvivalOutcome, risk: Floats, weight: Floats | None = None, tau: float | None = None
+) -> float:
     """Harrell's C (Harrell 1996, Stat Med 15:361); with ``weight`` per event, Uno's.
 
     A pair is comparable when one unit has an event at t <= tau and the other lives longer, or is censored at
@@ -95,7 +97,11 @@ def brier_t(outcome: SurvivalOutcome, prediction: Survival, horizon: float, cens
 
 def integrated_brier(outcome: SurvivalOutcome, prediction: Survival, censoring: Censoring, tau: float | None) -> float:
     """Brier score averaged over time from 0 to tau by the trapezoidal rule on a grid of 100 times."""
-    end = float(np.nextafter(outcome.time.max(), 0)) if tau is None else min(tau, float(np.nextafter(outcome.time.max(), 0)))
+    end = (
+        float(np.nextafter(outcome.time.max(), 0))
+        if tau is None
+        else min(tau, float(np.nextafter(outcome.time.max(), 0)))
+    )
     if end <= 0:
         raise NotEstimable("no follow-up")
     grid = np.linspace(0, end, 101)[1:]

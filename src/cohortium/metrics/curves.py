@@ -51,22 +51,28 @@ def calibration_curve(
     and the observed one is 1 - Kaplan-Meier of the bin.
     """
     rows = _bins(p, bins)
-    predicted, observed, low, high = [], [], [], []
-    for b in rows:
-        predicted.append(p[b].mean())
-        if y is not None:
-            n, m = len(b), y[b].mean()
-            z2 = 1.959964**2
-            centre = (m + z2 / (2 * n)) / (1 + z2 / n)
-            half = np.sqrt(m * (1 - m) / n + z2 / (4 * n * n)) * 1.959964 / (1 + z2 / n)
-            observed.append(m), low.append(centre - half), high.append(centre + half)
-            continue
-        assert time is not None and event is not None and horizon is not None
-        t, s, lo, hi = kaplan_meier(time[b], event[b])
-        k = int(np.searchsorted(t, horizon, side="right"))
-        at = (1.0, 1.0, 1.0) if k == 0 else (s[k - 1], lo[k - 1], hi[k - 1])
-        observed.append(1 - at[0]), low.append(1 - at[2]), high.append(1 - at[1])
-    return Calibration(*(np.array(v) for v in (predicted, observed, low, high)), np.array([len(b) for b in rows]))
+    table = [
+        _wilson(y[b]) if y is not None else _by_horizon(time[b], event[b], horizon)  # type: ignore[index, arg-type]
+        for b in rows
+    ]
+    observed, low, high = (np.array(column) for column in zip(*table, strict=True))
+    n = np.array([len(b) for b in rows], dtype=np.int64)
+    return Calibration(np.array([p[b].mean() for b in rows]), observed, low, high, n)
+
+
+def _wilson(y: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Frequency and its interval (Wilson 1927, JASA 22:209)."""
+    n, m, z2 = len(y), float(y.mean()), 1.959964**2
+    centre = (m + z2 / (2 * n)) / (1 + z2 / n)
+    half = float(np.sqrt(m * (1 - m) / n + z2 / (4 * n * n))) * 1.959964 / (1 + z2 / n)
+    return m, centre - half, centre + half
+
+
+def _by_horizon(time: Floats, event: NDArray[np.bool_], horizon: float) -> tuple[float, float, float]:
+    """Probability of an event by the horizon, 1 - Kaplan-Meier, and its interval."""
+    t, s, low, high = kaplan_meier(time, event)
+    k = int(np.searchsorted(t, horizon, side="right"))
+    return (0.0, 0.0, 0.0) if k == 0 else (float(1 - s[k - 1]), float(1 - high[k - 1]), float(1 - low[k - 1]))
 
 
 def calibration_line(y: NDArray[np.bool_], p: Floats) -> tuple[float, float]:

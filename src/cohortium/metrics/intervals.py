@@ -59,7 +59,9 @@ def from_folds(
     v = np.asarray(values, dtype=np.float64)
     lost = int(np.isnan(v).sum())
     if lost == len(v):
-        return Estimate(metric, None, n=n, n_events=n_events, horizon=horizon, reason=reason or "not estimable in any fold")
+        return Estimate(
+            metric, None, n=n, n_events=n_events, horizon=horizon, reason=reason or "not estimable in any fold"
+        )
     note = None if not lost else f"not estimable in {lost} of {len(v)} folds: {reason or 'unknown'}"
     return Estimate(metric, value, low, high, n, n_events, method, horizon, note, len(v) - lost < LOW_POWER)
 
@@ -79,7 +81,15 @@ def paired_from_folds(
     """Estimate of a - b on the folds that have both."""
     d = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return from_folds(
-        metric, d, n_train, n_test, n=n, n_events=n_events, horizon=horizon, reason=reason, method="nadeau_bengio_paired"
+        metric,
+        d,
+        n_train,
+        n_test,
+        n=n,
+        n_events=n_events,
+        horizon=horizon,
+        reason=reason,
+        method="nadeau_bengio_paired",
     )
 
 
@@ -140,7 +150,9 @@ def delong(y: NDArray[np.bool_], p: Floats, level: float = 0.95) -> tuple[float,
     return auc, float(expit(logit(auc) - half)), float(expit(logit(auc) + half))
 
 
-def delong_paired(y: NDArray[np.bool_], p1: Floats, p2: Floats, level: float = 0.95) -> tuple[float, float, float, float]:
+def delong_paired(
+    y: NDArray[np.bool_], p1: Floats, p2: Floats, level: float = 0.95
+) -> tuple[float, float, float, float]:
     """Difference of two AUCs on the same units, its interval and p-value (DeLong 1988)."""
     from scipy.stats import norm
 
@@ -176,7 +188,10 @@ def random_effects(values: Floats, ses: Floats, level: float = 0.95) -> tuple[fl
     w = 1 / (v + tau2)
     mean = float((w @ y) / w.sum())
     q = float(w @ (y - mean) ** 2) / (k - 1)
-    half = max(float(t.ppf(0.5 + level / 2, k - 1)) * np.sqrt(q / w.sum()), float(norm.ppf(0.5 + level / 2)) * np.sqrt(1 / w.sum()))
+    half = max(
+        float(t.ppf(0.5 + level / 2, k - 1)) * np.sqrt(q / w.sum()),
+        float(norm.ppf(0.5 + level / 2)) * np.sqrt(1 / w.sum()),
+    )
     w0 = 1 / v
     cochran = float(w0 @ (y - (w0 @ y) / w0.sum()) ** 2)
     return mean, mean - half, mean + half, tau2, max(0.0, (cochran - (k - 1)) / cochran) if cochran > 0 else 0.0

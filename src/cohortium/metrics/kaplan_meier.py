@@ -41,7 +41,8 @@ def kaplan_meier(
         half = norm.ppf(0.5 + level / 2) * np.sqrt(var) / np.abs(np.log(s))
         low, high = s ** np.exp(half), s ** np.exp(-half)
     flat = (s <= 0) | (s >= 1)
-    return times, s, np.where(flat, np.where(s <= 0, 0.0, s), low), np.where(flat, s, high)
+    low, high = np.where(flat, s, low), np.where(flat, s, high)
+    return times, np.asarray(s, np.float64), np.asarray(low, np.float64), np.asarray(high, np.float64)
 
 
 def nelson_aalen(time: Floats, event: NDArray[np.bool_], entry: Floats | None = None) -> tuple[Floats, Floats]:
@@ -111,4 +112,4 @@ def censoring_distribution(outcome: SurvivalOutcome) -> Censoring:
     died = np.searchsorted(np.sort(time[outcome.event]), times, side="right") - np.searchsorted(
         np.sort(time[outcome.event]), times, side="left"
     )
-    return Censoring(times, np.cumprod(1.0 - c / np.maximum(r - died, c)))
+    return Censoring(times, np.asarray(np.cumprod(1.0 - c / np.maximum(r - died, c)), np.float64))

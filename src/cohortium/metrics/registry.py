@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cohortium.errors import CohortiumError, StudyError, did_you_mean
 from cohortium.schema import EndpointKind
 
-B, M, O, C, S = (
+B, M, R, C, S = (
     EndpointKind.BINARY,
     EndpointKind.MULTICLASS,
     EndpointKind.ORDINAL,
@@ -16,7 +16,7 @@ B, M, O, C, S = (
 )
 
 
-class NotEstimable(CohortiumError):
+class NotEstimable(CohortiumError):  # noqa: N818 - a state of an estimate, not a fault
     """The metric has no value on these units; the message is the reason shown to people."""
 
 
@@ -44,13 +44,13 @@ METRICS: dict[str, Metric] = {
     for m in (
         _m("roc_auc", "ROC-AUC", (B, M), chance=0.5),
         _m("average_precision", "Average precision", (B,)),
-        _m("balanced_accuracy", "Balanced accuracy", (B, M, O)),
-        _m("accuracy", "Accuracy", (B, M, O)),
-        _m("f1_macro", "F1 (macro)", (B, M, O)),
-        _m("f1_weighted", "F1 (weighted)", (B, M, O)),
-        _m("brier", "Brier score", (B, M, O), better=False),
-        _m("log_loss", "Log loss", (B, M, O), better=False),
-        _m("quadratic_kappa", "Quadratic kappa", (O,), chance=0.0),
+        _m("balanced_accuracy", "Balanced accuracy", (B, M, R)),
+        _m("accuracy", "Accuracy", (B, M, R)),
+        _m("f1_macro", "F1 (macro)", (B, M, R)),
+        _m("f1_weighted", "F1 (weighted)", (B, M, R)),
+        _m("brier", "Brier score", (B, M, R), better=False),
+        _m("log_loss", "Log loss", (B, M, R), better=False),
+        _m("quadratic_kappa", "Quadratic kappa", (R,), chance=0.0),
         _m("harrell_c", "Harrell's C", (S,), chance=0.5),
         _m("uno_c", "Uno's C", (S,), chance=0.5, censoring=True),
         _m("auc_t", "Time-dependent AUC", (S,), chance=0.5, horizon=True, censoring=True),
@@ -65,7 +65,7 @@ METRICS: dict[str, Metric] = {
 _DEFAULT: dict[EndpointKind, tuple[str, ...]] = {
     B: ("roc_auc", "average_precision", "balanced_accuracy", "f1_macro", "brier", "log_loss"),
     M: ("roc_auc", "balanced_accuracy", "accuracy", "f1_macro", "f1_weighted", "brier", "log_loss"),
-    O: ("quadratic_kappa", "balanced_accuracy", "accuracy", "f1_macro", "log_loss"),
+    R: ("quadratic_kappa", "balanced_accuracy", "accuracy", "f1_macro", "log_loss"),
     C: ("r2", "mae", "spearman"),
     S: ("harrell_c", "uno_c", "auc_t", "brier_t", "integrated_brier"),
 }

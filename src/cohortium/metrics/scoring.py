@@ -59,7 +59,12 @@ def score(
 
 
 def _survival(
-    name: str, outcome: SurvivalOutcome, prediction: Survival, censoring: Censoring | None, horizon: float | None, tau: float | None
+    name: str,
+    outcome: SurvivalOutcome,
+    prediction: Survival,
+    censoring: Censoring | None,
+    horizon: float | None,
+    tau: float | None,
 ) -> float:
     if name == "harrell_c":
         return surv.harrell_c(outcome, prediction, tau)
@@ -93,8 +98,9 @@ def decide(outcome: ClassOutcome, prediction: Probabilities, threshold: float | 
     if kind is EndpointKind.BINARY:
         return (prediction.p[:, 1] >= (0.5 if threshold is None else threshold)).astype(np.int64)
     if kind is EndpointKind.ORDINAL:
-        return (np.cumsum(prediction.p, axis=1) < 0.5 - 1e-12).sum(axis=1).clip(0, prediction.p.shape[1] - 1)
-    return prediction.p.argmax(axis=1)
+        below = (np.cumsum(prediction.p, axis=1) < 0.5 - 1e-12).sum(axis=1)
+        return np.asarray(np.minimum(below, prediction.p.shape[1] - 1), np.int64)
+    return np.asarray(prediction.p.argmax(axis=1), np.int64)
 
 
 def _classes(name: str, outcome: ClassOutcome, prediction: Probabilities, threshold: float | None) -> float:

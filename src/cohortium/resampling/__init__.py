@@ -4,7 +4,16 @@ May know: contracts, numpy, scikit-learn. May not know: features, learners, stud
 """
 
 from cohortium.resampling.checking import check_splits
-from cohortium.resampling.designs import OuterSplit, by_column, fixed_test, from_file, inner, leave_one_site_out, nested, temporal
+from cohortium.resampling.designs import (
+    OuterSplit,
+    by_column,
+    fixed_test,
+    from_file,
+    inner,
+    leave_one_site_out,
+    nested,
+    temporal,
+)
 
 __all__ = [
     "OuterSplit",

@@ -20,7 +20,9 @@ def check_splits(splits: Sequence[OuterSplit], outcome: Outcome, groups: NDArray
         if not len(s.test) or not len(s.train):
             raise EndpointError(f"{name} has {len(s.train)} units to train and {len(s.test)} to test.")
         if len(np.intersect1d(s.train, s.test)):
-            raise EndpointError(f"In {name}, {len(np.intersect1d(s.train, s.test))} units are both trained on and tested.")
+            raise EndpointError(
+                f"In {name}, {len(np.intersect1d(s.train, s.test))} units are both trained on and tested."
+            )
         if groups is not None:
             both = np.intersect1d(groups[s.train], groups[s.test])
             if len(both):
@@ -37,7 +39,9 @@ def check_splits(splits: Sequence[OuterSplit], outcome: Outcome, groups: NDArray
         missing = np.setdiff1d(outcome.strata, trained)
         if what == "classes" and len(missing):
             names = ", ".join(outcome.endpoint.classes[c] for c in missing)
-            raise EndpointError(f"The training part of {name} has no unit of class {names}. Use fewer folds or merge classes.")
+            raise EndpointError(
+                f"The training part of {name} has no unit of class {names}. Use fewer folds or merge classes."
+            )
         if what == "events" and not tested.any():
             notes.append(f"the test part of {name} has no event: concordance cannot be estimated there")
         if what == "classes" and len(np.unique(tested)) < 2:

@@ -25,7 +25,9 @@ class OuterSplit:
     test: Rows
 
 
-def _stratified_groups(strata: NDArray[np.int64], groups: NDArray[np.int64], k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _stratified_groups(
+    strata: NDArray[np.int64], groups: NDArray[np.int64], k: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """(n,) fold of each unit: groups dealt one by one, rare strata and large groups first, to the fold that is
     furthest below its share of that stratum (then of units). With one unit per group this is stratified K-fold."""
     _, codes = np.unique(groups, return_inverse=True)
@@ -108,13 +110,17 @@ def temporal(index_time: Sequence[object], test_from: str | None, folds: int) ->
     """
     time = pd.to_datetime(pd.Series(list(index_time)), errors="coerce")
     if time.isna().any():
-        raise DataError(f"index_time is missing or no date for {int(time.isna().sum())} units; a temporal split needs it for all.")
+        raise DataError(
+            f"index_time is missing or no date for {int(time.isna().sum())} units; a temporal split needs it for all."
+        )
     if test_from is not None:
         cut = pd.Timestamp(test_from)
         train, test = np.flatnonzero(time < cut), np.flatnonzero(time >= cut)
         if not len(train) or not len(test):
-            raise StudyError(f"test_from leaves {len(train)} units to train and {len(test)} to test; index times run "
-                             f"from {time.min().date()} to {time.max().date()}.")
+            raise StudyError(
+                f"test_from leaves {len(train)} units to train and {len(test)} to test; index times run "
+                f"from {time.min().date()} to {time.max().date()}."
+            )
         return [OuterSplit(0, 0, train, test)]
     cuts = np.quantile(time.astype("int64"), np.linspace(0, 1, folds + 2)[1:-1])
     part = np.searchsorted(cuts, time.astype("int64"), side="left")

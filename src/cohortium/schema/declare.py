@@ -55,9 +55,12 @@ class ModalitySource(FileSource):
     columns: list[str] | None = Field(None, description="features to use; default all but the id and declared others")
     exclude: list[str] = Field(default_factory=list, description="columns to leave out")
     recorded_after_index: list[str] = Field(
-        default_factory=list, description="columns recorded after the prediction is made: never used, and named in the report"
+        default_factory=list,
+        description="columns recorded after the prediction is made: never used, and named in the report",
     )
-    kinds: dict[str, ColumnKind] = Field(default_factory=dict, description="measurement scale where the inferred one is wrong")
+    kinds: dict[str, ColumnKind] = Field(
+        default_factory=dict, description="measurement scale where the inferred one is wrong"
+    )
     levels: dict[str, list[str | int | float]] = Field(
         default_factory=dict, description="order of the levels of ordinal columns, lowest first"
     )
@@ -109,7 +112,9 @@ class BinarySpec(_EndpointBase):
     kind: Literal["binary"]
     column: str | None = None
     positive: str | int | float | bool | Condition | None = None
-    negative: str | int | float | bool | None = Field(None, description="default: every other value that is not missing")
+    negative: str | int | float | bool | None = Field(
+        None, description="default: every other value that is not missing"
+    )
 
     @model_validator(mode="after")
     def _has_column(self) -> BinarySpec:
@@ -150,7 +155,9 @@ class SurvivalSpec(_EndpointBase):
     event: str | Condition = Field(description="column with 1/0, true/false; or {column: ..., equals: ...}")
     time_unit: Literal["days", "weeks", "months", "years"]
     entry: str | None = Field(None, description="column: time at which observation begins (left truncation)")
-    horizons: list[float] = Field(default_factory=list, description="times for time-dependent metrics; default: quartiles")
+    horizons: list[float] = Field(
+        default_factory=list, description="times for time-dependent metrics; default: quartiles"
+    )
     zero_times: Literal["error", "exclude"] = "error"
 
 

@@ -41,7 +41,9 @@ def sorted_levels(names: list[str]) -> list[str]:
 class ColumnReader:
     """Turns the columns of one file into features. notes collects what a person may want to know."""
 
-    def __init__(self, file: str, kinds: Mapping[str, ColumnKind], levels: Mapping[str, list[Any]], rows: np.ndarray) -> None:
+    def __init__(
+        self, file: str, kinds: Mapping[str, ColumnKind], levels: Mapping[str, list[Any]], rows: np.ndarray
+    ) -> None:
         self.file, self.kinds, self.levels, self.rows = file, kinds, levels, rows
         self.notes: list[str] = []
         self.code_like: list[str] = []
@@ -51,10 +53,18 @@ class ColumnReader:
         """(n, p) values and the features frame."""
         for name in (*self.kinds, *self.levels):
             if name not in frame.columns:
-                raise DataError(f"kinds or levels name '{name}', which is no feature of {self.file}.{did_you_mean(name, map(str, frame.columns))}")
-        plain = [c for c in frame.columns if pd.api.types.is_float_dtype(frame[c].dtype)] if frame.shape[1] < 5000 else None
-        uniform = len(set(frame.dtypes)) == 1 and pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0]) and frame.dtypes.iloc[0] != bool
-        if uniform and not self.kinds and plain is None or (uniform and not self.kinds and frame.shape[1] > 200):
+                raise DataError(
+                    f"kinds or levels name '{name}', which is no feature of {self.file}.{did_you_mean(name, map(str, frame.columns))}"
+                )
+        plain = (
+            [c for c in frame.columns if pd.api.types.is_float_dtype(frame[c].dtype)] if frame.shape[1] < 5000 else None
+        )
+        uniform = (
+            len(set(frame.dtypes)) == 1
+            and pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0])
+            and frame.dtypes.iloc[0] != bool
+        )
+        if (uniform and not self.kinds and plain is None) or (uniform and not self.kinds and frame.shape[1] > 200):
             return self._wide(frame, id_space)
         values, names, kinds, levels = [], [], [], []
         for c in frame.columns:
@@ -104,7 +114,9 @@ class ColumnReader:
             return self._text(name, column, asked)
         return self._number(name, column.to_numpy(dtype=np.float64), asked)
 
-    def _number(self, name: str, x: np.ndarray, asked: ColumnKind | None) -> tuple[np.ndarray, ColumnKind, tuple[str, ...] | None]:
+    def _number(
+        self, name: str, x: np.ndarray, asked: ColumnKind | None
+    ) -> tuple[np.ndarray, ColumnKind, tuple[str, ...] | None]:
         if np.isinf(x).any():
             x = np.where(np.isinf(x), np.nan, x)
             self.notes.append(f"infinite cells of '{name}' are read as missing")
@@ -112,18 +124,26 @@ class ColumnReader:
         if asked is ColumnKind.BINARY or (asked is None and len(distinct) == 2 and set(distinct) == {0.0, 1.0}):
             if len(distinct) > 2:
                 raise DataError(f"{self.file}: '{name}' is declared binary and holds {len(distinct)} values.")
-            return np.where(np.isnan(x), np.nan, np.searchsorted(distinct, x)), ColumnKind.BINARY, tuple(level_name(v) for v in distinct)
+            return (
+                np.where(np.isnan(x), np.nan, np.searchsorted(distinct, x)),
+                ColumnKind.BINARY,
+                tuple(level_name(v) for v in distinct),
+            )
         whole = len(distinct) and (distinct == np.round(distinct)).all()
         if asked is None and whole and 2 < len(distinct) <= CODE_LIKE and len(x) > 3 * len(distinct):
             self.code_like.append(name)
         return x, ColumnKind.NUMERIC, None
 
-    def _text(self, name: str, column: pd.Series, asked: ColumnKind | None) -> tuple[np.ndarray, ColumnKind, tuple[str, ...] | None] | None:
+    def _text(
+        self, name: str, column: pd.Series, asked: ColumnKind | None
+    ) -> tuple[np.ndarray, ColumnKind, tuple[str, ...] | None] | None:
         known = column.notna().to_numpy()
         number = pd.to_numeric(column, errors="coerce")
         numeric = number.notna().to_numpy()
         bad = known & ~numeric
-        if asked is ColumnKind.NUMERIC or (asked is None and known.any() and numeric.sum() >= MOSTLY_NUMERIC * known.sum()):
+        if asked is ColumnKind.NUMERIC or (
+            asked is None and known.any() and numeric.sum() >= MOSTLY_NUMERIC * known.sum()
+        ):
             if bad.any():
                 row = int(self.rows[np.flatnonzero(bad)[0]])
                 raise DataError(
@@ -154,7 +174,9 @@ class ColumnReader:
         if kind is ColumnKind.NOMINAL and len(order) == 2:
             kind = ColumnKind.BINARY
         if len(order) > 50 and len(order) > 0.5 * len(texts):
-            self.notes.append(f"'{name}' holds {len(order)} different texts: is it an id or free text? Then put it under exclude")
+            self.notes.append(
+                f"'{name}' holds {len(order)} different texts: is it an id or free text? Then put it under exclude"
+            )
         return x, kind, tuple(order)
 
 
@@ -165,7 +187,9 @@ def align(table: Table, expected: pd.DataFrame, file: str) -> tuple[Table, list[
     at = table.features.index.get_indexer(expected.index)
     gone = [str(f) for f, k in zip(expected.index, at, strict=True) if k < 0]
     if len(gone) == len(expected):
-        raise DataError(f"{file} has none of the {len(expected)} features that the model was fitted on. Is it the right file?")
+        raise DataError(
+            f"{file} has none of the {len(expected)} features that the model was fitted on. Is it the right file?"
+        )
     if gone:
         notes.append(f"{len(gone)} feature(s) are not in {file} and stand as unknown: {_some(gone)}")
     extra = table.n_features - int((at >= 0).sum())
@@ -181,11 +205,17 @@ def align(table: Table, expected: pd.DataFrame, file: str) -> tuple[Table, list[
             column = _uncode(column, new, str(expected.index[j]), file)
         elif old is not None:
             names = list(new) if new is not None else [level_name(v) for v in np.unique(column[~np.isnan(column)])]
-            codes = column if new is not None else np.where(np.isnan(column), np.nan, np.searchsorted(np.unique(column[~np.isnan(column)]), column))
+            codes = (
+                column
+                if new is not None
+                else np.where(np.isnan(column), np.nan, np.searchsorted(np.unique(column[~np.isnan(column)]), column))
+            )
             translate = np.array([list(old).index(n) if n in old else np.nan for n in names] or [np.nan])
             strange = [n for n in names if n not in old]
             if strange:
-                notes.append(f"'{expected.index[j]}' holds {len(strange)} level(s) that the model has not seen; they stand as unknown")
+                notes.append(
+                    f"'{expected.index[j]}' holds {len(strange)} level(s) that the model has not seen; they stand as unknown"
+                )
             column = np.where(np.isnan(codes), np.nan, translate[np.nan_to_num(codes).astype(int)])
         x[:, j] = column
     return Table(table.units, x, expected), notes

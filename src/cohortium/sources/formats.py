@@ -49,7 +49,9 @@ def format_of(path: Path, declared: str = "auto") -> str:
         endings.pop()
     if endings and endings[-1] in _ENDINGS:
         return _ENDINGS[endings[-1]]
-    raise DataError(f"{path.name}: the format is not known from the name. Say format: csv, tsv, parquet, excel, npz, npy, h5ad or h5mu.")
+    raise DataError(
+        f"{path.name}: the format is not known from the name. Say format: csv, tsv, parquet, excel, npz, npy, h5ad or h5mu."
+    )
 
 
 def find(root: Path, file: str) -> Path:
@@ -75,7 +77,16 @@ def read_raw(root: Path, source: FileSource, default_id: str | None) -> Raw:
     """
     path = find(root, source.file)
     kind = format_of(path, source.format)
-    readers = {"csv": _text, "tsv": _text, "parquet": _parquet, "excel": _excel, "npz": _npz, "npy": _npy, "h5ad": _h5ad, "h5mu": _h5mu}
+    readers = {
+        "csv": _text,
+        "tsv": _text,
+        "parquet": _parquet,
+        "excel": _excel,
+        "npz": _npz,
+        "npy": _npy,
+        "h5ad": _h5ad,
+        "h5mu": _h5mu,
+    }
     try:
         raw = readers[kind](path, source, default_id)
     except UnicodeDecodeError as e:
@@ -100,7 +111,9 @@ def _filtered(raw: Raw, source: FileSource) -> Raw:
     for value in wanted:
         keep |= equals(column, value)
     if not keep.any():
-        raise DataError(f"{raw.name}: no row has '{where.column}' equal to what 'where' asks for. Check the value's spelling.")
+        raise DataError(
+            f"{raw.name}: no row has '{where.column}' equal to what 'where' asks for. Check the value's spelling."
+        )
     return Raw(raw.path, raw.labels[keep], raw.frame[keep], raw.id_name)
 
 
@@ -155,15 +168,24 @@ def _text(path: Path, source: FileSource, default_id: str | None) -> Raw:
         text = f.read()
     if not text.strip():
         raise DataError(f"{path.name} is empty.")
-    lines = text[: 4_000_000].split("\n", 2)
+    lines = text[:4_000_000].split("\n", 2)
     separator, decimal = _sniff(lines[0], lines[1] if len(lines) > 1 else "", format_of(path, source.format))
     header = [h.strip() for h in next(csv.reader([lines[0].rstrip("\r")], delimiter=separator))]
     _unique(path, header)
     id_name = _id_name(path, header, source.id, default_id)
     try:
         frame = pd.read_csv(
-            io.StringIO(text), sep=separator, decimal=decimal, names=header, header=0, dtype={id_name: str}, low_memory=False,
-            na_values=source.na_values, skipinitialspace=True, index_col=False, keep_default_na=True,
+            io.StringIO(text),
+            sep=separator,
+            decimal=decimal,
+            names=header,
+            header=0,
+            dtype={id_name: str},
+            low_memory=False,
+            na_values=source.na_values,
+            skipinitialspace=True,
+            index_col=False,
+            keep_default_na=True,
         )
     except pd.errors.ParserError as e:
         row = re.search(r"line (\d+)", str(e))
@@ -178,7 +200,9 @@ def _unique(path: Path, header: Sequence[str]) -> None:
     seen: set[str] = set()
     for i, h in enumerate(header):
         if h in seen and h:
-            raise DataError(f"{path.name}: the column '{h}' is there twice (again as column {i + 1}). Rename or remove one.")
+            raise DataError(
+                f"{path.name}: the column '{h}' is there twice (again as column {i + 1}). Rename or remove one."
+            )
         seen.add(h)
 
 
@@ -242,14 +266,20 @@ def _npz(path: Path, source: FileSource, default_id: str | None) -> Raw:
     body = next((k for k in ("X", "x", "data", "values") if k in arrays and arrays[k].ndim == 2), None)
     if body is not None and "ids" in arrays:
         x, ids = arrays[body], arrays["ids"].astype(str)
-        names = arrays["features"].astype(str) if "features" in arrays else np.array([f"f{j}" for j in range(x.shape[1])])
+        names = (
+            arrays["features"].astype(str) if "features" in arrays else np.array([f"f{j}" for j in range(x.shape[1])])
+        )
         if len(ids) != len(x) or len(names) != x.shape[1]:
-            raise DataError(f"{path.name}: {body} is {x.shape}, but there are {len(ids)} ids and {len(names)} features.")
+            raise DataError(
+                f"{path.name}: {body} is {x.shape}, but there are {len(ids)} ids and {len(names)} features."
+            )
     else:
         ids = np.array(list(arrays), dtype=object)
         shapes = {a.shape for a in arrays.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-            raise DataError(f"{path.name}: expected one vector of equal length per id, or arrays X and ids; found {len(shapes)} shapes.")
+            raise DataError(
+                f"{path.name}: expected one vector of equal length per id, or arrays X and ids; found {len(shapes)} shapes."
+            )
         x = np.stack(list(arrays.values()))
         names = np.array([f"f{j}" for j in range(x.shape[1])])
     return _matrix(path, ids, x, names)
@@ -301,7 +331,11 @@ def _h5mu(path: Path, source: FileSource, default_id: str | None) -> Raw:
         raise DataError(f"{path.name} is no readable .h5mu file.") from e
     names = list(data.mod)
     if source.sheet not in names:
-        said = "sheet says which modality of the file to read" if source.sheet is None else f"it has no modality '{source.sheet}'"
+        said = (
+            "sheet says which modality of the file to read"
+            if source.sheet is None
+            else f"it has no modality '{source.sheet}'"
+        )
         raise DataError(f"{path.name}: {said}.{did_you_mean(source.sheet or '', names)}")
     return _annotated(path, data.mod[source.sheet], source)
 
@@ -309,6 +343,8 @@ def _h5mu(path: Path, source: FileSource, default_id: str | None) -> Raw:
 def _annotated(path: Path, data: Any, source: FileSource) -> Raw:
     x = data.X.toarray() if hasattr(data.X, "toarray") else np.asarray(data.X)
     if source.id is not None and source.id not in data.obs:
-        raise DataError(f"{path.name}: .obs has no column '{source.id}'.{did_you_mean(source.id, map(str, data.obs.columns))}")
+        raise DataError(
+            f"{path.name}: .obs has no column '{source.id}'.{did_you_mean(source.id, map(str, data.obs.columns))}"
+        )
     ids = data.obs_names if source.id is None else data.obs[source.id]
     return _matrix(path, list(ids.astype(str)), x, list(data.var_names.astype(str)))

@@ -42,7 +42,9 @@ def endpoint_columns(spec: Any) -> set[str]:
 class _Columns:
     """Columns of one endpoint, aligned to the units; complaints name the endpoint and the file."""
 
-    def __init__(self, name: str, spec: Any, raw_units: pd.DataFrame, root: Path, units_id: str | None, id_rule: IdRule | None) -> None:
+    def __init__(
+        self, name: str, spec: Any, raw_units: pd.DataFrame, root: Path, units_id: str | None, id_rule: IdRule | None
+    ) -> None:
         self.name, self.file = name, spec.file or "the unit table"
         self.frame = raw_units
         if spec.file is not None:
@@ -52,7 +54,9 @@ class _Columns:
             ids = apply_rule(raw.labels, id_rule or IdRule(), raw.name)
             if ids.duplicated().any():
                 row = int(np.flatnonzero(ids.duplicated())[0]) + 2
-                raise DataError(f"{raw.name}, row {row}: this id stands in an earlier row too; an endpoint has one row per unit.")
+                raise DataError(
+                    f"{raw.name}, row {row}: this id stands in an earlier row too; an endpoint has one row per unit."
+                )
             self.frame = raw.frame.set_index(pd.Index(ids.to_numpy(dtype=object))).reindex(raw_units.index)
 
     def get(self, column: str) -> pd.Series:
@@ -69,7 +73,9 @@ class _Columns:
         bad = (x.isna() & raw.notna()).to_numpy()
         if bad.any():
             row = int(np.flatnonzero(bad)[0]) + 2
-            raise EndpointError(f"{self.file}, row {row}, column '{column}': the {what} of endpoint '{self.name}' is not a number.")
+            raise EndpointError(
+                f"{self.file}, row {row}, column '{column}': the {what} of endpoint '{self.name}' is not a number."
+            )
         return x
 
     def condition(self, c: Condition) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +99,12 @@ class _Columns:
 
 
 def read_outcome(
-    name: str, spec: Any, raw_units: pd.DataFrame, root: Path, units_id: str | None = None, id_rule: IdRule | None = None
+    name: str,
+    spec: Any,
+    raw_units: pd.DataFrame,
+    root: Path,
+    units_id: str | None = None,
+    id_rule: IdRule | None = None,
 ) -> tuple[Outcome, dict[str, int]]:
     """The outcome of the units with a usable label, in the order of the unit table, and reason -> units without one.
 
@@ -105,7 +116,11 @@ def read_outcome(
         holds, _ = columns.condition(c)
         dropped[holds & (dropped == "")] = f"excluded by the study file ({c.column})"
     makers: dict[type, Callable[..., Outcome]] = {
-        BinarySpec: _binary, MulticlassSpec: _classes, OrdinalSpec: _classes, ContinuousSpec: _continuous, SurvivalSpec: _survival,
+        BinarySpec: _binary,
+        MulticlassSpec: _classes,
+        OrdinalSpec: _classes,
+        ContinuousSpec: _continuous,
+        SurvivalSpec: _survival,
     }
     outcome = makers[type(spec)](name, spec, columns, dropped)
     reasons = pd.Series(dropped[dropped != ""]).value_counts(sort=False).sort_index()
@@ -119,7 +134,9 @@ def _drop(dropped: np.ndarray, rows: np.ndarray, reason: str) -> None:
 def _kept(columns: _Columns, dropped: np.ndarray, name: str) -> np.ndarray:
     rows = np.flatnonzero(dropped == "")
     if len(rows) < 10:
-        raise EndpointError(f"endpoint '{name}': only {len(rows)} unit(s) have a usable label; nothing can be estimated.")
+        raise EndpointError(
+            f"endpoint '{name}': only {len(rows)} unit(s) have a usable label; nothing can be estimated."
+        )
     return rows
 
 
@@ -141,7 +158,11 @@ def _binary(name: str, spec: BinarySpec, columns: _Columns, dropped: np.ndarray)
         if not holds.any():
             raise EndpointError(
                 f"endpoint '{name}': nobody has '{spec.column}' equal to '{positive}'."
-                + (f" The column holds: {', '.join(found)}." if len(found) <= 10 else f" The column has {len(found)} distinct values.")
+                + (
+                    f" The column holds: {', '.join(found)}."
+                    if len(found) <= 10
+                    else f" The column has {len(found)} distinct values."
+                )
             )
         others = [f for f in found if not equals(pd.Series([f], dtype=object), positive)[0]]
         if spec.negative is not None:
@@ -153,7 +174,9 @@ def _binary(name: str, spec: BinarySpec, columns: _Columns, dropped: np.ndarray)
     rows = _kept(columns, dropped, name)
     codes = holds[rows].astype(np.int64)
     if codes.min() == codes.max():
-        raise EndpointError(f"endpoint '{name}' has one class: all {len(rows)} units with a label are '{classes[codes[0]]}'.")
+        raise EndpointError(
+            f"endpoint '{name}' has one class: all {len(rows)} units with a label are '{classes[codes[0]]}'."
+        )
     return ClassOutcome(Endpoint(name, EndpointKind.BINARY, classes), _units(columns, rows), codes)
 
 
@@ -162,7 +185,9 @@ def _guess_positive(name: str, column: str, found: list[str]) -> str:
     if len(yes) == 1 and (len(found) == 2 or any(f.lower() in _NO for f in found)):
         return yes[0]
     listed = f": {', '.join(found)}" if len(found) <= 10 else ""
-    raise EndpointError(f"endpoint '{name}': say which value of '{column}' is positive. It has {len(found)} distinct value(s){listed}.")
+    raise EndpointError(
+        f"endpoint '{name}': say which value of '{column}' is positive. It has {len(found)} distinct value(s){listed}."
+    )
 
 
 def _classes(name: str, spec: MulticlassSpec | OrdinalSpec, columns: _Columns, dropped: np.ndarray) -> Outcome:
@@ -172,7 +197,9 @@ def _classes(name: str, spec: MulticlassSpec | OrdinalSpec, columns: _Columns, d
     kind = EndpointKind(spec.kind)
     if spec.classes is None:
         if len(found) > 20:
-            raise EndpointError(f"endpoint '{name}': '{spec.column}' has {len(found)} distinct values. Name the classes, or is it continuous?")
+            raise EndpointError(
+                f"endpoint '{name}': '{spec.column}' has {len(found)} distinct values. Name the classes, or is it continuous?"
+            )
         classes = found
     else:
         classes = [level_name(c) for c in spec.classes]
@@ -181,7 +208,9 @@ def _classes(name: str, spec: MulticlassSpec | OrdinalSpec, columns: _Columns, d
             raise EndpointError(
                 f"endpoint '{name}': '{spec.column}' holds {len(strange)} value(s) that 'classes' does not order. Ordered are: {', '.join(classes)}."
             )
-        _drop(dropped, texts.notna().to_numpy() & ~texts.isin(classes).to_numpy(), f"{spec.column} is none of the classes")
+        _drop(
+            dropped, texts.notna().to_numpy() & ~texts.isin(classes).to_numpy(), f"{spec.column} is none of the classes"
+        )
     _drop(dropped, texts.isna().to_numpy(), "outcome missing")
     rows = _kept(columns, dropped, name)
     code = {c: k for k, c in enumerate(classes)}
@@ -203,7 +232,9 @@ def _continuous(name: str, spec: ContinuousSpec, columns: _Columns, dropped: np.
     values = x.to_numpy(float)[rows]
     if spec.transform != "none":
         if (values < 0).any() or (spec.transform == "log" and (values == 0).any()):
-            raise EndpointError(f"endpoint '{name}': transform: {spec.transform} needs {'positive' if spec.transform == 'log' else 'non-negative'} values.")
+            raise EndpointError(
+                f"endpoint '{name}': transform: {spec.transform} needs {'positive' if spec.transform == 'log' else 'non-negative'} values."
+            )
         values = np.log(values) if spec.transform == "log" else np.log1p(values)
     if np.ptp(values) == 0:
         raise EndpointError(f"endpoint '{name}': all units have the same value.")
@@ -225,7 +256,11 @@ def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndar
         if what == "zero" and spec.zero_times == "exclude":
             _drop(dropped, bad, "time is zero")
             continue
-        remedy = " Say zero_times: exclude to leave them out, or check the unit of time." if what == "zero" else " Is the index time right?"
+        remedy = (
+            " Say zero_times: exclude to leave them out, or check the unit of time."
+            if what == "zero"
+            else " Is the index time right?"
+        )
         raise EndpointError(
             f"{columns.file}, row {int(np.flatnonzero(bad)[0]) + 2}, column '{spec.time}': the time of endpoint '{name}' is {what} "
             f"({int(bad.sum())} such row(s)).{remedy}"
@@ -242,7 +277,9 @@ def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndar
             )
     rows = _kept(columns, dropped, name)
     if not event[rows].any():
-        raise EndpointError(f"endpoint '{name}' has no events: all {len(rows)} units are censored. Is the event's value right?")
+        raise EndpointError(
+            f"endpoint '{name}' has no events: all {len(rows)} units are censored. Is the event's value right?"
+        )
     endpoint = Endpoint(name, EndpointKind.SURVIVAL, (), spec.time_unit, tuple(spec.horizons))
     return SurvivalOutcome(endpoint, _units(columns, rows), time[rows], event[rows], entry[rows])
 

@@ -17,7 +17,9 @@ AFTERWARDS = re.compile(
     r"surviv|death|dead|deceas|event|censor|recur|relapse|progress|follow|outcome|discharge|hosp.?dead|days_to|time_to|"
     r"status|\blos\b|slos|charge|cost|\bdnr\b|last_(contact|information)|(^|_)(os|pfs|dfs|rfs)(_|$)", re.I,
 )  # fmt: skip
-TIME = re.compile(r"time|days|months|years|futime|surv.*(day|month|year)|(^|_)(os|pfs|dfs|rfs)(_|\.)?(time|days|months)?$", re.I)
+TIME = re.compile(
+    r"time|days|months|years|futime|surv.*(day|month|year)|(^|_)(os|pfs|dfs|rfs)(_|\.)?(time|days|months)?$", re.I
+)
 STRONG = re.compile(r"surviv|vital|death|dead|deceas|event|recur|relapse|progress|metasta", re.I)
 STATUS = re.compile(r"event|status|death|dead|deceas|cens|recur|relapse|progress", re.I)
 ENTITY_NAMES = ("patient_id", "patient", "case_id", "sample_id", "sample", "id", "subject", "subject_id")
@@ -74,10 +76,14 @@ def propose(folder: Path, endpoint: str | None = None) -> str:
         block, doubt = _modality(s, units, columns > overlap, text)
         modalities += block
         doubts += doubt
-    names = [line.split(":")[0].strip() for line in modalities if line.startswith("    ") and not line.startswith("     ")]
+    names = [
+        line.split(":")[0].strip() for line in modalities if line.startswith("    ") and not line.startswith("     ")
+    ]
     names = [n for n in names if not n.startswith("#")]
     if not names:
-        raise StudyError(f"Beside the endpoint no feature was found in {folder}: no other column, and no other file that shares ids.")
+        raise StudyError(
+            f"Beside the endpoint no feature was found in {folder}: no other column, and no other file that shares ids."
+        )
     lines = [
         f"# Proposed by cohortium init for {len(seen)} file(s). Read every line; what is a guess says so.",
         f"name: {re.sub(r'[^A-Za-z0-9_.-]', '_', folder.resolve().name).strip('._-') or 'study'}",
@@ -112,15 +118,19 @@ def _endpoint(seen: list[_Seen], endpoint: str | None) -> tuple[_Seen, _Endpoint
             raise StudyError(f"No file has a column '{endpoint}'.{did_you_mean(endpoint, known)}")
         return having[0], _declare(having[0].raw.frame, endpoint)
     small = [s for s in sorted(seen, key=lambda s: s.raw.frame.shape[1]) if s.raw.frame.shape[1] <= 500]
+    guesses = []
     for s in small:
         frame = s.raw.frame
         status = [str(c) for c in frame if STRONG.search(str(c)) and 2 <= frame[c].nunique() <= 4]
-        # An event column with a time beside it is what most cohorts are made for.
-        found = [_declare(frame, c) for c in sorted(status, key=lambda c: not re.search(r"surviv|vital|death|dead", c, re.I))]
-        timed = [t for t in found if any("survival" in line for line in t.lines)]
-        if found:
-            return s, (timed or found)[0]
-    raise StudyError("No endpoint could be guessed. Name the column to predict: cohortium init FOLDER --endpoint COLUMN")
+        status.sort(key=lambda c: not re.search(r"surviv|vital|death|dead", c, re.I))
+        guesses += [(s, _declare(frame, c)) for c in status]
+    # An event column with a time beside it is what most cohorts are made for.
+    timed = [g for g in guesses if any("survival" in line for line in g[1].lines[2:3])]
+    if timed or guesses:
+        return (timed or guesses)[0]
+    raise StudyError(
+        "No endpoint could be guessed. Name the column to predict: cohortium init FOLDER --endpoint COLUMN"
+    )
 
 
 def _declare(frame: pd.DataFrame, column: str) -> _EndpointText:
@@ -134,7 +144,11 @@ def _declare(frame: pd.DataFrame, column: str) -> _EndpointText:
     if STATUS.search(column) and values.nunique() == 2 and times:
         time = next((t for t in times if re.search(r"last|follow|overall|surv|^os", t, re.I)), times[0])
         unit = next((u for u in ("days", "months", "years", "weeks") if u[:-1] in time.lower()), "days")
-        event = _quote(column) if set(values.dropna().astype(str)) <= {"0", "1", "0.0", "1.0"} else _condition(column, values)
+        event = (
+            _quote(column)
+            if set(values.dropna().astype(str)) <= {"0", "1", "0.0", "1.0"}
+            else _condition(column, values)
+        )
         return _EndpointText(
             ["endpoints:", f"  {name}:", "    kind: survival", f"    time: {_quote(time)}", f"    event: {event}",
              f"    time_unit: {unit}   # a guess from the column's name"],
@@ -150,7 +164,10 @@ def _declare(frame: pd.DataFrame, column: str) -> _EndpointText:
     if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > CODE_LIKE:
         return _EndpointText(["endpoints:", f"  {name}: {{kind: continuous, column: {_quote(column)}}}"], {column})
     return _EndpointText(
-        ["endpoints:", f"  {name}: {{kind: multiclass, column: {_quote(column)}}}   # ordered classes? then kind: ordinal with classes"],
+        [
+            "endpoints:",
+            f"  {name}: {{kind: multiclass, column: {_quote(column)}}}   # ordered classes? then kind: ordinal with classes",
+        ],
         {column},
     )
 
@@ -171,7 +188,11 @@ def _modality(s: _Seen, units: _Seen, turned: bool, text: _EndpointText) -> tupl
     lines = [f"    {name}:", f"      file: {_quote(s.file)}"]
     if turned:
         lines.append("      orientation: units_in_columns")
-    elif s.raw.id_name != units.raw.id_name and not s.raw.path.suffix.startswith(".np") and not s.raw.path.suffix.startswith(".h5"):
+    elif (
+        s.raw.id_name != units.raw.id_name
+        and not s.raw.path.suffix.startswith(".np")
+        and not s.raw.path.suffix.startswith(".h5")
+    ):
         lines.append(f"      id: {_quote(s.raw.id_name)}")
     if afterwards:
         lines.append(f"      recorded_after_index: [{', '.join(map(_quote, afterwards))}]   # by their names: check")
@@ -185,9 +206,16 @@ def _modality(s: _Seen, units: _Seen, turned: bool, text: _EndpointText) -> tupl
             and (s.raw.frame[c].dropna() == s.raw.frame[c].dropna().round()).all()
         ]  # fmt: skip
         if codes:
-            doubts.append(f"{name}: whole numbers with few values; codes? then kinds: {{column: nominal}}: {', '.join(codes[:12])}")
+            doubts.append(
+                f"{name}: whole numbers with few values; codes? then kinds: {{column: nominal}}: {', '.join(codes[:12])}"
+            )
     return lines, doubts
 
 
 def _quote(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", text) and text.lower() not in ("yes", "no", "true", "false", "null", "on", "off") else "'" + text.replace("'", "''") + "'"
+    return (
+        text
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", text)
+        and text.lower() not in ("yes", "no", "true", "false", "null", "on", "off")
+        else "'" + text.replace("'", "''") + "'"
+    )

@@ -43,7 +43,9 @@ def apply_rule(labels: pd.Series, rule: IdRule, file: str) -> pd.Series:
         parts = ids.str.split(rule.split, regex=False)
         longest = parts.map(len).min()
         if not -longest <= rule.part < longest:
-            raise DataError(f"{file}: id_rule asks for part {rule.part}, and some ids have {longest} part(s) after splitting.")
+            raise DataError(
+                f"{file}: id_rule asks for part {rule.part}, and some ids have {longest} part(s) after splitting."
+            )
         ids = parts.map(lambda p: p[rule.part])
     return ids.str[: rule.first] if rule.first is not None else ids
 
@@ -64,7 +66,9 @@ def read_units(source: UnitsSource, root: Path) -> tuple[pd.DataFrame, Raw]:
     if source.patient is not None:
         patient = column_of(raw, source.patient)
         if patient.isna().any():
-            raise DataError(f"{raw.name}, row {int(np.flatnonzero(patient.isna())[0]) + 2}, column '{source.patient}': no patient.")
+            raise DataError(
+                f"{raw.name}, row {int(np.flatnonzero(patient.isna())[0]) + 2}, column '{source.patient}': no patient."
+            )
         frame["__patient__"] = [str(int(p)) if isinstance(p, float) and p.is_integer() else str(p) for p in patient]
     else:
         frame["__patient__"] = frame.index.to_numpy(dtype=object)
@@ -138,7 +142,9 @@ def _design_column(raw: Raw, column: str, role: str) -> pd.Series:
             row = int(np.flatnonzero(number.isna() | (number < 0))[0]) + 2
             raise DataError(f"{raw.name}, row {row}, column '{column}': expected a weight, a number of at least 0.")
         return number
-    return values.map(lambda v: None if pd.isna(v) else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v))
+    return values.map(
+        lambda v: None if pd.isna(v) else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
+    )
 
 
 def _units_from_modalities(
@@ -174,7 +180,13 @@ class _ModalityReader:
     """Reads one modality; what it noticed stays on it."""
 
     def __init__(
-        self, name: str, source: ModalitySource, root: Path, id_name: str, units: pd.DataFrame, reserved: dict[Path, set[str]]
+        self,
+        name: str,
+        source: ModalitySource,
+        root: Path,
+        id_name: str,
+        units: pd.DataFrame,
+        reserved: dict[Path, set[str]],
     ) -> None:
         self.name, self.source, self.units = name, source, units
         self.path = find(root, source.file)
@@ -195,23 +207,31 @@ class _ModalityReader:
         if how == "auto" and in_columns <= in_rows:
             return raw
         if how == "auto":
-            self.notes.append(f"units are in the columns (features × units): {in_columns} column names are unit ids; turned")
+            self.notes.append(
+                f"units are in the columns (features × units): {in_columns} column names are unit ids; turned"
+            )
         names = raw.labels.astype(str)
         if names.duplicated().any():
             row = int(np.flatnonzero(names.duplicated())[0]) + 2
-            raise DataError(f"{raw.name}, row {row}: the feature name stands in an earlier row too. Make feature names unique.")
+            raise DataError(
+                f"{raw.name}, row {row}: the feature name stands in an earlier row too. Make feature names unique."
+            )
         frame = raw.frame.T
         frame.columns = list(names)
-        if (raw.frame.dtypes == object).any():
+        if any(pd.api.types.is_object_dtype(d) for d in raw.frame.dtypes):
             frame = frame.infer_objects()
-            frame = frame.apply(lambda c: pd.to_numeric(c) if pd.to_numeric(c, errors="coerce").notna().sum() == c.notna().sum() else c)
+            frame = frame.apply(
+                lambda c: pd.to_numeric(c) if pd.to_numeric(c, errors="coerce").notna().sum() == c.notna().sum() else c
+            )
         return Raw(raw.path, columns, frame.reset_index(drop=True), "column name")
 
     def _ruled(self, labels: pd.Series) -> list[str]:
         rule = self.source.id_rule
         ids = labels.astype(str)
         if rule.split is not None:
-            ids = ids.map(lambda v: (v.split(rule.split) + [""])[rule.part] if rule.part < len(v.split(rule.split)) else v)
+            ids = ids.map(
+                lambda v: [*v.split(rule.split), ""][rule.part] if rule.part < len(v.split(rule.split)) else v
+            )
         return list(ids.str[: rule.first] if rule.first is not None else ids)
 
     def table(self) -> Table:
@@ -226,7 +246,9 @@ class _ModalityReader:
         self.notes += reader.notes
         self.left_out += reader.dates
         if not len(features):
-            raise DataError(f"{self.raw.name}: no feature is left for modality '{self.name}'. Its other columns are ids, endpoints or left out.")
+            raise DataError(
+                f"{self.raw.name}: no feature is left for modality '{self.name}'. Its other columns are ids, endpoints or left out."
+            )
         values, position = self._merge(values, position, rows, features, order)
         values = self._transformed(values, features)
         empty = np.isnan(values).all(axis=1)
@@ -238,10 +260,16 @@ class _ModalityReader:
     def _columns(self, frame: pd.DataFrame) -> pd.DataFrame:
         source, names = self.source, [str(c) for c in frame.columns]
         frame = frame.set_axis(names, axis=1)
-        for what, listed in (("columns", source.columns or []), ("exclude", source.exclude), ("recorded_after_index", source.recorded_after_index)):
+        for what, listed in (
+            ("columns", source.columns or []),
+            ("exclude", source.exclude),
+            ("recorded_after_index", source.recorded_after_index),
+        ):
             for c in listed:
                 if c not in names:
-                    raise DataError(f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean(c, names)}")
+                    raise DataError(
+                        f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean(c, names)}"
+                    )
         unwanted = {*source.exclude, *source.recorded_after_index, *([source.latest_by] if source.latest_by else [])}
         taken = [c for c in (source.columns or names) if c in self.reserved]
         if taken:
@@ -299,7 +327,12 @@ class _ModalityReader:
         return number.fillna(-np.inf).to_numpy(float)
 
     def _merge(
-        self, values: np.ndarray, position: np.ndarray, rows: np.ndarray, features: pd.DataFrame, order: np.ndarray | None
+        self,
+        values: np.ndarray,
+        position: np.ndarray,
+        rows: np.ndarray,
+        features: pd.DataFrame,
+        order: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         twice = pd.Series(position).duplicated().to_numpy()
         if not twice.any():
@@ -329,7 +362,9 @@ class _ModalityReader:
         numeric = features["levels"].isna().to_numpy()
         x = values.copy()
         if (x[:, numeric] < 0).any():
-            raise DataError(f"{self.raw.name}: transform: {self.source.transform} of modality '{self.name}' needs values of at least 0.")
+            raise DataError(
+                f"{self.raw.name}: transform: {self.source.transform} of modality '{self.name}' needs values of at least 0."
+            )
         x[:, numeric] = np.log1p(x[:, numeric]) / (np.log(2.0) if self.source.transform == "log2p1" else 1.0)
         return x
 
