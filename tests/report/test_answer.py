@@ -24,7 +24,7 @@ def _auto(results: Results, **change: object) -> Results:
 
 def test_the_question_names_what_is_asked():
     question, _ = answer(make_results(("survival",), modalities=("clinical", "blood"), reference=("clinical",)))
-    assert question == "Does blood add to clinical for predicting os?"
+    assert question == "Does adding blood to clinical improve the prediction of os?"
 
 
 def test_a_clear_gain():

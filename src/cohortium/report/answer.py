@@ -36,10 +36,9 @@ def question(results: Results, endpoint: EndpointRecord) -> str:
     reference = results.study.reference
     others = [m.name for m in results.cohort.modalities if m.name not in reference]
     if reference and others:
-        verb = "does" if len(others) == 1 else "do"
         return (
-            f"{_capital(verb)} {names(others)} add to {names(reference, sep=' + ', last=' + ')} "
-            f"for predicting {endpoint.name}?"
+            f"Does adding {names(others)} to {names(reference, sep=' + ', last=' + ')} "
+            f"improve the prediction of {endpoint.name}?"
         )
     return f"How well can {endpoint.name} be predicted from {names([m.name for m in results.cohort.modalities])}?"
 
@@ -162,7 +161,3 @@ def _with_interval(e: Estimate) -> str:
 
 def _article(label: str) -> str:
     return "an" if label[:1] in "aeioAEIOR" else "a"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

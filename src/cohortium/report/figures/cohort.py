@@ -42,10 +42,11 @@ def presence(cohort: CohortRecord, key: str) -> Drawing | None:
         f"{full:,} have all {len(modalities)}. The largest pattern has {largest.n_units:,} units with "
         f"{', '.join(largest.modalities) or 'no modality'}."
     )
-    caption = (
-        "Each line is a pattern: the filled dots are the modalities its patients have. "
-        f"{full:,} of {cohort.n_units:,} have all {len(modalities)}; nobody was dropped for lacking one."
-    )
+    every = f"all {len(modalities)}" if len(modalities) > 2 else "both" if len(modalities) == 2 else "it"
+    share = f"{full:,} of {cohort.n_units:,} have {every}; nobody was dropped for lacking one."
+    if full == cohort.n_units:
+        share = f"Everybody has {every}."
+    caption = f"Each line is a pattern: the filled dots are the modalities its patients have. {share}"
     svg = draw(paint, width=int(geometry.width), height=int(geometry.height), alt=alt, key=key, tight=False)
     return Drawing(svg, "Who has which modality", caption, int(geometry.width))
 
