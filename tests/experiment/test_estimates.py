@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from cohortium.contracts import ClassOutcome, Probabilities, Survival, SurvivalOutcome, Values, ValueOutcome
+from cohortium.contracts import ClassOutcome, Probabilities, Survival, SurvivalOutcome, ValueOutcome, Values
 from cohortium.experiment import EndpointPlan, added_value, asks_of, endpoint_plan, leaderboard, score_endpoint
 from cohortium.experiment.estimating import difference, estimate
 from cohortium.experiment.folds import FoldResult
@@ -81,7 +81,9 @@ def test_leaderboard_and_added_value() -> None:
 
 
 def binary(codes: np.ndarray, k: int, groups: np.ndarray | None = None) -> tuple[EndpointPlan, list[FoldResult]]:
-    o = ClassOutcome(Endpoint("b", EndpointKind.BINARY, ("n", "y")), np.array([f"u{i}" for i in range(N)], object), codes)
+    o = ClassOutcome(
+        Endpoint("b", EndpointKind.BINARY, ("n", "y")), np.array([f"u{i}" for i in range(N)], object), codes
+    )
     e = EndpointPlan(o, np.arange(N) if groups is None else groups, splits(k)[: 1 if k == 2 else k])
     rng = np.random.default_rng(3)
     results = []
@@ -142,7 +144,9 @@ def test_survival_metrics_use_the_training_censoring_and_one_tau() -> None:
     for s in e.splits:
         curves = np.exp(-e.grid[None] * np.exp(risk[s.test])[:, None])
         p = Survival(o.units[s.test], risk[s.test], e.grid, curves)
-        results.append(FoldResult("p", s.test, len(s.train), {"late": p}, {"late": {"threshold": None, "chosen": None}}))
+        results.append(
+            FoldResult("p", s.test, len(s.train), {"late": p}, {"late": {"threshold": None, "chosen": None}})
+        )
     asks = asks_of(e, None)
     assert [h for m, h in asks if m == "brier_t"] == list(e.horizons)
     scores = score_endpoint(e, results, asks, seed=0)

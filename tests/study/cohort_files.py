@@ -21,7 +21,7 @@ reference: [clinical]
 models: [linear]
 learners: [late]
 preset: quick
-evaluation: {folds: 3, inner_folds: 3}
+evaluation: {folds: 3, inner_folds: 3, metrics: [roc_auc, brier, harrell_c, auc_t]}
 """
 
 

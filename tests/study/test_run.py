@@ -19,6 +19,7 @@ from cohortium.study import RunResult, check, compare, expected_fits, load_study
 from tests.study import cohort_files
 
 ROOT = Path(__file__).parents[2]
+EVALUATION = cohort_files.STUDY.strip().splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,9 @@ def test_run_folder_is_whole_private_and_without_ids(done: RunResult) -> None:
         assert all(u.startswith("u") for u in units) and len(units) == 120
     key = pd.read_csv(done.folder / "units.csv", dtype=str)
     assert sorted(key["unit"]) == [f"{i:04d}" for i in range(120)]
-    assert key["pseudonym"].tolist() != [f"u{i + 1:04d}" for i in range(120)] or key["unit"].tolist() != sorted(key["unit"])
+    assert key["pseudonym"].tolist() != [f"u{i + 1:04d}" for i in range(120)] or key["unit"].tolist() != sorted(
+        key["unit"]
+    )
 
 
 def test_results_say_who_what_and_how(done: RunResult) -> None:
@@ -72,7 +75,7 @@ def test_results_say_who_what_and_how(done: RunResult) -> None:
     late = next(row for row in r.leaderboard if row.endpoint == "os" and row.learner == "late")
     assert late.estimates[0].metric == "harrell_c" and late.estimates[0].value > 0.6
     assert late.estimates[0].n == 120 and late.versus.reference and late.versus.best_single
-    assert [a.modality for a in r.added_value if a.endpoint == "os"][0] == "clinical"
+    assert next(a.modality for a in r.added_value if a.endpoint == "os") == "clinical"
     assert r.evaluation.n_outer == 3 and r.evaluation.low_powered
     assert {s.endpoint for s in r.selected} == {"response", "os"}
     board = done.leaderboard("response")
@@ -82,16 +85,22 @@ def test_results_say_who_what_and_how(done: RunResult) -> None:
 def test_stored_predictions_give_the_reported_metrics(done: RunResult) -> None:
     rows = pd.read_parquet(done.folder / "predictions.parquet")
     truth = pd.read_parquet(done.folder / "outcomes.parquet")
-    rows = rows[(rows.endpoint == "response") & (rows.learner == "late")].merge(truth[truth.endpoint == "response"], on="unit")
+    rows = rows[(rows.endpoint == "response") & (rows.learner == "late")].merge(
+        truth[truth.endpoint == "response"], on="unit"
+    )
     brier = ((rows["p_yes"] - rows["code"].astype(float)) ** 2).groupby(rows["fold"]).mean().mean()
     board = done.leaderboard("response")
     told = board[(board.learner == "late") & (board.metric == "brier")]["value"].item()
     assert brier == pytest.approx(told, abs=1e-12)
 
 
-def test_finished_run_is_not_fitted_again_and_another_study_is_refused(done: RunResult, study_file: Path, tmp_path: Path) -> None:
+def test_finished_run_is_not_fitted_again_and_another_study_is_refused(
+    done: RunResult, study_file: Path, tmp_path: Path
+) -> None:
     before = (done.folder / "run.json").read_text()
-    again = run(study_file, done.folder, jobs=1)
+    events = []
+    again = run(study_file, done.folder, jobs=1, progress=events.append)
+    assert {e.stage for e in events} == {"read"}
     assert again.resumed and again.results == done.results
     assert (done.folder / "run.json").read_text() == before
     with pytest.raises(RunFolderError, match="another study"):
@@ -101,7 +110,9 @@ def test_finished_run_is_not_fitted_again_and_another_study_is_refused(done: Run
         run(cohort_files.write(tmp_path / "other", seed=1), done.folder)
 
 
-def test_other_jobs_other_hash_seed_and_a_kill_give_the_same_results(done: RunResult, study_file: Path, tmp_path: Path) -> None:
+def test_other_jobs_other_hash_seed_and_a_kill_give_the_same_results(
+    done: RunResult, study_file: Path, tmp_path: Path
+) -> None:
     code = f"from cohortium.study import run; run({str(study_file)!r}, {str(tmp_path / 'run')!r}, jobs=2)"
     environment = {**os.environ, "PYTHONHASHSEED": "5"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=ROOT)
@@ -170,7 +181,9 @@ def test_validate_writes_estimates_and_report(done: RunResult, tmp_path: Path) -
         validate(done, tmp_path / "external")
 
 
-def test_compare_is_paired_on_the_same_folds_and_says_when_not(done: RunResult, study_file: Path, tmp_path: Path) -> None:
+def test_compare_is_paired_on_the_same_folds_and_says_when_not(
+    done: RunResult, study_file: Path, tmp_path: Path
+) -> None:
     other = run(study_file, tmp_path / "b", jobs=1, learners=["priority"])
     found = [c for c in compare(other, done) if c.endpoint == "os" and c.a.metric == "harrell_c"]
     head = found[0]
@@ -213,9 +226,11 @@ def test_checks_stop_a_run_before_any_fit_unless_acknowledged(tmp_path: Path) ->
 )
 def test_designs(tmp_path: Path, evaluation: str, n_outer: int, method: str) -> None:
     text = f"evaluation: {evaluation[:-1]}, metrics: [harrell_c, roc_auc, brier]}}\ndesign: {{site: hospital}}"
-    file = variant(tmp_path, "evaluation: {folds: 3, inner_folds: 3}", text)
+    file = variant(tmp_path, EVALUATION, text)
     ids = pd.read_csv(file.parent / "units.csv", dtype=str)["patient_id"]
-    folds = pd.DataFrame({"patient_id": np.tile(ids, 2), "rep": np.repeat([0, 1], 120), "fold": np.tile(np.arange(120) % 2, 2)})
+    folds = pd.DataFrame(
+        {"patient_id": np.tile(ids, 2), "rep": np.repeat([0, 1], 120), "fold": np.tile(np.arange(120) % 2, 2)}
+    )
     folds.to_csv(file.parent / "folds.csv", index=False)
     result = run(file, tmp_path / "run", jobs=1)
     assert result.results.evaluation.n_outer == n_outer
@@ -242,10 +257,20 @@ def test_groups_stay_together(tmp_path: Path) -> None:
         ("column: response", "column: respons", EndpointError, "Did you mean 'response'"),
         ("equals: dead", "equals: gone", EndpointError, "holds for nobody"),
         ("learners: [late]", "learners: [lat]", StudyError, "Did you mean 'late'"),
-        ("{folds: 3, inner_folds: 3}", "{metrics: [roc_auk]}", StudyError, "Did you mean 'roc_auc'"),
-        ("{folds: 3, inner_folds: 3}", "{design: leave_one_site_out}", StudyError, "design.site"),
-        ("{folds: 3, inner_folds: 3}", "{design: column, column: hospitl}", StudyError, "Did you mean 'hospital'"),
-        ("{folds: 3, inner_folds: 3}", "{design: file, folds_file: {file: none.csv}}", DataError, "none.csv"),
+        (EVALUATION.removeprefix("evaluation: "), "{metrics: [roc_auk]}", StudyError, "Did you mean 'roc_auc'"),
+        (EVALUATION.removeprefix("evaluation: "), "{design: leave_one_site_out}", StudyError, "design.site"),
+        (
+            EVALUATION.removeprefix("evaluation: "),
+            "{design: column, column: hospitl}",
+            StudyError,
+            "Did you mean 'hospital'",
+        ),
+        (
+            EVALUATION.removeprefix("evaluation: "),
+            "{design: file, folds_file: {file: none.csv}}",
+            DataError,
+            "none.csv",
+        ),
     ],
 )
 def test_bad_studies_leave_no_folder(tmp_path: Path, old: str, new: str, error: type[Exception], words: str) -> None:

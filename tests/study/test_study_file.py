@@ -39,7 +39,9 @@ def test_good_file_and_its_first_endpoint_is_primary() -> None:
 
 
 def test_yes_no_on_off_ids_and_dates_stay_texts() -> None:
-    data = parse("a: yes\nb: no\non: off\nid: 001\nd: 2015-01-01\nt: 12:30\nn: 1\nf: 1.5\ng: 1e3\nz: true\nq: \n", "x").data
+    data = parse(
+        "a: yes\nb: no\non: off\nid: 001\nd: 2015-01-01\nt: 12:30\nn: 1\nf: 1.5\ng: 1e3\nz: true\nq: \n", "x"
+    ).data
     assert data == {
         "a": "yes", "b": "no", "on": "off", "id": "001", "d": "2015-01-01", "t": "12:30", "n": 1, "f": 1.5, "g": 1000.0,
         "z": True, "q": None,
@@ -74,7 +76,9 @@ def test_mistakes_are_told_with_line_and_remedy(old: str, new: str, expected: li
 
 
 def test_several_mistakes_are_told_together() -> None:
-    message = complaint(GOOD.replace("fiel", "x").replace("column: status\n", "colum: status\n").replace("name: demo", "nam: demo"))
+    message = complaint(
+        GOOD.replace("fiel", "x").replace("column: status\n", "colum: status\n").replace("name: demo", "nam: demo")
+    )
     assert "mistakes" in message and "'colum'" in message and "'nam'" in message
 
 

@@ -8,6 +8,7 @@ the ROC-AUC of one unit per patient by DeLong.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def _delong_fits(scores: Scores) -> bool:
     return one_each and isinstance(fold.outcome, ClassOutcome) and fold.outcome.endpoint.kind.value == "binary"
 
 
-def _delong(scores: Scores, learner: str, other: str | None) -> dict[str, object]:
+def _delong(scores: Scores, learner: str, other: str | None) -> dict[str, Any]:
     from cohortium.metrics import delong, delong_paired
 
     fold = scores.folds[0]
@@ -122,7 +123,7 @@ def _draws(scores: Scores, learner: str, i: int) -> FloatArray:
 
 
 def paired(
-    ask: Ask, a: FloatArray, b: FloatArray, n_train: NDArray[np.int64], n_test: NDArray[np.int64], n: int,
+    ask: Ask, a: FloatArray, b: FloatArray, n_train: FloatArray, n_test: FloatArray, n: int,
     n_events: int | None,
 ) -> Estimate:  # fmt: skip
     """a minus b over the folds where both are estimable. a, b, n_train, n_test: (n_folds,)."""

@@ -8,7 +8,9 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """stage: ``read``, ``check``, ``folds``, ``refit``, ``score`` or ``report``. done, total: steps of the stage.
+    """stage: ``read``, ``check``, ``plan``, ``folds``, ``score`` or ``report``. done, total: steps of the stage.
+
+    ``plan`` comes once, before the first fit: total is the number of fits, seconds_left what they may take.
 
     seconds: since the stage began. seconds_left: expected, None when not known. text: what is being done.
     """

@@ -55,12 +55,14 @@ class Scores:
     draws: dict[tuple[str, int], FloatArray] = field(default_factory=dict, repr=False)
 
     @property
-    def n_train(self) -> NDArray[np.int64]:
-        return np.array([f.n_train for f in self.folds], dtype=np.int64)
+    def n_train(self) -> FloatArray:
+        """(n_folds,) units trained on."""
+        return np.array([f.n_train for f in self.folds], dtype=np.float64)
 
     @property
-    def n_test(self) -> NDArray[np.int64]:
-        return np.array([len(f.outcome) for f in self.folds], dtype=np.int64)
+    def n_test(self) -> FloatArray:
+        """(n_folds,) units tested."""
+        return np.array([len(f.outcome) for f in self.folds], dtype=np.float64)
 
 
 def score_frame(name: str, scores: Scores) -> pd.DataFrame:

@@ -27,10 +27,10 @@ def assemble(
     for name, e in plan.endpoints.items():
         infos = learner_plan(plan.config, e.outcome.endpoint, list(data.cohort.modalities), plan.inner_folds)
         names = names or [i.name for i in infos if i.role != "probe"]
-        results = experiment.outer[name]
-        scores = score_endpoint(e, results, asks_of(e, study.evaluation.metrics), plan.seed)
+        fold_results = experiment.outer[name]
+        scores = score_endpoint(e, fold_results, asks_of(e, study.evaluation.metrics), plan.seed)
         every[name] = scores
-        board += leaderboard(name, scores, infos, results, plan.headline)
+        board += leaderboard(name, scores, infos, fold_results, plan.headline)
         added += added_value(name, scores, infos, list(data.cohort.modalities))
         curve += learning_curve(name, plan.headline, _points(experiment, name, e, scores))
         facts = experiment.finals[name][1]
@@ -71,7 +71,9 @@ def _reason(headline: str, facts: dict[str, Any]) -> str:
     if headline == "auto":
         return "named before the run: blends the candidates by inner folds only, then refitted on everyone"
     if headline == "best_single":
-        return f"named before the run: takes the best single modality by inner folds (here {chosen}), refitted on everyone"
+        return (
+            f"named before the run: takes the best single modality by inner folds (here {chosen}), refitted on everyone"
+        )
     return "the study asked for this learner; refitted on everyone"
 
 

@@ -65,7 +65,9 @@ def _pairs(a: RunResult, b: RunResult, endpoint: str) -> list[tuple[LeaderboardR
     rows_b = [r for r in b.results.leaderboard if r.endpoint == endpoint]
     by_name = {r.learner: r for r in rows_b}
     head = [(x, y) for x in rows_a for y in rows_b if x.headline and y.headline]
-    return head + [(r, by_name[r.learner]) for r in rows_a if r.learner in by_name and (r, by_name[r.learner]) not in head]
+    return head + [
+        (r, by_name[r.learner]) for r in rows_a if r.learner in by_name and (r, by_name[r.learner]) not in head
+    ]
 
 
 def _folds(folder: Path, endpoint: str) -> dict[tuple[int, int], frozenset[str]]:
@@ -80,7 +82,8 @@ def _folds(folder: Path, endpoint: str) -> dict[tuple[int, int], frozenset[str]]
     ).to_pandas()
     rows = rows[rows["learner"] == rows["learner"].iloc[0]]
     return {
-        (int(r), int(f)): frozenset(key.reindex(g["unit"]).astype(str)) for (r, f), g in rows.groupby(["repeat", "fold"])
+        (int(r), int(f)): frozenset(key.reindex(g["unit"]).astype(str))
+        for (r, f), g in rows.groupby(["repeat", "fold"])
     }
 
 
@@ -129,4 +132,6 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, e: Estimate, n: int) -> Estimate:
     from cohortium.experiment.estimating import paired
 
     x, y = a["value"].to_numpy(float), b["value"].to_numpy(float)
-    return paired((e.metric, e.horizon), x, y, a["n_train"].to_numpy(np.int64), a["n_test"].to_numpy(np.int64), n, e.n_events)
+    return paired(
+        (e.metric, e.horizon), x, y, a["n_train"].to_numpy(np.float64), a["n_test"].to_numpy(np.float64), n, e.n_events
+    )

@@ -12,7 +12,11 @@ from typing import Any
 from cohortium.errors import StudyError, did_you_mean
 from cohortium.study.spec import EvaluationSpec, StudySpec
 
-PRESETS = {"quick": {"repeats": 1, "folds": 5}, "default": {"repeats": 3, "folds": 5}, "thorough": {"repeats": 10, "folds": 5}}
+PRESETS = {
+    "quick": {"repeats": 1, "folds": 5},
+    "default": {"repeats": 3, "folds": 5},
+    "thorough": {"repeats": 10, "folds": 5},
+}
 
 
 @dataclass(frozen=True)

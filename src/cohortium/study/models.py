@@ -91,7 +91,9 @@ def load(folder: Path) -> dict[str, Model]:
     out = {}
     for m in _json(folder / FOLDER / "models.json"):
         e = m["endpoint"]
-        endpoint = Endpoint(e["name"], EndpointKind(e["kind"]), tuple(e["classes"]), e["time_unit"], tuple(e["horizons"]))
+        endpoint = Endpoint(
+            e["name"], EndpointKind(e["kind"]), tuple(e["classes"]), e["time_unit"], tuple(e["horizons"])
+        )
         grid = None if m["grid"] is None else np.asarray(m["grid"], float)
         predictor = load_predictor(folder / FOLDER / m["folder"])
         out[endpoint.name] = Model(endpoint, m["learner"], predictor, m["threshold"], grid, m)

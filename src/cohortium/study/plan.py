@@ -114,7 +114,9 @@ def design_column(study: Study, data: Data, column: str, role: str, outcome: Out
     raw = data.raw_units
     if column not in raw:
         known = did_you_mean(column, map(str, raw.columns))
-        raise StudyError(f"{study.path.name}: {role} names the column '{column}', which {study.spec.cohort.units.file} does not have.{known}")
+        raise StudyError(
+            f"{study.path.name}: {role} names the column '{column}', which {study.spec.cohort.units.file} does not have.{known}"
+        )
     return raw[column].reindex(outcome.units)
 
 

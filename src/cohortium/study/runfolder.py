@@ -148,7 +148,9 @@ def finished(folder: Path) -> dict[str, Any]:
         raise RunFolderError(f"No run folder at {folder}. Give the folder that 'cohortium run' wrote.")
     mark = read_mark(folder)
     if mark is None:
-        raise RunFolderError(f"{folder} is no run folder: it holds no run.json. Give the folder that 'cohortium run' wrote.")
+        raise RunFolderError(
+            f"{folder} is no run folder: it holds no run.json. Give the folder that 'cohortium run' wrote."
+        )
     if mark.get("status") != "finished":
         raise RunFolderError(f"The run in {folder} is not finished. Call 'cohortium run' again to resume it.")
     return mark

@@ -34,16 +34,12 @@ class RunResult:
         n, n_events, method, reason``. endpoint: default all."""
         import pandas as pd
 
+        fields = ("metric", "horizon", "value", "low", "high", "n", "n_events", "method", "reason")
         rows = []
         for r in self.results.leaderboard:
-            if endpoint is not None and r.endpoint != endpoint:
-                continue
-            for e in r.estimates:
-                rows.append(
-                    {"endpoint": r.endpoint, "learner": r.learner, "role": r.role, "headline": r.headline,
-                     "metric": e.metric, "horizon": e.horizon, "value": e.value, "low": e.low, "high": e.high,
-                     "n": e.n, "n_events": e.n_events, "method": e.method, "reason": e.reason}  # fmt: skip
-                )
+            if endpoint in (None, r.endpoint):
+                who = {"endpoint": r.endpoint, "learner": r.learner, "role": r.role, "headline": r.headline}
+                rows += [{**who, **{f: getattr(e, f) for f in fields}} for e in r.estimates]
         return pd.DataFrame(rows)
 
 
@@ -67,6 +63,7 @@ def run(
     """
     from cohortium.experiment import ProgressEvent
     from cohortium.experiment.progress import silent
+    from cohortium.study.costs import expected
     from cohortium.study.data import load_data
     from cohortium.study.plan import make_plan
 
@@ -83,6 +80,9 @@ def run(
     if resume and mark is not None and mark.get("status") == "finished":
         return RunResult(open_run(folder).results, folder, resumed=True)
     findings = _checked(study, data, plan, tell)
+    work = expected(plan, data.cohort, jobs)
+    about = f"{work.n_fits} fits in {work.n_parts} parts on {work.jobs} process(es)"
+    tell(ProgressEvent("plan", 0, work.n_fits, 0.0, work.seconds, about))
     with runfolder.locked(folder):
         runfolder.claim(folder, hashes, resume)
         return _run(study, data, plan, findings, folder, hashes, jobs, tell, begin)

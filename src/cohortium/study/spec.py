@@ -25,7 +25,9 @@ class DesignSpec(Declaration):
     site: str | None = None
     batch: str | None = None
     groups: str | None = Field(None, description="column whose equal values stay in one fold; default: the patient")
-    index_time: str | None = Field(None, description="date column: when the prediction is made; temporal splits order by it")
+    index_time: str | None = Field(
+        None, description="date column: when the prediction is made; temporal splits order by it"
+    )
     weight: str | None = Field(None, description="sampling weight; kept and reported, not yet used in fitting")
 
 
@@ -48,7 +50,9 @@ class EvaluationSpec(Declaration):
     repeats: int = Field(3, ge=1, le=100)
     folds: int = Field(5, ge=2, le=50)
     inner_folds: int = Field(5, ge=2, le=20)
-    column: str | None = Field(None, description="design: column - fold label; fixed_test - column that marks test units")
+    column: str | None = Field(
+        None, description="design: column - fold label; fixed_test - column that marks test units"
+    )
     test_value: str | int | float | bool | None = Field(None, description="fixed_test: value that marks a test unit")
     test_from: str | None = Field(None, description="temporal: units from this date on are tested")
     folds_file: FoldsFile | None = None
@@ -83,11 +87,15 @@ class StudySpec(Declaration):
     models: list[Literal["linear", "trees"]] = Field(
         default_factory=lambda: ["linear", "trees"], description="model families inside the learners"
     )
-    priority: list[str] | None = Field(None, description="order of priority fusion after the reference; default: as declared")
+    priority: list[str] | None = Field(
+        None, description="order of priority fusion after the reference; default: as declared"
+    )
     presence_as_predictor: bool = Field(False, description="let the fact of having a modality be a predictor")
     evaluation: EvaluationSpec = EvaluationSpec()
     preset: Literal["quick", "default", "thorough"] = "default"
-    acknowledge: list[str] = Field(default_factory=list, description="serious findings of check, by name, that you accept")
+    acknowledge: list[str] = Field(
+        default_factory=list, description="serious findings of check, by name, that you accept"
+    )
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -95,9 +103,13 @@ class StudySpec(Declaration):
         for what, names in (("reference", self.reference), ("priority", self.priority or [])):
             for n in names:
                 if n not in self.cohort.modalities:
-                    raise ValueError(f"{what} names '{n}', which is no modality.{did_you_mean(n, self.cohort.modalities)}")
+                    raise ValueError(
+                        f"{what} names '{n}', which is no modality.{did_you_mean(n, self.cohort.modalities)}"
+                    )
         if self.primary is not None and self.primary not in self.endpoints:
-            raise ValueError(f"primary names '{self.primary}', which is no endpoint.{did_you_mean(self.primary, self.endpoints)}")
+            raise ValueError(
+                f"primary names '{self.primary}', which is no endpoint.{did_you_mean(self.primary, self.endpoints)}"
+            )
         return self
 
     @property

@@ -42,7 +42,7 @@ def validate(run: RunResult | str | Path, data: str | Path) -> dict[str, list[Es
     new = read_new(folder, study)
     entries: list[dict[str, Any]] = []
     made: dict[str, list[Estimate]] = {}
-    reasons = []
+    reasons: list[str] = []
     for name, model in models.load(folder).items():
         outcome = _outcome(study, name, model, new, reasons)
         if outcome is None:
