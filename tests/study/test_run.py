@@ -280,6 +280,18 @@ def test_bad_studies_leave_no_folder(tmp_path: Path, old: str, new: str, error: 
     assert not (tmp_path / "run").exists()
 
 
+def test_rows_without_any_label_are_counted_and_not_in_the_cohort(tmp_path: Path) -> None:
+    from cohortium.study.data import load_data
+
+    study = load_study(cohort_files.write(tmp_path, study=cohort_files.STUDY.replace("  os:", "  os_not_used:")))
+    data = load_data(study)
+    assert len(data.cohort) == data.n_rows == 120 and data.unlabelled == {}
+    only = "\n".join(line for line in cohort_files.STUDY.splitlines() if "  os:" not in line)
+    data = load_data(load_study(cohort_files.write(tmp_path / "one", study=only)))
+    assert (len(data.cohort), data.n_rows, sum(data.unlabelled.values())) == (116, 120, 4)
+    assert list(data.cohort.ids) == list(data.outcomes["response"].units)
+
+
 def test_expected_work_counts_every_fit(study_file: Path) -> None:
     few = expected_fits(load_study(study_file), jobs=1)
     more = expected_fits(load_study(study_file).having(preset="thorough"), jobs=1)

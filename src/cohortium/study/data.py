@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """cohort: all units. outcomes: endpoint -> usable labels, in the order of the cohort. excluded: endpoint ->
-    reason -> units without one. notes, left_out: modality -> what the reader did, columns not used. read: all that
-    the reader says."""
+    """cohort: units with a usable label of at least one endpoint. outcomes: endpoint -> usable labels, in the order of
+    the cohort. excluded: endpoint -> reason -> units without one. unlabelled: reason -> rows of the unit table that are
+    in no outcome. n_rows: of the unit table. notes, left_out: modality -> what the reader did, columns not used.
+    read: all that the reader says."""
 
     cohort: Cohort
     outcomes: Mapping[str, Outcome]
@@ -28,6 +31,8 @@ class Data:
     left_out: Mapping[str, list[str]]
     raw_units: pd.DataFrame
     read: Any
+    unlabelled: Mapping[str, int]
+    n_rows: int
 
 
 def load_data(study: Study) -> Data:
@@ -45,7 +50,19 @@ def load_data(study: Study) -> Data:
     outcomes, excluded = {}, {}
     for name in spec.endpoints:
         outcomes[name], excluded[name] = read_endpoint(study, name, read.raw_units)
-    return Data(read.cohort, outcomes, excluded, read.notes, read.left_out, read.raw_units, read)
+    labelled = set().union(*(o.units for o in outcomes.values()))
+    rows = np.flatnonzero([u in labelled for u in read.cohort.ids])
+    n = len(read.cohort)
+    cohort = read.cohort if len(rows) == n else read.cohort.take(rows)
+    unlabelled = _unlabelled(n - len(rows), excluded[spec.primary_name])
+    return Data(cohort, outcomes, excluded, read.notes, read.left_out, read.raw_units, read, unlabelled, n)
+
+
+def _unlabelled(n: int, primary: Mapping[str, int]) -> dict[str, int]:
+    """Reasons of the n units without any label: the primary endpoint's where they are the same units."""
+    if not n:
+        return {}
+    return dict(primary) if n == sum(primary.values()) else {"no usable label for any endpoint": n}
 
 
 def design_columns(study: Study) -> dict[str, str | None]:

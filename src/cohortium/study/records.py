@@ -44,11 +44,11 @@ def cohort_record(study: Study, data: Data, plan: Plan) -> CohortRecord:
         n_patients=data.cohort.n_patients,
         n_events=primary.n_events,
         classes=primary.classes,
-        excluded=dict(primary.excluded),
+        excluded=dict(data.unlabelled),
         modalities=_modalities(study, data),
         patterns=_patterns(data.cohort),
         endpoints=endpoints,
-        n_rows_read=len(data.cohort) + sum(primary.excluded.values()) if primary.excluded else len(data.cohort),
+        n_rows_read=data.n_rows,
     )
 
 

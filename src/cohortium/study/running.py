@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.results import Results, Selected
+from cohortium.contracts.results import Results
 from cohortium.study import runfolder
 from cohortium.study.load import Study, load_study
 
@@ -146,6 +146,8 @@ def _run(
     tell: Any,
     begin: float,
 ) -> RunResult:
+    from threadpoolctl import threadpool_limits
+
     from cohortium.experiment import ProgressEvent, run_experiment
     from cohortium.report import to_json, write_report
     from cohortium.study import files, models
@@ -156,7 +158,8 @@ def _run(
     experiment = run_experiment(data.cohort, plan, folder / runfolder.WORK, jobs=jobs, progress=tell)
     log(f"fits done in {experiment.seconds:.1f} s; {experiment.resumed} parts were there already")
     tell(ProgressEvent("score", 0, 1))
-    results, scores = assemble(study, data, experiment, findings, hashes)
+    with threadpool_limits(limits=1):
+        results, scores = assemble(study, data, experiment, findings, hashes)
     tell(ProgressEvent("score", 1, 1))
     tell(ProgressEvent("report", 0, 1))
     key = files.pseudonyms(data.cohort, plan.seed)
@@ -209,6 +212,3 @@ class _Log:
 
         with self.file.open("a", encoding="utf-8") as f:
             f.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
-
-
-__all__ = ["RunResult", "Selected", "default_folder", "open_run", "run", "study_of"]
