@@ -50,6 +50,16 @@ def test_another_study_or_other_data_are_refused_with_advice(tmp_path: Path, cha
     assert "--out" in str(e.value)
 
 
+def test_a_finished_run_of_another_version_is_refused_and_an_unfinished_one_done_again(tmp_path: Path) -> None:
+    runfolder.claim(tmp_path, HASHES, resume=True)
+    runfolder.claim(tmp_path, {**HASHES, "plan": "new"}, resume=True)
+    mark = runfolder.read_mark(tmp_path)
+    assert mark is not None and mark["hashes"]["plan"] == "new"
+    runfolder.write_json(tmp_path / "run.json", {**mark, "status": "finished"})
+    with pytest.raises(RunFolderError, match="another version"):
+        runfolder.inspect(tmp_path, HASHES)
+
+
 def test_resuming_keeps_finished_folds_and_removes_what_was_half_written(tmp_path: Path) -> None:
     runfolder.claim(tmp_path, HASHES, resume=True)
     (tmp_path / runfolder.WORK).mkdir()

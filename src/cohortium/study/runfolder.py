@@ -63,7 +63,7 @@ def read_mark(folder: Path) -> dict[str, Any] | None:
 def inspect(folder: Path, hashes: dict[str, str]) -> dict[str, Any] | None:
     """The mark of a folder that is ours and of this study, None for a new or empty one; touches nothing.
 
-    hashes: ``study`` and ``data``. Raises :class:`RunFolderError` for a folder with other files in it, of another
+    hashes: ``study``, ``data`` and ``plan``. Raises :class:`RunFolderError` for a folder with other files in it, of another
     study, or of the same study on other data.
     """
     if folder.exists() and not folder.is_dir():
@@ -103,6 +103,8 @@ def _same(folder: Path, mark: dict[str, Any], hashes: dict[str, str]) -> None:
         )
     if found.get("data") != hashes["data"]:
         raise RunFolderError(f"{folder} holds a run of this study on other data: the files have changed. {ANOTHER}")
+    if mark.get("status") == "finished" and found.get("plan") != hashes["plan"]:
+        raise RunFolderError(f"{folder} holds a finished run of this study by another version of cohortium. {ANOTHER}")
 
 
 def _clear(folder: Path, keep_work: bool) -> None:

@@ -171,11 +171,11 @@ def _run(
     runfolder.write_json(folder / "run.json", {**facts, "status": "running"})
     write_report(folder)
     log("report written")
-    shutil.rmtree(folder / runfolder.WORK, ignore_errors=True)
     for file in folder.rglob("*"):
         file.chmod(0o700 if file.is_dir() else 0o600)
     facts["seconds"] = round(time.perf_counter() - begin, 2)
     runfolder.write_json(folder / "run.json", {**facts, "status": "finished"})
+    shutil.rmtree(folder / runfolder.WORK, ignore_errors=True)
     tell(ProgressEvent("report", 1, 1))
     return RunResult(results, folder)
 
