@@ -90,3 +90,16 @@ def test_another_endpoint_can_be_asked_for():
     assert "recurrence" in answer(results, "recurrence")[0]
     with pytest.raises(KeyError, match="known: os, recurrence"):
         answer(results, "death")
+
+
+def test_no_better_than_chance_is_said():
+    _, text = answer(_auto(make_results(), value=0.53, low=0.48, high=0.58))
+    assert "The interval includes 0.500, the level of a model that knows nothing" in text
+    _, text = answer(_auto(make_results(), value=0.49, low=0.44, high=0.54))
+    assert "This is no better than 0.500" in text
+    assert "knows nothing" not in answer(make_results())[1]
+
+
+def test_two_learners_that_are_the_same_are_not_called_better():
+    text = answer(make_results(gain=0.0, half=0.0))[1]
+    assert "the reference (clinical + pathological) reaches exactly the same." in text

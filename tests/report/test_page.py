@@ -190,9 +190,10 @@ def test_losses_are_shown_once_and_none_is_hidden():
     assert _flow(110, 100, reasons, 100, reasons) == [("110", shown), ("100", []), ("100", [])]
     # They were not: the cohort holds everyone who was read.
     assert _flow(110, 110, reasons, 100, reasons) == [("110", shown), ("100", [])]
+    assert _flow(None, 110, reasons, 100, reasons) == [("110", shown), ("100", [])]
     # Reasons explain only a part.
     assert _flow(115, 110, {}, 98, reasons) == [
-        ("115", [("merged into another unit", "5")]),
+        ("115", [("not a unit of its own", "5")]),
         ("110", [*shown, ("other reasons", "2")]),
         ("98", []),
     ]

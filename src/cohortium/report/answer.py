@@ -6,6 +6,7 @@ from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
 from cohortium.report.words import (
     LOWER_IS_BETTER,
+    chance_level,
     count,
     endpoint_of,
     estimate_text,
@@ -66,6 +67,12 @@ def caveats(results: Results, endpoint: EndpointRecord) -> list[str]:
     out = []
     row = headline_row(results, endpoint.name)
     e = pick(row.estimates, *headline_metric(results, endpoint)) if row is not None else None
+    chance = chance_level(headline_metric(results, endpoint)[0], endpoint)
+    if e is not None and e.value is not None and chance is not None and min(e.value, _or(e.low, e.value)) <= chance:
+        out.append(
+            f"{'The interval includes' if e.value > chance else 'This is no better than'} {value_text(chance)}, "
+            "the level of a model that knows nothing: these data do not show that the outcome can be predicted."
+        )
     if results.evaluation.low_powered or (e is not None and e.low_powered):
         n = results.evaluation.n_outer
         stand = "stands" if n == 1 else "stand"
@@ -100,8 +107,10 @@ def _against_reference(results: Results, row: LeaderboardRow, metric: str, horiz
     who = f"the reference ({names(declared, sep=' + ', last=' + ')})"
     if d is None or d.value is None:
         return f"; the difference to {who} could not be estimated."
-    tail = f"; that is {_difference(d, metric)} than {who}"
     state = _state(d, metric)
+    if state == "same":
+        return f"; {who} reaches exactly the same."
+    tail = f"; that is {_difference(d, metric)} than {who}"
     if state == "unknown":
         return tail + ", without an interval, so chance cannot be ruled out."
     if state == "zero":
@@ -123,6 +132,8 @@ def _against_best_single(results: Results, row: LeaderboardRow, metric: str, hor
     if d is None or d.value is None:
         return [start + "; the paired difference could not be estimated."]
     state = _state(d, metric)
+    if state == "same":
+        return [f"{start}: exactly what {row.learner} reaches, so fusion does not beat it."]
     size = f"{row.learner} is {_difference(d, metric)}"
     if state == "better":
         return [f"{start}, and fusion beats it: {size}."]
@@ -134,9 +145,11 @@ def _against_best_single(results: Results, row: LeaderboardRow, metric: str, hor
 
 
 def _state(d: Estimate, metric: str) -> str:
-    """``better``, ``worse``, ``zero`` (the interval includes zero) or ``unknown`` (no interval)."""
+    """``better``, ``worse``, ``same``, ``zero`` (the interval includes zero) or ``unknown`` (no interval)."""
     if d.low is None or d.high is None:
         return "unknown"
+    if d.low == d.value == d.high == 0:
+        return "same"
     if d.low <= 0 <= d.high:
         return "zero"
     return "better" if (d.low > 0) != (metric in LOWER_IS_BETTER) else "worse"
@@ -152,6 +165,10 @@ def _difference(d: Estimate, metric: str) -> str:
         low, high = sorted((sign * d.low, sign * d.high))
         size += f" ({value_text(low)} to {value_text(high)})"
     return f"{size} {'worse' if worse else 'better'}"
+
+
+def _or(x: float | None, otherwise: float) -> float:
+    return otherwise if x is None else x
 
 
 def _with_interval(e: Estimate) -> str:

@@ -83,20 +83,17 @@ def paragraph(results: Results) -> str:
     """Methods paragraph ready to paste."""
     c, e, s = results.cohort, results.evaluation, results.study
     version = results.versions.get("cohortium", "")
-    n_excluded = sum(c.excluded.values())
-    excluded = f" ({count(n_excluded, 'row')} excluded: {_reasons(c.excluded)})" if n_excluded else ""
     reference = (
         f"The reference model used {names(s.reference, most=99)} only. "
         if s.reference
         else "No reference modality was declared. "
     )
     sentences = [
-        f"We analysed {count(c.n_units, 'unit')} of {count(c.n_patients, 'patient')}{excluded} with "
-        f"{_modalities(results)}.",
+        f"The cohort held {count(c.n_units, 'unit')} of {count(c.n_patients, 'patient')} with {_modalities(results)}.",
         "Patients lacking a modality were kept; every model was trained and tested on every pattern of availability."
         if len(c.patterns) > 1
         else "",
-        " ".join(_endpoint(x, x.name == s.primary) for x in ordered_endpoints(results)),
+        " ".join(_endpoint(x, c.n_units, x.name == s.primary) for x in ordered_endpoints(results)),
         reference + f"Models compared: {_models(s.learners)}.",
         f"Performance was estimated by {design_words(e)}"
         + (f", with rows of one {e.grouped_by} kept together" if e.grouped_by else "")
@@ -121,8 +118,11 @@ def _models(learners: list[str]) -> str:
     return names([*alone, *others], most=99)
 
 
-def _endpoint(e: EndpointRecord, primary: bool) -> str:
-    text = f"The {'primary' if primary else 'secondary'} endpoint {e.name} ({e.kind}) was known for {e.n_units:,} units"
+def _endpoint(e: EndpointRecord, n: int, primary: bool) -> str:
+    known = f"{e.n_units:,} of {n:,} units" if e.n_units < n else f"all {n:,} units"
+    text = f"The {'primary' if primary else 'secondary'} endpoint {e.name} ({e.kind}) was known for {known}"
+    if e.n_units < n and any(e.excluded.values()):
+        text += f" (not for: {_reasons(e.excluded)})"
     if e.n_events is not None:
         text += f" with {count(e.n_events, 'event')}"
     elif e.classes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
 from cohortium.report import methods, tables
-from cohortium.report.answer import answer, caveats
+from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.style import Drawing
@@ -57,14 +57,13 @@ class FlowBox:
 def page(folder: RunFolder) -> dict[str, Any]:
     """The template's variables."""
     r = folder.results
-    asked, answered = answer(r)
     endpoints = [_endpoint(folder, e, i) for i, e in enumerate(ordered_endpoints(r))]
     primary = ordered_endpoints(r)[0]
     return {
         "name": r.study.name,
         "title": r.study.title or r.study.name,
-        "question": asked,
-        "answer": answered.removesuffix(" ".join(["", *caveats(r, primary)])) if caveats(r, primary) else answered,
+        "question": question(r, primary),
+        "answer": " ".join(verdict(r, primary)),
         "caveats": caveats(r, primary),
         "meaning": _meaning(r, primary),
         "tiles": tiles(r),
@@ -123,10 +122,14 @@ def tiles(r: Results) -> list[Tile]:
 def flow(r: Results) -> list[FlowBox]:
     """Rows read, lost before anything else, units in the study; with one endpoint also those analysed."""
     c = r.cohort
-    read = c.n_rows_read if c.n_rows_read is not None else c.n_units + sum(c.excluded.values())
+    primary = ordered_endpoints(r)[0]
+    # Reasons that the primary endpoint gives for its own losses inside the study are not losses before it.
+    inside = c.excluded == primary.excluded and primary.n_units + sum(primary.excluded.values()) == c.n_units
+    before = {} if inside else c.excluded
+    read = c.n_rows_read if c.n_rows_read is not None else c.n_units + sum(before.values())
     steps = [FlowBox("units in the study", f"{c.n_units:,}", count(c.n_patients, "patient"))]
     if read > c.n_units:
-        lost = _lost(read - c.n_units, c.excluded, "merged into another unit")
+        lost = _lost(read - c.n_units, before, "not a unit of its own")
         steps.insert(0, FlowBox("rows read", f"{read:,}", "unit table", lost))
     ends = branches(r)
     if len(ends) > 1:
