@@ -297,3 +297,24 @@ def test_expected_work_counts_every_fit(study_file: Path) -> None:
     more = expected_fits(load_study(study_file).having(preset="thorough"), jobs=1)
     assert few.n_parts == 8 and few.n_fits > 50 and few.seconds > 0
     assert more.n_fits > few.n_fits and more.seconds > few.seconds
+
+
+def test_temporal_design_tests_later_patients(tmp_path: Path) -> None:
+    from cohortium.study.data import load_data
+    from cohortium.study.plan import make_plan
+
+    def study(evaluation: str) -> Path:
+        text = cohort_files.STUDY.replace(EVALUATION, f"evaluation: {evaluation}\ndesign: {{index_time: seen}}")
+        file = cohort_files.write(tmp_path, study=text)
+        units = pd.read_csv(file.parent / "units.csv", dtype=str)
+        units["seen"] = [f"20{10 + i // 12:02d}-{i % 12 + 1:02d}-15" for i in range(len(units))]
+        units.to_csv(file.parent / "units.csv", index=False)
+        return file
+
+    forward = load_study(study("{design: temporal, folds: 3}"))
+    plan = make_plan(forward, load_data(forward))
+    for s in plan.endpoints["os"].splits:
+        assert s.train.max() < s.test.min()
+    once = load_study(study("{design: temporal, test_from: 2017-01-01}"))
+    splits = make_plan(once, load_data(once)).endpoints["os"].splits
+    assert len(splits) == 1 and len(splits[0].test) == 36

@@ -62,6 +62,8 @@ def write_tables(
 
 
 def _predictions(experiment: Experiment, key: pd.DataFrame) -> pd.DataFrame:
+    from cohortium.experiment.estimating import PROBES
+
     frames = []
     for name, e in experiment.plan.endpoints.items():
         units = key["unit"].reindex(e.outcome.units).to_numpy(object)
@@ -74,7 +76,9 @@ def _predictions(experiment: Experiment, key: pd.DataFrame) -> pd.DataFrame:
                         frame[f"p_{c}"] = p.p[:, k]
                 elif isinstance(p, Survival):
                     frame["risk"] = p.risk
-                    frame["survival"] = list(p.survival.astype(np.float32))
+                    # Probes only feed added value: their curves would double the file.
+                    probe = learner.startswith(PROBES)
+                    frame["survival"] = None if probe else list(p.survival.astype(np.float32))
                 else:
                     frame["value"] = p.values
                 frames.append(frame)
