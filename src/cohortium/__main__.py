@@ -1,0 +1,5 @@
+"""``python -m cohortium`` is the command line."""
+
+from cohortium.cli import main
+
+main()

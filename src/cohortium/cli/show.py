@@ -1,0 +1,139 @@
+"""Results on standard output: one JSON object for machines, tables and sentences for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cohortium.contracts import Estimate
+    from cohortium.contracts.results import Finding
+    from cohortium.study import Comparison, RunResult
+
+
+def say(text: str = "") -> None:
+    """One line (or several) on standard output."""
+    print(text, flush=True)
+
+
+def emit(data: dict[str, Any]) -> None:
+    """One JSON object on standard output; a number that is not finite is null."""
+    print(json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _plain(x: Any) -> Any:
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return _plain(dataclasses.asdict(x))
+    if isinstance(x, dict):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, list | tuple):
+        return [_plain(v) for v in x]
+    if isinstance(x, Path):
+        return str(x)
+    if hasattr(x, "item"):
+        x = x.item()
+    return None if isinstance(x, float) and not math.isfinite(x) else x
+
+
+def result(found: RunResult, as_json: bool, quiet: bool) -> None:
+    """The answer, the leaderboard and where the report is; for machines ``results.json`` and the paths."""
+    report = found.folder / "report.html"
+    if as_json:
+        records = json.loads((found.folder / "results.json").read_text(encoding="utf-8"))
+        emit({**records, "run": found.folder, "report": report, "resumed": found.resumed})
+        return
+    if quiet:
+        return
+    from cohortium.report import answer, leaderboard_text
+
+    if found.resumed:
+        say("This run was finished already; nothing was fitted anew.\n")
+    for text in answer(found.results):
+        _print(text)
+    say()
+    for e in found.results.cohort.endpoints:
+        _print(leaderboard_text(found.results, e.name))
+    say(f"Report: {report}")
+
+
+def findings(found: Sequence[Finding], study: str, as_json: bool) -> bool:
+    """Findings of ``check``; True when one of them would stop a run."""
+    stops = [f for f in found if f.grade == "serious" and not f.acknowledged]
+    if as_json:
+        emit({"study": study, "stops": bool(stops), "findings": list(found)})
+        return bool(stops)
+    for f in found:
+        say(f"{f.grade}{' (acknowledged)' if f.acknowledged else ''}  {f.name}\n  {f.message}")
+    counts = {g: sum(f.grade == g for f in found) for g in ("serious", "warning", "note")}
+    say(f"{counts['serious']} serious, {counts['warning']} warnings, {counts['note']} notes.")
+    if stops:
+        names = ", ".join(f"'{f.name}'" for f in stops)
+        say(f"The serious ones stop a run. Mend them, or put what you accept under 'acknowledge': [{names}].")
+    return bool(stops)
+
+
+def estimates(title: str, found: Sequence[Estimate]) -> None:
+    """A table of one endpoint's metrics."""
+    table = _table(title, "metric", "horizon", "value", "95% interval", "n", "events")
+    for e in found:
+        table.add_row(e.metric, _number(e.horizon), *_value(e), str(e.n), "" if e.n_events is None else str(e.n_events))
+    _print(table)
+
+
+def comparisons(found: Sequence[Comparison]) -> None:
+    """A table of two runs' learners, endpoint by endpoint."""
+    for endpoint in dict.fromkeys(c.endpoint for c in found):
+        table = _table(endpoint, "learner A", "learner B", "metric", "A", "B", "A minus B", "95% interval")
+        reasons = []
+        for c in (c for c in found if c.endpoint == endpoint):
+            metric = c.a.metric if c.a.horizon is None else f"{c.a.metric} at {_number(c.a.horizon)}"
+            a, b = _number(c.a.value), _number(c.b.value)
+            table.add_row(c.learner_a, c.learner_b, metric, a, b, *_value(c.difference, reason=False))
+            if c.difference.value is None and c.difference.reason:
+                reasons.append(c.difference.reason)
+        _print(table)
+        for reason in dict.fromkeys(reasons):
+            say(f"No differences: {reason}.")
+
+
+def predictions(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """One record per unit."""
+    rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return rows
+
+
+def _value(e: Estimate, reason: bool = True) -> tuple[str, str]:
+    if e.value is None:
+        return "–", (e.reason or "") if reason else ""
+    return _number(e.value), "" if e.low is None else f"{_number(e.low)} to {_number(e.high)}"
+
+
+def _number(x: float | None) -> str:
+    return "" if x is None else f"{x:.3f}".rstrip("0").rstrip(".") if x == round(x) else f"{x:.3f}"
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    for c in columns:
+        table.add_column(c, overflow="fold")
+    return table
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    if not sys.stdout.isatty():
+        console.width = max(console.width, 120)
+    console.print(what, soft_wrap=isinstance(what, str) and not sys.stdout.isatty())
