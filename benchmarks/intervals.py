@@ -1,6 +1,6 @@
 """Do the intervals cover, and are equal learners called different too often?
 
-usage: python benchmarks/intervals.py [--cohorts 500] [--jobs 2]
+usage: python benchmarks/intervals.py [--cohorts 500] [--jobs 2] [--seed 50000]
 
 For each simulated cohort a fast ridge learner is evaluated by 3 x 5 stratified folds and the interval that
 reports use (``from_folds``). Truth: the expected performance of that learner trained on a cohort of the
@@ -70,13 +70,14 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=50_000)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     print("| units | true AUC | mean estimate | covered | mean width | equal learners called different |")
     print("|---|---|---|---|---|---|")
     for n in (150, 600):
         t = truth(n)
-        found = Parallel(args.jobs)(delayed(evaluate)(s, n) for s in range(args.cohorts))
+        found = Parallel(args.jobs)(delayed(evaluate)(args.seed + s, n) for s in range(args.cohorts))
         low, high = np.array([f[0][1] for f in found]), np.array([f[0][2] for f in found])
         called = np.mean([not f[1][0] <= 0 <= f[1][1] for f in found])
         mean = np.mean([f[0][0] for f in found])

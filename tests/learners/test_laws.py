@@ -44,7 +44,7 @@ def raw(prediction) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", list(EndpointKind))
 def test_every_learner_predicts_every_pattern_of_presence(kind):
-    cohort, y, _, predictors = fitted(kind)
+    cohort, _, _, predictors = fitted(kind)
     test = np.arange(110, 160)
     for k in range(4):
         for names in combinations(["a", "b", "noise"], k):

@@ -2,7 +2,9 @@
 
 Repeated folds overlap in their training sets, so the variance over folds is too small by far; the corrected
 resampled t interval (Nadeau & Bengio 2003, Mach Learn 52:239; Bouckaert & Frank 2004) adds the ratio of
-test to training size: var = (1/J + n_test/n_train) s^2, J-1 degrees of freedom.
+test to training size: var = (1/J + n_test/n_train) s^2. Their J-1 degrees of freedom are too many when
+repeats reuse the same patients (Bouckaert 2003, ICML: calibrate the degrees of freedom): here they are at most
+the number of folds of one repeat, K = 1 + n_train/n_test. ``benchmarks/intervals.py`` measures what that gives.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def nadeau_bengio(
 ) -> tuple[float, float | None, float | None]:
     """Mean of J per-fold values and its corrected interval; None bounds with fewer than two values.
 
-    n_train, n_test: per fold or common. NaN values (not estimable) are left out.
+    n_train, n_test: per fold or common. NaN values (not estimable) are left out. Degrees of freedom:
+    min(J - 1, K) with K = 1 + n_train/n_test folds in a repeat.
     """
     from scipy.stats import t
 
@@ -38,7 +41,8 @@ def nadeau_bengio(
     if j < 2:
         return mean, None, None
     ratio = float(np.mean(np.asarray(n_test, dtype=float) / np.asarray(n_train, dtype=float)))
-    half = float(t.ppf(0.5 + level / 2, j - 1) * np.sqrt((1.0 / j + ratio) * v.var(ddof=1)))
+    df = min(j - 1, max(1, round(1.0 + 1.0 / ratio)))
+    half = float(t.ppf(0.5 + level / 2, df) * np.sqrt((1.0 / j + ratio) * v.var(ddof=1)))
     return mean, mean - half, mean + half
 
 
@@ -56,6 +60,7 @@ def from_folds(
 ) -> Estimate:
     """An Estimate of per-fold values; NaN marks folds where the metric is not estimable, ``reason`` says why."""
     value, low, high = nadeau_bengio(values, n_train, n_test)
+    low, high = _within(metric, method, low, high)
     v = np.asarray(values, dtype=np.float64)
     lost = int(np.isnan(v).sum())
     if lost == len(v):
@@ -64,6 +69,16 @@ def from_folds(
         )
     note = None if not lost else f"not estimable in {lost} of {len(v)} folds: {reason or 'unknown'}"
     return Estimate(metric, value, low, high, n, n_events, method, horizon, note, len(v) - lost < LOW_POWER)
+
+
+def _within(metric: str, method: str, low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """Limits of a metric (not of a difference) cut at the metric's own bounds."""
+    from cohortium.metrics.registry import METRICS
+
+    if low is None or high is None or method.endswith("paired") or metric not in METRICS:
+        return low, high
+    least, most = METRICS[metric].bounds
+    return max(low, least), min(high, most)
 
 
 def paired_from_folds(

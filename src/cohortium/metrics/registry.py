@@ -33,6 +33,15 @@ class Metric:
     needs_horizon: bool = False
     needs_censoring: bool = False
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value that the metric can take."""
+        if self.name in ("log_loss", "mae"):
+            return 0.0, float("inf")
+        if self.name in ("r2", "quadratic_kappa", "spearman"):
+            return (-float("inf") if self.name == "r2" else -1.0), 1.0
+        return 0.0, 2.0 if self.name == "brier" else 1.0
+
 
 def _m(name: str, label: str, kinds: tuple[EndpointKind, ...], better: bool = True, chance: float | None = None,
        horizon: bool = False, censoring: bool = False) -> Metric:  # fmt: skip

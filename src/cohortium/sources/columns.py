@@ -56,15 +56,10 @@ class ColumnReader:
                 raise DataError(
                     f"kinds or levels name '{name}', which is no feature of {self.file}.{did_you_mean(name, map(str, frame.columns))}"
                 )
-        plain = (
-            [c for c in frame.columns if pd.api.types.is_float_dtype(frame[c].dtype)] if frame.shape[1] < 5000 else None
-        )
-        uniform = (
-            len(set(frame.dtypes)) == 1
-            and pd.api.types.is_numeric_dtype(frame.dtypes.iloc[0])
-            and frame.dtypes.iloc[0] != bool
-        )
-        if (uniform and not self.kinds and plain is None) or (uniform and not self.kinds and frame.shape[1] > 200):
+        first = frame.dtypes.iloc[0] if frame.shape[1] else np.dtype(float)
+        numbers = pd.api.types.is_numeric_dtype(first) and not pd.api.types.is_bool_dtype(first)
+        # One pass over a wide block of numbers instead of one per column.
+        if frame.shape[1] > 200 and len(set(frame.dtypes)) == 1 and numbers and not self.kinds and not self.levels:
             return self._wide(frame, id_space)
         values, names, kinds, levels = [], [], [], []
         for c in frame.columns:
