@@ -149,8 +149,10 @@ def test_predict_takes_whatever_modalities_there_are(done: RunResult, tmp_path: 
     assert set(less["modalities"]) == {"clinical"} and np.isfinite(less["os.risk"]).all()
     both = frame["modalities"] == "clinical"
     assert less.loc[both, "os.risk"].to_numpy() == pytest.approx(frame.loc[both, "os.risk"].to_numpy(), abs=1e-12)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="No folder"):
         predict(done, tmp_path / "nowhere")
+    with pytest.raises(DataError, match="cannot be written"):
+        predict(done, tmp_path / "new", tmp_path / "none" / "p.csv")
 
 
 def test_predicting_the_training_units_is_the_refitted_model(done: RunResult, study_file: Path) -> None:

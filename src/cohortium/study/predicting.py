@@ -52,7 +52,10 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
         for column, values in _columns(model, model.predictor.predict(cohort)).items():
             frame[f"{name}.{column}"] = values
     if out is not None:
-        runfolder.write_private(Path(out), frame.to_csv(index=False))
+        try:
+            runfolder.write_private(Path(out), frame.to_csv(index=False))
+        except OSError as e:
+            raise DataError(f"{out} cannot be written: {e.strerror}. Give a file in a folder that exists.") from e
     return frame
 
 
