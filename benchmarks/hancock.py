@@ -1,7 +1,7 @@
 """HANCOCK: overall survival on the rivals' folds, against the rivals fold by fold.
 
 usage: python benchmarks/hancock.py [--models linear,trees] [--out runs] [--jobs 2]
-Also runs recurrence-free survival and recurrence (binary) from the same tables with --all.
+--all: recurrence-free survival and recurrence (binary) from the same tables too, on default folds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from perfold import against, cost, harrell, per_fold
+from perfold import against, cost, harrell, per_fold, with_models
 
 import cohortium
 
@@ -28,14 +28,14 @@ def main() -> None:
     models = args.models.split(",")
     args.out.mkdir(exist_ok=True, parents=True)
     tag = "_".join(models)
-    names = ["hancock_os", "hancock_rfs", "hancock_recurrence"] if args.all else ["hancock_os"]
+    names = ["hancock_os", "hancock_rfs"] if args.all else ["hancock_os"]
     for name in names:
-        study = cohortium.load_study(HERE / "studies" / f"{name}.yaml").with_models(models)
+        study = with_models(cohortium.load_study(HERE / "studies" / f"{name}.yaml"), models)
         result = cohortium.run(study, args.out / f"{name}_{tag}", jobs=args.jobs)
         print(f"\n## {name}, {tag}: {cost(result.folder)}")
         board = result.leaderboard()
-        headline = board[board["metric"] == ("roc_auc" if name == "hancock_recurrence" else "harrell_c")]
-        print(headline[["learner", "value", "low", "high"]].round(4).to_string(index=False))
+        headline = board[board["metric"].isin(["harrell_c", "roc_auc"])]
+        print(headline[["endpoint", "learner", "value", "low", "high"]].round(4).to_string(index=False))
         if name == "hancock_os":
             rivals = pd.read_csv(RIVALS).pivot_table(index=["repeat", "fold"], columns="learner", values="harrell_c")
             ours = per_fold(result.folder, "os", harrell)

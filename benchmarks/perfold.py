@@ -9,6 +9,13 @@ import numpy as np
 import pandas as pd
 
 
+def with_models(study, models: list[str]):
+    """The study with the given model families inside its learners."""
+    from dataclasses import replace
+
+    return replace(study, spec=study.spec.model_copy(update={"models": models}))
+
+
 def read_run(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predictions and outcomes of a run folder."""
     return pd.read_parquet(folder / "predictions.parquet"), pd.read_parquet(folder / "outcomes.parquet")

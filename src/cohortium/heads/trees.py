@@ -22,6 +22,9 @@ from cohortium.heads.families import Array, Binary, Family, Gaussian, Multinomia
 FOREST_LEAVES = (0.05, 0.015)
 """Forest path: smallest leaf as a share of the units, never under 8 (5 at the weak end)."""
 
+TREE_ROWS = 4000
+"""A tree of a forest is grown on at most so many units: with at most 64 leaves more would cost time and add nothing."""
+
 BOOST_ROUNDS = (10, 20, 40, 70, 110, 160, 230, 320)
 """Boosting path: number of rounds."""
 
@@ -116,7 +119,7 @@ class ForestPath:
             "boosting": "rf",
             "objective": "regression",
             "bagging_freq": 1,
-            "bagging_fraction": 0.632,
+            "bagging_fraction": min(0.632, TREE_ROWS / self.family.n),
             "feature_fraction_bynode": min(1.0, max(np.sqrt(q), 3.0) / max(q, 1)),
             "min_data_in_leaf": leaf,
             "num_leaves": 64,
