@@ -19,8 +19,8 @@ from scipy.special import logit
 from cohortium.heads.cox import Cox
 from cohortium.heads.families import Array, Binary, Family, Gaussian, Multinomial, ProportionalOdds
 
-FOREST_LEAVES = (0.05, 0.015)
-"""Forest path: smallest leaf as a share of the units, never under 8 (5 at the weak end)."""
+FOREST_LEAVES = (0.03, 0.01)
+"""Forest path: smallest leaf as a share of the units, never under 8 (4 at the weak end)."""
 
 TREE_ROWS = 4000
 """A tree of a forest is grown on at most so many units: with at most 64 leaves more would cost time and add nothing."""
@@ -108,7 +108,7 @@ class ForestPath:
         """The forest at point k of the path."""
         while len(self.points) <= k:
             share = FOREST_LEAVES[len(self.points)]
-            leaf = max(int(np.ceil(share * self.family.n)), 8 if not self.points else 5)
+            leaf = max(int(np.ceil(share * self.family.n)), 8 if not self.points else 4)
             self.points.append(self._fit(leaf))
         return self.points[k]
 
@@ -123,7 +123,7 @@ class ForestPath:
             "feature_fraction_bynode": min(1.0, max(np.sqrt(q), 3.0) / max(q, 1)),
             "min_data_in_leaf": leaf,
             "num_leaves": 64,
-            "lambda_l2": 1.0,
+            "lambda_l2": 0.05,
         }
         f = self.family
         if isinstance(f, Cox):
