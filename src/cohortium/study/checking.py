@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cohortium.contracts.results import Finding
@@ -31,8 +30,10 @@ def find(study: Study, data: Data, plan: Plan) -> list[Finding]:
     from cohortium.checks import run_checks
 
     splits = {name: list(e.splits) for name, e in plan.endpoints.items()}
-    found = run_checks(data.cohort, dict(data.outcomes), splits, read=data.read)
-    known = set(study.spec.acknowledge)
-    grades = ("serious", "warning", "note")
-    marked = [replace(f, acknowledged=f.name in known) for f in found]
-    return sorted(marked, key=lambda f: grades.index(f.grade))
+    return run_checks(
+        data.cohort,
+        dict(data.outcomes),
+        splits,
+        unmatched=data.read.unmatched,
+        acknowledge=study.spec.acknowledge,
+    )

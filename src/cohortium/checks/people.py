@@ -1,0 +1,111 @@
+"""Patients who are in the study twice, and columns that tell who they are."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cohortium.cohort import Cohort, Table
+from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome
+from cohortium.contracts.results import Finding
+
+IDENTIFIER = re.compile(
+    r"(^|[._ ])(first|last|sur|full|patient|family|given)[._ ]?name($|[._ ])|^name$|(^|[._ ])(mrn|ssn|nhs|dob|address|street|phone|"
+    r"telephone|e.?mail|passport|insurance.?(no|number|id)|date.of.birth|birth.?date|zip.?code|postcode)($|[._ ])", re.I,
+)  # fmt: skip
+
+
+def find_identifiers(cohort: Cohort) -> list[Finding]:
+    """Columns whose name or content tells who a patient is."""
+    out = []
+    for name, table in cohort.modalities.items():
+        if table.n_features > 2000:
+            continue
+        for feature, row in table.features.iterrows():
+            levels = row["levels"]
+            unique = levels is not None and len(levels) > 20 and len(levels) > 0.9 * len(table.units)
+            if IDENTIFIER.search(str(feature)) or unique:
+                why = "by its name" if not unique else "since it holds a different text for nearly every patient"
+                out.append(
+                    Finding(
+                        f"direct_identifier:{name}.{feature}",
+                        "serious",
+                        f"'{feature}' of {name} looks like a direct identifier, {why}. It can predict nothing for new patients and must "
+                        "not be in a model or report. Put it under exclude.",
+                        name,
+                        [str(feature)],
+                    )
+                )
+    return out
+
+
+def _pairs(table: Table) -> list[tuple[int, int]]:
+    """Pairs of rows that are equal, or far closer than neighbours are in this modality.
+
+    Distances are between standardised rows. A pair is too close when its distance is under a twentieth of the
+    median distance to the nearest neighbour: measured again, the same sample differs more than that.
+    """
+    x = table.values.astype(np.float64)
+    varied = np.nanstd(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], bool)
+    x = x[:, varied]
+    if x.shape[1] < 20 or len(x) < 10:
+        return []
+    # Sparse or coarse tables hold equal rows by right; only rows that are rich enough can be told apart.
+    rich = np.flatnonzero([len(np.unique(r[~np.isnan(r)])) >= 15 for r in x[:, :300]])
+    if len(rich) < 10:
+        return []
+    z = np.nan_to_num((x[rich] - np.nanmean(x, axis=0)) / np.nanstd(x, axis=0)).astype(np.float32)
+    square = (z * z).sum(axis=1)
+    nearest, close = np.empty(len(z)), []
+    for start in range(0, len(z), 1000):
+        d = np.maximum(square[start : start + 1000, None] + square - 2 * z[start : start + 1000] @ z.T, 0.0)
+        d[np.arange(d.shape[0]), np.arange(start, start + d.shape[0])] = np.inf
+        nearest[start : start + d.shape[0]] = d.min(axis=1)
+        close.append((d.argmin(axis=1), d.min(axis=1)))
+    limit = (0.05**2) * float(np.median(nearest))
+    # Single precision: distances below its rounding count as zero.
+    limit = max(limit, 1e-6 * float(np.median(square)))
+    partner = np.concatenate([c[0] for c in close])
+    pairs = {tuple(sorted((int(rich[i]), int(rich[partner[i]])))) for i in np.flatnonzero(nearest <= limit)}
+    return sorted(pairs)  # type: ignore[arg-type]
+
+
+def _conflict(outcome: Outcome, a: int, b: int) -> bool:
+    if isinstance(outcome, ClassOutcome):
+        return bool(outcome.codes[a] != outcome.codes[b])
+    if isinstance(outcome, SurvivalOutcome):
+        return bool(outcome.event[a] != outcome.event[b] or outcome.time[a] != outcome.time[b])
+    return bool(outcome.values[a] != outcome.values[b])
+
+
+def find_duplicates(cohort: Cohort, outcomes: dict[str, Outcome], groups: NDArray[np.int64]) -> list[Finding]:
+    """Different patients with the same data: one person under two ids, or a sample copied."""
+    out = []
+    for name, table in cohort.modalities.items():
+        position = cohort.units.index.get_indexer(table.units)
+        pairs = [(position[a], position[b]) for a, b in _pairs(table)]
+        pairs = [(a, b) for a, b in pairs if groups[a] != groups[b]]
+        if not pairs:
+            continue
+        people = len({groups[i] for pair in pairs for i in pair})
+        conflicts = 0
+        for outcome in outcomes.values():
+            where = pd.Index(outcome.units).get_indexer(cohort.units.index)
+            conflicts += sum(
+                where[a] >= 0 and where[b] >= 0 and _conflict(outcome, where[a], where[b]) for a, b in pairs
+            )
+        grade = "serious" if conflicts or people > 0.05 * len(np.unique(groups)) else "warning"
+        out.append(
+            Finding(
+                f"duplicate_patients:{name}",
+                grade,  # type: ignore[arg-type]
+                f"{len(pairs)} pair(s) of different patients have the same values, or nearly, in {name}; "
+                f"{conflicts} of them with different outcomes. One person in training and test makes results too good. Merge them: "
+                "give both units the same patient (or group) column, or remove one.",
+                name,
+            )
+        )
+    return out

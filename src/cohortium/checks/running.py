@@ -1,0 +1,56 @@
+"""``run_checks``: every check, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+import pandas as pd
+
+from cohortium.checks import design, disguise, people
+from cohortium.cohort import Cohort
+from cohortium.contracts import Outcome
+from cohortium.contracts.results import Finding
+from cohortium.resampling import OuterSplit
+
+GRADES = ("serious", "warning", "note")
+
+
+def run_checks(
+    cohort: Cohort,
+    outcomes: Mapping[str, Outcome],
+    splits: Mapping[str, Sequence[OuterSplit]] | None = None,
+    *,
+    unmatched: Mapping[str, int] | None = None,
+    acknowledge: Sequence[str] = (),
+) -> list[Finding]:
+    """Findings, serious ones first, then by name.
+
+    splits: endpoint -> outer splits. unmatched: modality -> rows that belong to no unit. acknowledge: names (or
+    patterns such as ``strong_single_feature:*``) that the study file accepts; those that fit nothing give a
+    warning of their own. Cost: O(units × features log units) and, for duplicates, O(units^2 × features).
+    """
+    found: list[Finding] = []
+    groups = cohort.groups()
+    for name, table in cohort.modalities.items():
+        for outcome in outcomes.values():
+            rows = pd.Index(outcome.units).get_indexer(table.units)
+            hidden = disguise.find_disguises(name, table, rows, outcome)
+            found += hidden
+            found += disguise.find_strong(name, table, rows, outcome, {c for f in hidden for c in f.columns})
+    found += people.find_identifiers(cohort)
+    found += people.find_duplicates(cohort, dict(outcomes), groups)
+    found += design.find_presence(cohort, outcomes)
+    found += design.find_sites(cohort, outcomes)
+    found += design.find_events(outcomes, splits or {})
+    found += design.find_columns(cohort, unmatched or {})
+    unique: dict[str, Finding] = {}
+    for f in found:
+        unique.setdefault(f.name, f)
+    marked = [replace(f, acknowledged=any(fnmatchcase(f.name, a) for a in acknowledge)) for f in unique.values()]
+    for a in acknowledge:
+        if not any(fnmatchcase(f.name, a) for f in unique.values()):
+            text = f"The study file acknowledges '{a}', which is no finding of these data. Is it misspelt, or mended since?"
+            marked.append(Finding(f"unknown_acknowledgement:{a}", "warning", text))
+    return sorted(marked, key=lambda f: (GRADES.index(f.grade), f.name))
