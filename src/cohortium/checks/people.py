@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cohortium.cohort import Cohort, Table
 from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome
 from cohortium.contracts.results import Finding
+from cohortium.schema import ColumnKind
 
 IDENTIFIER = re.compile(
     r"(^|[._ ])(first|last|sur|full|patient|family|given)[._ ]?name($|[._ ])|^name$|(^|[._ ])(mrn|ssn|nhs|dob|address|street|phone|"
@@ -22,12 +23,12 @@ def find_identifiers(cohort: Cohort) -> list[Finding]:
     """Columns whose name or content tells who a patient is."""
     out = []
     for name, table in cohort.modalities.items():
-        if table.n_features > 2000:
-            continue
         for feature, row in table.features.iterrows():
             levels = row["levels"]
             unique = levels is not None and len(levels) > 20 and len(levels) > 0.9 * len(table.units)
-            if IDENTIFIER.search(str(feature)) or unique:
+            # Genes are called NHS or MRN too: a name tells only in a small table, and of a column that is not yes/no.
+            named = table.n_features <= 100 and row["kind"] != ColumnKind.BINARY and IDENTIFIER.search(str(feature))
+            if named or unique:
                 why = "by its name" if not unique else "since it holds a different text for nearly every patient"
                 out.append(
                     Finding(
@@ -57,7 +58,8 @@ def _pairs(table: Table) -> list[tuple[int, int]]:
     rich = np.flatnonzero([len(np.unique(r[~np.isnan(r)])) >= 15 for r in x[:, :300]])
     if len(rich) < 10:
         return []
-    z = np.nan_to_num((x[rich] - np.nanmean(x, axis=0)) / np.nanstd(x, axis=0)).astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.nan_to_num((x[rich] - np.nanmean(x, axis=0)) / np.nanstd(x, axis=0)).astype(np.float32)
     square = (z * z).sum(axis=1)
     nearest, close = np.empty(len(z)), []
     for start in range(0, len(z), 1000):
@@ -82,30 +84,49 @@ def _conflict(outcome: Outcome, a: int, b: int) -> bool:
 
 
 def find_duplicates(cohort: Cohort, outcomes: dict[str, Outcome], groups: NDArray[np.int64]) -> list[Finding]:
-    """Different patients with the same data: one person under two ids, or a sample copied."""
-    out = []
+    """Different patients with the same data: one person under two ids, or a sample copied.
+
+    A pair counts as one person when it agrees in every modality that is rich enough to tell; a pair that agrees
+    in some and differs in others is a copied or failed sample.
+    """
+    close, judged = {}, {}
     for name, table in cohort.modalities.items():
         position = cohort.units.index.get_indexer(table.units)
-        pairs = [(position[a], position[b]) for a, b in _pairs(table)]
-        pairs = [(a, b) for a, b in pairs if groups[a] != groups[b]]
-        if not pairs:
-            continue
-        people = len({groups[i] for pair in pairs for i in pair})
+        pairs = {(int(position[a]), int(position[b])) for a, b in _pairs(table)}
+        close[name] = {p for p in pairs if groups[p[0]] != groups[p[1]]}
+        judged[name] = set(position.tolist()) if table.n_features >= 20 else set()
+    every = sorted(set().union(*close.values())) if close else []
+    same = [p for p in every if all(p in close[n] for n in close if p[0] in judged[n] and p[1] in judged[n])]
+    out = []
+    if same:
+        people = len({groups[i] for pair in same for i in pair})
         conflicts = 0
         for outcome in outcomes.values():
             where = pd.Index(outcome.units).get_indexer(cohort.units.index)
             conflicts += sum(
-                where[a] >= 0 and where[b] >= 0 and _conflict(outcome, where[a], where[b]) for a, b in pairs
+                where[a] >= 0 and where[b] >= 0 and _conflict(outcome, where[a], where[b]) for a, b in same
             )
         grade = "serious" if conflicts or people > 0.05 * len(np.unique(groups)) else "warning"
+        where_found = ", ".join(n for n in close if close[n] & set(same))
         out.append(
             Finding(
-                f"duplicate_patients:{name}",
+                "duplicate_patients",
                 grade,  # type: ignore[arg-type]
-                f"{len(pairs)} pair(s) of different patients have the same values, or nearly, in {name}; "
-                f"{conflicts} of them with different outcomes. One person in training and test makes results too good. Merge them: "
-                "give both units the same patient (or group) column, or remove one.",
-                name,
+                f"{len(same)} pair(s) of different patients have the same values, or nearly, in {where_found}; {conflicts} with different "
+                "outcomes. One person in training and test makes results too good. Merge them: give both units the same patient "
+                "(or group) column, or remove one.",
             )
         )
+    for name, pairs in close.items():
+        rest = pairs - set(same)
+        if rest:
+            out.append(
+                Finding(
+                    f"duplicate_samples:{name}",
+                    "warning",
+                    f"{len(rest)} pair(s) of patients have the same values, or nearly, in {name} and differ elsewhere: a sample copied, "
+                    "mislabelled or failed in the same way.",
+                    name,
+                )
+            )
     return out
