@@ -1,0 +1,9 @@
+"""Simulated cohorts with planted truth, as objects and as real files, and the laws that every learner keeps.
+
+Public: for tests of plug-ins and for trying a study before there are patients. May know: everything below the
+study room. Nothing that is shipped imports it.
+"""
+
+from cohortium.testing.simulate import Simulated, simulate_cohort
+
+__all__ = ["Simulated", "simulate_cohort"]
