@@ -23,7 +23,9 @@ from cohortium.schema.declare import (
     SurvivalSpec,
 )
 from cohortium.sources.columns import level_name, sorted_levels
-from cohortium.sources.formats import equals, read_raw
+from cohortium.sources.formats import read_raw
+from cohortium.sources.ids import apply_rule, hint
+from cohortium.sources.raw import HEADER, Raw, equals
 
 _YES = {"1", "yes", "true", "y", "t", "positive", "pos", "dead", "deceased"}
 _NO = {"0", "no", "false", "n", "f", "negative", "neg", "alive", "living"}
@@ -39,25 +41,46 @@ def endpoint_columns(spec: Any) -> set[str]:
     return {c for c in out if c}
 
 
+def remember_rows(frame: pd.DataFrame, raw: Raw) -> None:
+    """Let a unit table know its file and, where rows were left out, the spreadsheet row of each."""
+    frame.attrs["file"] = raw.name
+    if not (raw.rows == np.arange(len(raw.rows)) + HEADER).all():
+        frame.attrs["rows"] = tuple(map(int, raw.rows))
+
+
 class _Columns:
     """Columns of one endpoint, aligned to the units; complaints name the endpoint and the file."""
 
     def __init__(
         self, name: str, spec: Any, raw_units: pd.DataFrame, root: Path, units_id: str | None, id_rule: IdRule | None
     ) -> None:
-        self.name, self.file = name, spec.file or "the unit table"
-        self.frame = raw_units
-        if spec.file is not None:
-            raw = read_raw(root, FileSource(file=spec.file, id=spec.id, id_rule=id_rule or IdRule()), units_id)
-            from cohortium.sources.reading import apply_rule
+        self.name, self.frame = name, raw_units
+        self.file = raw_units.attrs.get("file", "the unit table")
+        rows = raw_units.attrs.get("rows", ())
+        self.rows = np.array(rows) if len(rows) == len(raw_units) else np.arange(len(raw_units)) + HEADER
+        if spec.file is None:
+            return
+        rule = id_rule or IdRule()
+        raw = read_raw(root, FileSource(file=spec.file, id=spec.id), units_id)
+        ids = apply_rule(raw.labels, rule, raw.name)
+        if ids.duplicated().any():
+            raise DataError(
+                f"{raw.name}, row {raw.row_of(ids.duplicated())}: this id stands in an earlier row too; an endpoint has one "
+                "row per unit."
+            )
+        position = pd.Index(ids.to_numpy(dtype=object)).get_indexer(raw_units.index)
+        if not (position >= 0).any():
+            raise DataError(
+                f"{raw.name}: no row of endpoint '{name}' belongs to a unit.{hint(list(ids), raw_units.index)} Is the id column "
+                f"right ('{raw.id_name}')?"
+            )
+        self.file, self.rows = raw.name, raw.rows[position]
+        self.frame = raw.frame.reset_index(drop=True).reindex(np.where(position < 0, len(ids), position))
+        self.frame.index = raw_units.index
 
-            ids = apply_rule(raw.labels, id_rule or IdRule(), raw.name)
-            if ids.duplicated().any():
-                row = int(np.flatnonzero(ids.duplicated())[0]) + 2
-                raise DataError(
-                    f"{raw.name}, row {row}: this id stands in an earlier row too; an endpoint has one row per unit."
-                )
-            self.frame = raw.frame.set_index(pd.Index(ids.to_numpy(dtype=object))).reindex(raw_units.index)
+    def row(self, which: np.ndarray) -> str:
+        """File and spreadsheet row of the first true of an (n,) mask."""
+        return f"{self.file}, row {int(self.rows[np.flatnonzero(which)[0]])}"
 
     def get(self, column: str) -> pd.Series:
         if column not in self.frame.columns:
@@ -72,9 +95,8 @@ class _Columns:
         x = pd.to_numeric(raw, errors="coerce")
         bad = (x.isna() & raw.notna()).to_numpy()
         if bad.any():
-            row = int(np.flatnonzero(bad)[0]) + 2
             raise EndpointError(
-                f"{self.file}, row {row}, column '{column}': the {what} of endpoint '{self.name}' is not a number."
+                f"{self.row(bad)}, column '{column}': the {what} of endpoint '{self.name}' is not a number."
             )
         return x
 
@@ -262,7 +284,7 @@ def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndar
             else " Is the index time right?"
         )
         raise EndpointError(
-            f"{columns.file}, row {int(np.flatnonzero(bad)[0]) + 2}, column '{spec.time}': the time of endpoint '{name}' is {what} "
+            f"{columns.row(bad)}, column '{spec.time}': the time of endpoint '{name}' is {what} "
             f"({int(bad.sum())} such row(s)).{remedy}"
         )
     entry = np.zeros(len(time))
@@ -272,7 +294,7 @@ def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndar
         late = (dropped == "") & ((entry >= time) | (entry < 0))
         if late.any():
             raise EndpointError(
-                f"{columns.file}, row {int(np.flatnonzero(late)[0]) + 2}: entry ('{spec.entry}') must be at least 0 and before the "
+                f"{columns.row(late)}: entry ('{spec.entry}') must be at least 0 and before the "
                 f"time ('{spec.time}') ({int(late.sum())} such row(s))."
             )
     rows = _kept(columns, dropped, name)

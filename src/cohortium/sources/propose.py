@@ -11,7 +11,8 @@ import pandas as pd
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.declare import FileSource
 from cohortium.sources.columns import CODE_LIKE
-from cohortium.sources.formats import READABLE, Raw, read_raw
+from cohortium.sources.formats import READABLE, read_raw
+from cohortium.sources.raw import Raw
 
 AFTERWARDS = re.compile(
     r"surviv|death|dead|deceas|event|censor|recur|relapse|progress|follow|outcome|discharge|hosp.?dead|days_to|time_to|"

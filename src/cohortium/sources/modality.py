@@ -1,0 +1,279 @@
+"""One modality's file -> a table of the cohort's units, with notes of what was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cohortium.cohort import Table
+from cohortium.errors import DataError, did_you_mean
+from cohortium.schema import ColumnKind
+from cohortium.schema.declare import ModalitySource
+from cohortium.sources.columns import ColumnReader, align
+from cohortium.sources.formats import find, read_raw
+from cohortium.sources.ids import apply_leniently, apply_rule, hint, lengths
+from cohortium.sources.raw import Raw, column_of
+
+
+class ModalityReader:
+    """Reads one modality.
+
+    units: the cohort's unit table (index: unit id; column ``patient``). reserved: columns of the file that are ids,
+    design or endpoints. expected: features of a fitted study, to which the file is fitted; a declared column may
+    then be missing. After :meth:`table`: notes, left_out (columns that are no features), unmatched (rows that
+    belong to no unit).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: ModalitySource,
+        root: Path,
+        id_name: str | None,
+        units: pd.DataFrame,
+        reserved: set[str],
+        expected: pd.DataFrame | None = None,
+    ) -> None:
+        self.name, self.source, self.units = name, source, units
+        self.reserved, self.expected = reserved, expected
+        self.path = find(root, source.file)
+        self.notes: list[str] = []
+        self.left_out: list[str] = []
+        self.unmatched = 0
+        self.turned: np.ndarray | None = None
+        self.raw = self._oriented(read_raw(root, source, id_name))
+
+    def table(self) -> Table:
+        """Values of the units that the file has. Raises :class:`DataError`."""
+        ids = apply_rule(self.raw.labels, self.source.id_rule, self.raw.name)
+        frame = self._columns(self.raw.frame)
+        rows = np.arange(len(ids))
+        keep, position = self._matched(ids)
+        order = self._latest_order(keep)
+        if not keep.all():
+            frame, rows, position = frame[keep], rows[keep], position[keep]
+        kinds, levels = self._declared(frame)
+        reader = ColumnReader(self.raw.name, kinds, levels, lambda i, feature: self._place(rows[i], feature))
+        values, features = reader.read(frame, self.source.id_space)
+        self.notes += reader.notes
+        self.left_out += reader.dates
+        if not len(features):
+            raise DataError(
+                f"{self.raw.name}: no feature is left for modality '{self.name}'. Its other columns are ids, endpoints or left out."
+            )
+        values, position = self._merge(values, position, rows, features, order)
+        self._transform(values, features)
+        empty = np.isnan(values).all(axis=1)
+        if empty.any():
+            self.notes.append(f"{int(empty.sum())} row(s) without any value count as not having the modality")
+            values, position = values[~empty], position[~empty]
+        table = self._broadcast(values, position, features)
+        if self.expected is None:
+            return table
+        table, more = align(table, self.expected, self.raw.name)
+        self.notes += more
+        return table
+
+    def _place(self, row: int, feature: str) -> str:
+        if self.turned is not None:
+            at = int(np.flatnonzero(self.raw.frame.columns == feature)[0])
+            return f"{self.raw.name}, row {self.feature_rows[at]}, column {self.turned[row]}"
+        return f"{self.raw.name}, row {self.raw.rows[row]}, column '{feature}'"
+
+    def _oriented(self, raw: Raw) -> Raw:
+        how, rule = self.source.orientation, self.source.id_rule
+        if how == "units_in_rows" or self.source.format in ("h5ad", "h5mu", "npy"):
+            return raw
+        wanted = set(self.units.index) | set(self.units["patient"])
+        named = np.array([v in wanted for v in apply_leniently(raw.frame.columns, rule)], dtype=bool)
+        if how == "auto":
+            in_rows = sum(v in wanted for v in apply_leniently(raw.labels.dropna(), rule))
+            if named.sum() <= in_rows:
+                return raw
+            self.notes.append(
+                f"units are in the columns (features × units): {int(named.sum())} column names are unit ids; turned"
+            )
+        features = raw.labels
+        if features.isna().any() or (features == "").any():
+            raise DataError(f"{raw.name}, row {raw.row_of(features.isna() | (features == ''))}: no feature name.")
+        if features.duplicated().any():
+            raise DataError(
+                f"{raw.name}, row {raw.row_of(features.duplicated())}: the feature name stands in an earlier row too. Make "
+                "feature names unique."
+            )
+        columns = np.asarray(raw.frame.columns, dtype=object)
+        self.turned, self.feature_rows = np.arange(len(columns)) + 2, raw.rows
+        if named.any() and not named.all():
+            # Descriptions beside the values would make texts of all of them.
+            self.unmatched = int((~named).sum())
+            self.notes.append(f"{self.unmatched} further column(s) are no unit and are not used")
+            raw = Raw(raw.path, raw.labels, raw.frame.loc[:, named], raw.id_name)
+            columns, self.turned = columns[named], self.turned[named]
+        frame = _turned(raw.frame)
+        frame.columns = pd.Index(features.to_numpy(dtype=object))
+        return Raw(raw.path, pd.Series(columns, dtype=object), frame, "column names")
+
+    def _columns(self, frame: pd.DataFrame) -> pd.DataFrame:
+        source, names = self.source, list(map(str, frame.columns))
+        known, fitted = set(names), self.expected is not None
+        lists = {
+            "columns": source.columns or [],
+            "exclude": source.exclude,
+            "recorded_after_index": source.recorded_after_index,
+        }
+        for what, listed in lists.items():
+            for c in listed:
+                if c not in known and not fitted:
+                    raise DataError(
+                        f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean(c, names)}"
+                    )
+        unwanted = {*source.exclude, *source.recorded_after_index, *([source.latest_by] if source.latest_by else [])}
+        wanted = [c for c in source.columns if c in known] if source.columns is not None else names
+        taken = [c for c in wanted if c in self.reserved and c not in unwanted]
+        if taken and source.columns is not None:
+            raise DataError(
+                f"modality '{self.name}' asks for column '{taken[0]}', which is an id, design or endpoint column of the study: "
+                "it cannot be a predictor too."
+            )
+        if taken:
+            self.notes.append(f"columns of endpoints and design are no features: {', '.join(taken)}")
+        self.left_out += [c for c in source.recorded_after_index if c in known]
+        keep = [c for c in dict.fromkeys(wanted) if c not in unwanted and c not in self.reserved]
+        frame = frame.copy(deep=False)
+        frame.columns = pd.Index(names, dtype=object)
+        return frame if keep == names else frame[keep]
+
+    def _declared(self, frame: pd.DataFrame) -> tuple[dict[str, ColumnKind], dict[str, list]]:
+        """Kinds and levels: the study file's, or those of the features that a model was fitted on."""
+        if self.expected is None:
+            return dict(self.source.kinds), dict(self.source.levels)
+        kinds = {}
+        old = dict(zip(self.expected.index, self.expected["levels"], strict=True))
+        for c, dtype in zip(frame.columns, frame.dtypes, strict=True):
+            if c not in old:
+                continue
+            numbers = pd.api.types.is_numeric_dtype(dtype)
+            if old[c] is None and not numbers:
+                kinds[c] = ColumnKind.NUMERIC
+            elif old[c] is not None and not (numbers and tuple(old[c]) == ("0", "1")):
+                kinds[c] = ColumnKind.NOMINAL
+        return kinds, {}
+
+    def _matched(self, ids: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) bool: the row belongs to a unit; (n,) position of the unit, or of the patient."""
+        found = pd.Index(ids.to_numpy(dtype=object))
+        position = self.units.index.get_indexer(found)
+        self.by_patient = not (position >= 0).any()
+        if self.by_patient:
+            self.patients = pd.Index(self.units["patient"].unique())
+            position = self.patients.get_indexer(found)
+            if not (position >= 0).any():
+                raise DataError(self._no_match(list(ids)))
+            self.notes.append("rows are patients: each patient's values are given to all their units")
+        strangers = int((position < 0).sum())
+        if strangers:
+            self.unmatched += strangers
+            self.notes.append(f"{strangers} of {len(ids)} row(s) have an id that is no unit; they are not used")
+        return position >= 0, position
+
+    def _no_match(self, ids: list[str]) -> str:
+        advice = hint(ids, self.units.index)
+        known = set(self.units.index)
+        for c in self.raw.frame.columns if self.raw.frame.shape[1] <= 200 and not advice else []:
+            if self.raw.frame[c].dropna().astype(str).str.strip().isin(known).mean() > 0.5:
+                advice = f" Column '{c}' holds unit ids: say id: {c}."
+                break
+        where = f"in column '{self.raw.id_name}'" if self.raw.id_name else "in the first column"
+        if self.turned is not None:
+            where = "in the column names"
+        return (
+            f"{self.raw.name}: no row of modality '{self.name}' belongs to a unit. Ids {where} have {lengths(ids)} characters, "
+            f"the unit table's have {lengths(known)}.{advice} Is the id column right, and the orientation?"
+        )
+
+    def _latest_order(self, keep: np.ndarray) -> np.ndarray | None:
+        by = self.source.latest_by
+        if by is None:
+            return None
+        column = column_of(self.raw, by)[keep]
+        number = pd.to_numeric(column, errors="coerce")
+        if number.notna().sum() < column.notna().sum():
+            date = pd.to_datetime(column, errors="coerce", format="mixed")
+            number = (date - pd.Timestamp(0)).dt.total_seconds()
+        if (number.isna() & column.notna()).any() or number.isna().all():
+            raise DataError(
+                f"{self.raw.name}: latest_by names '{by}', whose cells are neither all numbers nor all dates."
+            )
+        return number.fillna(-np.inf).to_numpy(float)
+
+    def _merge(
+        self,
+        values: np.ndarray,
+        position: np.ndarray,
+        rows: np.ndarray,
+        features: pd.DataFrame,
+        order: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One row per unit, in the cohort's order; a new array."""
+        twice = pd.Series(position).duplicated().to_numpy()
+        if not twice.any():
+            at = np.argsort(position, kind="stable")
+            return np.ascontiguousarray(values[at]), position[at]
+        how = self.source.duplicates
+        if how == "error":
+            first = rows[np.flatnonzero(twice)[0]]
+            where = f"column {self.turned[first]}" if self.turned is not None else f"row {self.raw.rows[first]}"
+            raise DataError(
+                f"{self.raw.name}, {where}: this unit is there before it too ({int(twice.sum())} such row(s)). Say "
+                "duplicates: mean, first or latest, or mend the file."
+            )
+        self.notes.append(f"{int(twice.sum())} further row(s) of the same unit were merged ({how})")
+        if how == "mean":
+            frame = pd.DataFrame(values).groupby(position, sort=True)
+            merged, first = frame.mean(), frame.first()
+            coded = features["levels"].notna().to_numpy()
+            merged.loc[:, coded] = first.loc[:, coded]
+            return np.ascontiguousarray(merged.to_numpy(values.dtype)), merged.index.to_numpy()
+        last = -order if order is not None and how == "latest" else np.zeros(len(position))
+        at = np.lexsort((np.arange(len(position)), last, position))
+        chosen = at[np.unique(position[at], return_index=True)[1]]
+        return np.ascontiguousarray(values[chosen]), position[chosen]
+
+    def _transform(self, x: np.ndarray, features: pd.DataFrame) -> None:
+        """In place."""
+        how = self.source.transform
+        if how == "none":
+            return
+        numeric = features["levels"].isna().to_numpy()
+        negative = (x < 0).any(axis=0) & numeric
+        if negative.any():
+            raise DataError(
+                f"{self.raw.name}: transform: {how} of modality '{self.name}' needs values of at least 0, and {int(negative.sum())} "
+                f"feature(s) have others, '{features.index[np.flatnonzero(negative)[0]]}' first. Are the values logarithms already?"
+            )
+        x[:, numeric] = np.log1p(x[:, numeric]) / (np.log(2.0) if how == "log2p1" else 1.0)
+
+    def _broadcast(self, values: np.ndarray, position: np.ndarray, features: pd.DataFrame) -> Table:
+        if not self.by_patient:
+            return Table(self.units.index[position], values, features)
+        of_unit = self.patients.get_indexer(self.units["patient"])
+        row_of = np.full(len(self.patients), -1)
+        row_of[position] = np.arange(len(position))
+        at = row_of[of_unit]
+        return Table(self.units.index[at >= 0], values[at[at >= 0]], features)
+
+
+def _turned(frame: pd.DataFrame) -> pd.DataFrame:
+    """Transposed; where texts are among the values, each new column gets the type of its own cells."""
+    turned = frame.T.reset_index(drop=True)
+    if not any(pd.api.types.is_object_dtype(d) for d in frame.dtypes):
+        return turned
+
+    columns = {}
+    for j in range(turned.shape[1]):
+        column = turned.iloc[:, j].infer_objects()
+        as_number = pd.to_numeric(column, errors="coerce") if column.dtype == object else column
+        columns[j] = as_number if as_number.notna().sum() == column.notna().sum() else column
+    return pd.DataFrame(columns)
