@@ -142,25 +142,34 @@ class Suite:
         return self.stack(parts, False, HEAD_PENALTIES)
 
     def _early_head(self, head: str) -> Base:
-        if head in ("ridge", "net"):
-            # The net follows ridge's choice: its own search would cost three paths for a tie.
-            ridge = {s: self.base(self.modalities, "ridge", s) for s in SCHEMES}
-            scheme = min(SCHEMES, key=lambda s: (ridge[s].loss, SCHEMES.index(s)))
-            return ridge[scheme] if head == "ridge" else self.base(self.modalities, "net", scheme)
-        everything = self.base(self.modalities, head, "feature")
-        chosen = tuple(m for m in self.modalities if m in self.config.reference or self.gain(m)[0] > self.gain(m)[1])
-        if not chosen or chosen == self.modalities:
-            return everything
-        gated = self.base(chosen, head, "feature")
-        return gated if gated.loss < everything.loss else everything
+        sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
+        if head in ("forest", "boost"):
+            return min((self.base(names, head, "feature") for names in sets), key=lambda b: b.loss)
+        tried = [(names, s) for names in sets for s in SCHEMES]
+        ridge = {t: self.base(t[0], "ridge", t[1]) for t in tried}
+        best = min(tried, key=lambda t: (ridge[t].loss, tried.index(t)))
+        # The net follows ridge's choice: its own search would cost three paths for a tie.
+        return ridge[best] if head == "ridge" else self.base(best[0], "net", best[1])
+
+    def gated(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The modalities with evidence on inner folds (a gain above its standard error), and the reference's."""
+        kept = tuple(m for m in names if m in self.config.reference or self.gain(m)[0] > self.gain(m)[1])
+        return kept or (max(names, key=lambda m: (self.gain(m)[0], m)),)
+
+    def losses(self, part: Fitted | Base) -> Array:
+        """(n,) inner losses of a part."""
+        return oof_losses(self.family, part.oof)
 
     def late(self, names: tuple[str, ...] | None = None, penalties: tuple[float, ...] | None = None) -> Fitted:
-        """Late fusion of the single modalities."""
+        """Late fusion of the single modalities: of all, or of those with evidence, as inner folds say."""
         use = self.modalities if names is None else names
-        key = f"late/{'+'.join(use)}/{penalties}"
-        return self.fold.store.get(  # type: ignore[no-any-return]
-            key, lambda: self.stack({f"single:{m}": self.single(m) for m in use}, True, penalties)
-        )
+
+        def make() -> Fitted:
+            sets = list(dict.fromkeys([use, self.gated(use)]))
+            made = [self.stack({f"single:{m}": self.single(m) for m in n}, True, penalties) for n in sets]
+            return min(made, key=lambda part: float(self.losses(part).mean()))
+
+        return self.fold.store.get(f"late/{'+'.join(use)}/{penalties}", make)  # type: ignore[no-any-return]
 
     def late_penalty(self) -> tuple[float, ...]:
         """The penalty that the full late fusion chose: probes use it too, so that they differ in inputs only."""
@@ -191,7 +200,8 @@ class Suite:
             fitter = BaseFitter(self.fold, self.views, self.family, self.fitter.trees, offset=so_far)
             fits = [fitter.fit(Spec((m,), (1.0,), h), f"priority/{m}/{h}") for h in heads]
             best = min(fits, key=lambda b: b.loss)
-            if best.loss < float(oof_losses(self.family, so_far).mean()):
+            gain = oof_losses(self.family, so_far) - oof_losses(self.family, so_far + np.nan_to_num(best.oof))
+            if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
                 steps[m] = best
                 so_far = so_far + np.nan_to_num(best.oof)
         if not steps:
@@ -200,7 +210,10 @@ class Suite:
         return self.stack(zeroed, True)
 
     def auto(self) -> Fitted:
-        """Blend of reference, early, late and priority fusion, by their inner out-of-fold scores."""
+        """Blend of reference, early, late and priority fusion, by their inner out-of-fold scores.
+
+        A part that is worse than the best by more than the standard error of their paired difference is dropped.
+        """
         if len(self.modalities) == 1:
             return self.single(self.modalities[0])
         parts: dict[str, Fitted | Base] = {}
@@ -210,6 +223,12 @@ class Suite:
             parts[f"early:{family}"] = self.early(family)
         parts["late"] = self.late()
         parts["priority"] = self.priority()
+        losses = {name: self.losses(part) for name, part in parts.items()}
+        best = min(losses.values(), key=lambda v: float(v.mean()))
+        for name, loss in losses.items():
+            worse = loss - best
+            if worse.mean() > worse.std(ddof=1) / np.sqrt(len(worse)):
+                del parts[name]
         return self.stack(parts, True)
 
     def part(self, name: str) -> Fitted:

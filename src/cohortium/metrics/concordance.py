@@ -89,7 +89,7 @@ def uno_c(outcome: SurvivalOutcome, prediction: Survival, censoring: Censoring, 
     usable = outcome.event & (outcome.time <= tau if tau is not None else True)
     if (g[usable] <= 0).any():
         raise NotEstimable("an event lies beyond the follow-up of the training fold; give an earlier tau")
-    weight = np.where(usable, 1.0 / np.maximum(g, 1e-300) ** 2, 0.0)
+    weight = np.where(usable, 1.0 / np.where(usable, g, 1.0) ** 2, 0.0)
     return concordance(outcome, prediction.risk, weight=weight, tau=tau)
 
 
