@@ -4,6 +4,7 @@ Public: for tests of plug-ins and for trying a study before there are patients. 
 study room. Nothing that is shipped imports it.
 """
 
+from cohortium.testing.files import write_study_folder
 from cohortium.testing.simulate import Simulated, simulate_cohort
 
-__all__ = ["Simulated", "simulate_cohort"]
+__all__ = ["Simulated", "simulate_cohort", "write_study_folder"]
