@@ -178,7 +178,7 @@ def test_rooms_are_documented_in_the_order_of_the_layers() -> None:
                                                     or (ROOT / "src" / "cohortium" / f"{r}.py").exists()]  # fmt: skip
 
 
-def test_findings_are_documented_with_their_grades() -> None:
+def test_findings_are_documented() -> None:
     text = text_of(ROOT / "docs" / "checks.md")
     documented = set(re.findall(r"^\| `(\w+)", text, re.M))
     made: set[str] = set()
@@ -187,6 +187,52 @@ def test_findings_are_documented_with_their_grades() -> None:
         made |= {a or b for a, b in names}
     made = {n.replace("{role}", role) for n in made for role in ("site", "batch")}
     assert documented == made
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cohortium.study import run
+    from tests.study import cohort_files
+
+    folder = tmp_path_factory.mktemp("documented")
+    return run(cohort_files.write(folder / "cohort"), folder / "run", jobs=1).folder
+
+
+def test_run_folder_is_as_documented(run_folder: Path) -> None:
+    import pyarrow.parquet as pq
+
+    rows = dict(re.findall(r"^\| `([\w.]+)/?` \| (.*) \|$", text_of(ROOT / "docs" / "formats.md"), re.M))
+    written = {p.name for p in run_folder.iterdir() if not p.name.startswith(".")}
+    assert written <= set(rows)
+    assert {n for n in rows if "." in n} - {"validation.json"} <= written
+    for name in (n for n in written if n.endswith(".parquet")):
+        said = set(re.findall(r"\w+", rows[name]))
+        columns = {c for c in pq.read_schema(run_folder / name).names if not c.startswith("p_")}
+        assert columns <= said, name
+    assert not [p for p in (run_folder / "model").rglob("*") if p.suffix not in ("", ".json", ".safetensors", ".txt")]
+
+
+def test_predictions_are_as_documented(run_folder: Path) -> None:
+    from cohortium.study import predict
+
+    said = re.findall(
+        r"`(?:<endpoint>\.)?(\w+?)_?(?:<\w+>)?`", text_of(ROOT / "docs" / "formats.md").split("## Writes")[2]
+    )
+    for column in predict(run_folder, run_folder.parent / "cohort").columns:
+        name = column.partition(".")[2] or column
+        assert any(name == s or name.startswith(f"{s}_") for s in said), column
+
+
+def test_results_are_read_as_documented(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run_folder.parent)
+    code = next(
+        b for b in re.findall(r"```python\n(.*?)```", text_of(ROOT / "docs" / "formats.md"), re.S) if "run/" in b
+    )
+    exec(compile(code, "docs/formats.md", "exec"), {})
+    metric, value, low, high = capsys.readouterr().out.split()
+    assert metric == "roc_auc" and float(low) <= float(value) <= float(high)
 
 
 def test_links_lead_somewhere() -> None:
