@@ -5,6 +5,14 @@ study room. Nothing that is shipped imports it.
 """
 
 from cohortium.testing.files import write_study_folder
+from cohortium.testing.laws import LawBroken, check_learner, simulated_fold
 from cohortium.testing.simulate import Simulated, simulate_cohort
 
-__all__ = ["Simulated", "simulate_cohort", "write_study_folder"]
+__all__ = [
+    "LawBroken",
+    "Simulated",
+    "check_learner",
+    "simulate_cohort",
+    "simulated_fold",
+    "write_study_folder",
+]
