@@ -93,7 +93,7 @@ def _lines(f: IO[str]) -> Iterator[str]:
 
 def _cells(path: Path, line: str, separator: str) -> list[str]:
     try:
-        return next(csv.reader([line], delimiter=separator), [])
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     except csv.Error as e:
         raise DataError(f"{path.name} does not look like a text table ({e}). Is the format right?") from e
 

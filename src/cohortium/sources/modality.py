@@ -11,7 +11,7 @@ from cohortium.cohort import Table
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema import ColumnKind
 from cohortium.schema.declare import ModalitySource
-from cohortium.sources.columns import ColumnReader, align
+from cohortium.sources.columns import ColumnReader, align, level_name
 from cohortium.sources.formats import find, read_raw
 from cohortium.sources.ids import apply_leniently, apply_rule, hint, lengths
 from cohortium.sources.raw import Raw, column_of
@@ -181,8 +181,10 @@ class ModalityReader:
     def _no_match(self, ids: list[str]) -> str:
         advice = hint(ids, self.units.index)
         known = set(self.units.index)
+        # A column that was not read as ids may have lost its leading zeros.
+        loose = known | {v.lstrip("0") for v in known}
         for c in self.raw.frame.columns if self.raw.frame.shape[1] <= 200 and not advice else []:
-            if self.raw.frame[c].dropna().astype(str).str.strip().isin(known).mean() > 0.5:
+            if self.raw.frame[c].dropna().map(level_name).isin(loose).mean() > 0.5:
                 advice = f" Column '{c}' holds unit ids: say id: {c}."
                 break
         where = f"in column '{self.raw.id_name}'" if self.raw.id_name else "in the first column"
