@@ -8,9 +8,11 @@ a value of few that splits the classes without exception.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Table
@@ -28,21 +30,44 @@ CERTAIN = 30
 """Units that a level must hold, all with the same outcome, to be called determining."""
 
 
-def binary_views(outcome: Outcome) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """(what, (n,) bool outcome, (n,) usable) yes/no readings of an outcome."""
+def binary_views(outcome: Outcome) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """(what, (n,) bool) yes/no readings of an outcome."""
     if isinstance(outcome, SurvivalOutcome):
-        yield "the event", outcome.event, np.ones(len(outcome), dtype=bool)
+        yield "the event", outcome.event
     elif isinstance(outcome, ClassOutcome):
         classes = outcome.endpoint.classes
         for k in [1] if len(classes) == 2 else range(len(classes)):
-            yield f"class '{classes[k]}'", outcome.codes == k, np.ones(len(outcome), dtype=bool)
+            yield f"class '{classes[k]}'", outcome.codes == k
 
 
-def find_disguises(name: str, table: Table, rows: NDArray[np.intp], outcome: Outcome) -> list[Finding]:
-    """Findings for one modality. rows: (n_present,) position in the outcome of each table row, -1 without a label."""
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One modality beside one outcome: the units that have both.
+
+    x: (n, p). y: their outcome. strength: yes/no reading of the outcome -> (p,) AUC of each feature, turned to be
+    at least a half.
+    """
+
+    name: str
+    table: Table
+    x: Floats
+    y: Outcome
+    strength: dict[str, Floats]
+
+
+def look(name: str, table: Table, rows: NDArray[np.intp], outcome: Outcome) -> Sight:
+    """What the searches below look at. rows: (n_present,) position in the outcome of each table row, -1 without a label."""
     use = rows >= 0
-    x = table.values[use].astype(np.float64)
-    y = outcome.take(rows[use])
+    x, y = table.values[use].astype(np.float64), outcome.take(rows[use])
+    views = list(binary_views(y))
+    aucs = column_auc(x, [event for _, event in views])
+    return Sight(name, table, x, y, {what: np.abs(a - 0.5) + 0.5 for (what, _), a in zip(views, aucs, strict=True)})
+
+
+def find_disguises(sight: Sight) -> list[Finding]:
+    """Features of one modality that are the outcome by another name."""
+    name, table, x, y = sight.name, sight.table, sight.x, sight.y
+    outcome = y
     if len(y) < 20:
         return []
     out: dict[str, Finding] = {}
@@ -50,7 +75,7 @@ def find_disguises(name: str, table: Table, rows: NDArray[np.intp], outcome: Out
         _put(out, name, table, j, outcome, reason)
     for j, reason in _determining(x, y):
         _put(out, name, table, j, outcome, reason)
-    for j, reason in _separating(x, y):
+    for j, reason in _separating(sight):
         _put(out, name, table, j, outcome, reason)
     return list(out.values())
 
@@ -116,7 +141,7 @@ def _distinct_enough(x: Floats) -> NDArray[np.bool_]:
 
 def _determining(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
     """Levels of features with few values after which the outcome is certain."""
-    for what, event, _ in binary_views(y):
+    for what, event in binary_views(y):
         rate = event.mean()
         for j in range(x.shape[1]):
             column = x[:, j]
@@ -141,13 +166,11 @@ def _determining(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
                     break
 
 
-def _separating(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
+def _separating(sight: Sight) -> Iterator[tuple[int, str]]:
     """Numbers that part the classes without exception, or nearly so in a large sample."""
-    for what, event, _ in binary_views(y):
-        m = int(event.sum())
-        if min(m, len(event) - m) < 10:
-            continue
-        strong = np.abs(column_auc(x, event) - 0.5) + 0.5
+    x = sight.x
+    for what, event in binary_views(sight.y):
+        m, strong = int(event.sum()), sight.strength[what]
         for j in np.flatnonzero(strong > 0.995):
             # Many-valued measurements part subtypes nearly perfectly by right; codes and copies do so exactly.
             few = len(np.unique(x[~np.isnan(x[:, j]), j])) <= 12
@@ -155,35 +178,30 @@ def _separating(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
                 yield int(j), f"parts {what} from the others almost without exception (AUC {strong[j]:.3f})"
 
 
-def column_auc(x: Floats, event: NDArray[np.bool_]) -> Floats:
-    """(p,) AUC of each column for the event, over known cells; 0.5 where fewer than 10 of either side are known."""
-    from scipy.stats import rankdata
-
-    out = np.full(x.shape[1], 0.5)
-    known = ~np.isnan(x)
-    whole = known.all(axis=0)
-    m = event.sum()
-    if whole.any() and 10 <= m <= len(event) - 10:
-        r = rankdata(x[:, whole], axis=0)
-        out[whole] = (r[event].sum(axis=0) - m * (m + 1) / 2) / (m * (len(event) - m))
-    for j in np.flatnonzero(~whole):
-        k = known[:, j]
-        e = event[k]
-        a = e.sum()
-        if 10 <= a <= len(e) - 10:
-            out[j] = (rankdata(x[k, j])[e].sum() - a * (a + 1) / 2) / (a * (len(e) - a))
+def column_auc(x: Floats, events: Sequence[NDArray[np.bool_]]) -> list[Floats]:
+    """For each event (n,) the (p,) AUC of each column, over known cells; 0.5 where fewer than 10 of either side are known."""
+    out = [np.full(x.shape[1], 0.5) for _ in events]
+    for start in range(0, x.shape[1], 5000):  # ranks of a wide table, all at once, would double its memory
+        part = x[:, start : start + 5000]
+        ranks = pd.DataFrame(part).rank().to_numpy()
+        known = ~np.isnan(part)
+        ranks[~known] = 0.0
+        n = known.sum(axis=0)
+        for auc, event in zip(out, events, strict=True):
+            m = (known & event[:, None]).sum(axis=0)
+            enough = (m >= 10) & (n - m >= 10)
+            wins = event.astype(np.float64) @ ranks - m * (m + 1) / 2
+            np.divide(wins, m * (n - m), out=auc[start : start + 5000], where=enough)
     return out
 
 
-def find_strong(name: str, table: Table, rows: NDArray[np.intp], outcome: Outcome, skip: set[str]) -> list[Finding]:
-    """Warnings: suspiciously strong single features, and names that suggest recording afterwards."""
-    use = rows >= 0
-    x, y = table.values[use].astype(np.float64), outcome.take(rows[use])
+def find_strong(sight: Sight, skip: set[str]) -> list[Finding]:
+    """Warnings: suspiciously strong single features, and names that suggest recording afterwards; not those in ``skip``."""
+    name, table = sight.name, sight.table
     out = []
     names = [str(f) for f in table.features.index]
-    endpoint = outcome.endpoint.name
-    for what, event, _ in binary_views(y):
-        strong = np.abs(column_auc(x, event) - 0.5) + 0.5
+    endpoint = sight.y.endpoint.name
+    for what, strong in sight.strength.items():
         hits = [j for j in np.flatnonzero(strong > 0.9) if names[j] not in skip]
         if hits:
             top = sorted(hits, key=lambda j: -strong[j])[:5]

@@ -23,11 +23,11 @@ def find_identifiers(cohort: Cohort) -> list[Finding]:
     """Columns whose name or content tells who a patient is."""
     out = []
     for name, table in cohort.modalities.items():
-        for feature, row in table.features.iterrows():
-            levels = row["levels"]
+        columns = zip(table.features.index, table.features["kind"], table.features["levels"], strict=True)
+        for feature, kind, levels in columns:
             unique = levels is not None and len(levels) > 20 and len(levels) > 0.9 * len(table.units)
             # Genes are called NHS or MRN too: a name tells only in a small table, and of a column that is not yes/no.
-            named = table.n_features <= 100 and row["kind"] != ColumnKind.BINARY and IDENTIFIER.search(str(feature))
+            named = table.n_features <= 100 and kind != ColumnKind.BINARY and IDENTIFIER.search(str(feature))
             if named or unique:
                 why = "by its name" if not unique else "since it holds a different text for nearly every patient"
                 out.append(
@@ -50,16 +50,21 @@ def _pairs(table: Table) -> list[tuple[int, int]]:
     median distance to the nearest neighbour: measured again, the same sample differs more than that.
     """
     x = table.values.astype(np.float64)
-    varied = np.nanstd(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], bool)
-    x = x[:, varied]
     if x.shape[1] < 20 or len(x) < 10:
         return []
+    known = ~np.isnan(x)
+    n = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, x, 0.0).sum(axis=0) / n
+    sd = np.sqrt((np.where(known, x - mean, 0.0) ** 2).sum(axis=0) / n)
+    varied = sd > 0
+    if varied.sum() < 20:
+        return []
+    x, mean, sd = x[:, varied], mean[varied], sd[varied]
     # Sparse or coarse tables hold equal rows by right; only rows that are rich enough can be told apart.
     rich = np.flatnonzero([len(np.unique(r[~np.isnan(r)])) >= 15 for r in x[:, :300]])
     if len(rich) < 10:
         return []
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.nan_to_num((x[rich] - np.nanmean(x, axis=0)) / np.nanstd(x, axis=0)).astype(np.float32)
+    z = np.nan_to_num((x[rich] - mean) / sd).astype(np.float32)
     square = (z * z).sum(axis=1)
     nearest, close = np.empty(len(z)), []
     for start in range(0, len(z), 1000):

@@ -36,9 +36,10 @@ def run_checks(
     for name, table in cohort.modalities.items():
         for outcome in outcomes.values():
             rows = pd.Index(outcome.units).get_indexer(table.units)
-            hidden = disguise.find_disguises(name, table, rows, outcome)
+            sight = disguise.look(name, table, rows, outcome)
+            hidden = disguise.find_disguises(sight)
             found += hidden
-            found += disguise.find_strong(name, table, rows, outcome, {c for f in hidden for c in f.columns})
+            found += disguise.find_strong(sight, {c for f in hidden for c in f.columns})
     found += people.find_identifiers(cohort)
     found += people.find_duplicates(cohort, dict(outcomes), groups)
     found += design.find_presence(cohort, outcomes)
