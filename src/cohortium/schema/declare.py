@@ -91,12 +91,13 @@ class Condition(Declaration):
     one_of: list[str | int | float | bool] | None = None
     above: float | None = None
     at_least: float | None = None
+    below: float | None = None
 
     @model_validator(mode="after")
     def _one_test(self) -> Condition:
-        given = [x is not None for x in (self.equals, self.one_of, self.above, self.at_least)]
+        given = [x is not None for x in (self.equals, self.one_of, self.above, self.at_least, self.below)]
         if sum(given) != 1:
-            raise ValueError("give exactly one of equals, one_of, above, at_least")
+            raise ValueError("give exactly one of equals, one_of, above, at_least, below")
         return self
 
 

@@ -104,9 +104,10 @@ class _Columns:
         """(n,) holds, (n,) known."""
         column = self.get(c.column)
         known = column.notna().to_numpy()
-        if c.above is not None or c.at_least is not None:
-            x = self.number(c.column, "condition")
-            return (x > c.above).to_numpy() if c.above is not None else (x >= c.at_least).to_numpy(), known
+        bounds = ((c.above, np.greater), (c.at_least, np.greater_equal), (c.below, np.less))
+        for bound, compare in bounds:
+            if bound is not None:
+                return compare(self.number(c.column, "condition").to_numpy(float), bound), known
         holds = np.zeros(len(column), dtype=bool)
         for value in c.one_of if c.one_of is not None else [c.equals]:
             holds |= equals(column, value)

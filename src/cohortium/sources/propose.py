@@ -10,48 +10,50 @@ import pandas as pd
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.declare import FileSource
+from cohortium.sources import guessing
 from cohortium.sources.columns import CODE_LIKE
 from cohortium.sources.formats import READABLE, read_raw
+from cohortium.sources.guessing import EndpointText, quote
 from cohortium.sources.raw import Raw
 
-AFTERWARDS = re.compile(
-    r"surviv|death|dead|deceas|event|censor|recur|relapse|progress|follow|outcome|discharge|hosp.?dead|days_to|time_to|"
-    r"status|\blos\b|slos|charge|cost|\bdnr\b|last_(contact|information)|(^|_)(os|pfs|dfs|rfs)(_|$)", re.I,
-)  # fmt: skip
-TIME = re.compile(
-    r"time|days|months|years|futime|surv.*(day|month|year)|(^|_)(os|pfs|dfs|rfs)(_|\.)?(time|days|months)?$", re.I
-)
-STRONG = re.compile(r"surviv|vital|death|dead|deceas|event|recur|relapse|progress|metasta", re.I)
-STATUS = re.compile(r"event|status|death|dead|deceas|cens|recur|relapse|progress", re.I)
-ENTITY_NAMES = ("patient_id", "patient", "case_id", "sample_id", "sample", "id", "subject", "subject_id")
+_NARROW = 200  # columns looked at one by one
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
     file: str
     raw: Raw
-    turned: bool
 
     @property
-    def ids(self) -> set[str]:
-        return set(map(str, self.raw.frame.columns)) if self.turned else set(self.raw.labels.dropna())
+    def rows(self) -> set[str]:
+        return set(self.raw.labels.dropna())
+
+    @property
+    def columns(self) -> list[str]:
+        return [str(c) for c in self.raw.frame.columns]
+
+    @property
+    def has_header_ids(self) -> bool:
+        """Its ids stand in a named column (arrays have none)."""
+        return not self.raw.path.suffix.startswith((".np", ".h5"))
 
 
-def _look(folder: Path) -> list[_Seen]:
-    seen = []
+def _look(folder: Path) -> tuple[list[_Seen], list[str]]:
+    """Files that can be read, and what is wrong with those that look as if they could."""
+    seen, failed = [], []
     for path in sorted(folder.iterdir()):
-        ending = "".join(s for s in path.suffixes[-2:] if s not in (".gz", ".xz")).lower()
-        if not path.is_file() or not any(ending.endswith(r) for r in READABLE) or path.name.startswith("."):
+        endings = [s.lower() for s in path.suffixes]
+        if endings and endings[-1] in (".gz", ".xz"):
+            endings.pop()
+        if not path.is_file() or path.name.startswith(".") or not endings or endings[-1] not in READABLE:
+            continue
+        if re.match(r"readme|licen[cs]e", path.name, re.I) or path.name.endswith((".ids.txt", ".ids.csv")):
             continue
         try:
-            seen.append(_Seen(path.name, read_raw(folder, FileSource(file=path.name), None), False))
-        except DataError:
-            continue
-    return seen
-
-
-def _status_values(column: pd.Series) -> list[str]:
-    return sorted({str(v) for v in column.dropna().unique()}) if column.nunique() <= 6 else []
+            seen.append(_Seen(path.name, read_raw(folder, FileSource(file=path.name), None)))
+        except DataError as e:
+            failed.append(str(e))
+    return seen, failed
 
 
 def propose(folder: Path, endpoint: str | None = None) -> str:
@@ -62,161 +64,179 @@ def propose(folder: Path, endpoint: str | None = None) -> str:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
-    seen = _look(folder)
+    seen, failed = _look(folder)
     if not seen:
-        raise DataError(f"{folder} holds no table that can be read ({', '.join(READABLE)}; .gz and .xz too).")
+        more = f" {failed[0]}" if failed else ""
+        raise DataError(f"{folder} holds no table that can be read ({', '.join(READABLE)}; .gz and .xz too).{more}")
     units, text = _endpoint(seen, endpoint)
-    ids = units.ids
-    modalities, doubts, strangers = [], [], []
-    for s in seen:
-        overlap = len(s.ids & ids)
-        columns = len(set(map(str, s.raw.frame.columns)) & ids)
-        if overlap == 0 and columns == 0:
-            strangers.append(s.file)
-            continue
-        block, doubt = _modality(s, units, columns > overlap, text)
-        modalities += block
-        doubts += doubt
-    names = [
-        line.split(":")[0].strip() for line in modalities if line.startswith("    ") and not line.startswith("     ")
-    ]
-    names = [n for n in names if not n.startswith("#")]
-    if not names:
+    units = _with_best_id(units, [s for s in seen if s.file != units.file])
+    ids = units.rows
+    design = _design(units, text)
+    blocks: dict[str, list[str]] = {}
+    remarks: list[str] = []
+    for s in [units if s.file == units.file else s for s in seen]:
+        turned = len(ids & set(s.columns)) > len(ids & s.rows)
+        if not turned and not ids & s.rows:
+            s = _with_best_id(s, [units])
+        if not turned and not ids & s.rows:
+            remarks.append(f"not used, shares no id with the unit table: {s.file}")
+        elif guessing.SPLIT_FILE.search(s.file) and s.file != units.file and len(s.columns) <= 5:
+            remarks.append(
+                f"not used, looks like folds: {s.file}. To take them: evaluation: {{design: file, folds_file: {{file: {s.file}}}}}"
+            )
+        else:
+            block, doubts = _modality(s, units, turned, text, design)
+            if block:
+                blocks[_free_name(s.file, blocks)] = block
+            remarks += doubts
+    if not blocks:
         raise StudyError(
             f"Beside the endpoint no feature was found in {folder}: no other column, and no other file that shares ids."
         )
+    remarks += [f"could not be read: {f}" for f in failed]
+    return _text(folder, units, blocks, text, design, remarks, len(seen))
+
+
+def _text(
+    folder: Path,
+    units: _Seen,
+    blocks: dict[str, list[str]],
+    text: EndpointText,
+    design: dict[str, str],
+    remarks: list[str],
+    n_files: int,
+) -> str:
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", folder.resolve().name).strip("._-") or "study"
+    routine = [n for n in blocks if re.search(r"clin|demog|pheno|patient", n, re.I)]
     lines = [
-        f"# Proposed by cohortium init for {len(seen)} file(s). Read every line; what is a guess says so.",
-        f"name: {re.sub(r'[^A-Za-z0-9_.-]', '_', folder.resolve().name).strip('._-') or 'study'}",
+        f"# Proposed by cohortium init for {n_files} file(s). Read every line; what is a guess says so.",
+        f"name: {name}",
         "cohort:",
-        f"  units: {{file: {_quote(units.file)}, id: {_quote(units.raw.id_name)}}}",
+        f"  units: {{file: {quote(units.file)}, id: {quote(units.raw.id_name)}}}"
+        if units.raw.id_name and units.has_header_ids
+        else f"  units: {{file: {quote(units.file)}}}",
         "  modalities:",
-        *modalities,
+    ]
+    for modality, block in blocks.items():
+        lines += [f"    {modality}:", *block]
+    if design:
+        lines.append(f"design: {{{', '.join(f'{k}: {quote(v)}' for k, v in design.items())}}}   # by their names")
+    lines += [
         *text.lines,
-        f"reference: [{_guess_reference(names)}]   # a guess: the routine modalities, the model to beat",
-        *(f"# {d}" for d in doubts),
-        *(f"# not used, shares no id with the unit table: {s}" for s in strangers),
+        f"reference: [{routine[0] if routine else next(iter(blocks))}]   # a guess: the routine modalities, the model to beat",
+        *(f"# {' '.join(r.split())}" for r in remarks),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _guess_reference(names: list[str]) -> str:
-    routine = [n for n in names if re.search(r"clin|demog|pheno|patient", n, re.I)]
-    return routine[0] if routine else names[0]
-
-
-@dataclass(frozen=True)
-class _EndpointText:
-    lines: list[str]
-    columns: set[str]
-
-
-def _endpoint(seen: list[_Seen], endpoint: str | None) -> tuple[_Seen, _EndpointText]:
+def _endpoint(seen: list[_Seen], endpoint: str | None) -> tuple[_Seen, EndpointText]:
     if endpoint is not None:
-        having = [s for s in seen if endpoint in s.raw.frame.columns]
+        having = [s for s in seen if endpoint in s.columns]
         if not having:
-            known = [str(c) for s in seen for c in s.raw.frame.columns if s.raw.frame.shape[1] < 200]
+            known = [c for s in seen if len(s.columns) < _NARROW for c in s.columns]
             raise StudyError(f"No file has a column '{endpoint}'.{did_you_mean(endpoint, known)}")
-        return having[0], _declare(having[0].raw.frame, endpoint)
-    small = [s for s in sorted(seen, key=lambda s: s.raw.frame.shape[1]) if s.raw.frame.shape[1] <= 500]
-    guesses = []
-    for s in small:
-        frame = s.raw.frame
-        status = [str(c) for c in frame if STRONG.search(str(c)) and 2 <= frame[c].nunique() <= 4]
-        status.sort(key=lambda c: not re.search(r"surviv|vital|death|dead", c, re.I))
-        guesses += [(s, _declare(frame, c)) for c in status]
-    # An event column with a time beside it is what most cohorts are made for.
-    timed = [g for g in guesses if any("survival" in line for line in g[1].lines[2:3])]
-    if timed or guesses:
-        return (timed or guesses)[0]
+        largest = max(having, key=lambda s: len(s.raw.frame))
+        return largest, guessing.declare(largest.raw.frame, endpoint)
+    narrow = [s for s in sorted(seen, key=lambda s: len(s.columns)) if len(s.columns) <= _NARROW]
+    guesses = [(s, g) for s in narrow for g in guessing.candidates(s.raw.frame)]
+    if guesses:
+        return max(guesses, key=lambda g: (g[1].rank, len(g[0].raw.frame)))
+    possible = [
+        f"{c} ({s.file})"
+        for s in narrow
+        for c in s.columns
+        if 2 <= s.raw.frame[c].nunique() <= 8 and len(s.columns) <= 20
+    ]
+    listed = f" Perhaps: {', '.join(possible[:8])}." if possible else ""
     raise StudyError(
-        "No endpoint could be guessed. Name the column to predict: cohortium init FOLDER --endpoint COLUMN"
+        f"No endpoint could be guessed. Name the column to predict: cohortium init FOLDER --endpoint COLUMN.{listed}"
     )
 
 
-def _declare(frame: pd.DataFrame, column: str) -> _EndpointText:
-    name = re.sub(r"[^A-Za-z0-9_]", "_", column)
-    values = frame[column]
-    times = [
-        str(c) for c in frame
-        if TIME.search(str(c)) and c != column and pd.api.types.is_numeric_dtype(frame[c].dtype)
-        and frame[c].nunique() > 10 and frame[c].notna().mean() > 0.9 and (frame[c].dropna() >= 0).all()
-    ]  # fmt: skip
-    if STATUS.search(column) and values.nunique() == 2 and times:
-        time = next((t for t in times if re.search(r"last|follow|overall|surv|^os", t, re.I)), times[0])
-        unit = next((u for u in ("days", "months", "years", "weeks") if u[:-1] in time.lower()), "days")
-        event = (
-            _quote(column)
-            if set(values.dropna().astype(str)) <= {"0", "1", "0.0", "1.0"}
-            else _condition(column, values)
-        )
-        return _EndpointText(
-            ["endpoints:", f"  {name}:", "    kind: survival", f"    time: {_quote(time)}", f"    event: {event}",
-             f"    time_unit: {unit}   # a guess from the column's name"],
-            {column, *times},
-        )  # fmt: skip
-    if values.nunique() == 2:
-        found = _status_values(values)
-        positive = next((v for v in found if v.lower() in ("1", "1.0", "yes", "true", "positive")), found[-1])
-        return _EndpointText(
-            ["endpoints:", f"  {name}: {{kind: binary, column: {_quote(column)}, positive: {_quote(positive)}}}   # others: {', '.join(v for v in found if v != positive)}"],
-            {column},
-        )  # fmt: skip
-    if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > CODE_LIKE:
-        return _EndpointText(["endpoints:", f"  {name}: {{kind: continuous, column: {_quote(column)}}}"], {column})
-    return _EndpointText(
-        [
-            "endpoints:",
-            f"  {name}: {{kind: multiclass, column: {_quote(column)}}}   # ordered classes? then kind: ordinal with classes",
-        ],
-        {column},
-    )
+def _loose(values: pd.Series | set[str]) -> set[str]:
+    """Ids without leading zeros: a column that was not read as ids may have lost them."""
+    return {guessing.level_name(v).lstrip("0") for v in values if pd.notna(v)} - {""}
 
 
-def _condition(column: str, values: pd.Series) -> str:
-    found = _status_values(values)
-    bad = next((v for v in found if re.search(r"dead|deceas|yes|event|recur|relapse|progress", v, re.I)), found[-1])
-    return f"{{column: {_quote(column)}, equals: {_quote(bad)}}}"
+def _with_best_id(s: _Seen, others: list[_Seen]) -> _Seen:
+    """The file read with the id column that most of the other files' ids are in; the first column when none is better."""
+    if not s.has_header_ids or len(s.columns) > _NARROW:
+        return s
+    theirs = [_loose(o.rows) | (_loose(set(o.columns)) if len(o.columns) > 20 else set()) for o in others]
+
+    def shared(values: set[str]) -> int:
+        return sum(len(values & t) for t in theirs)
+
+    n, best, most = len(s.raw.frame), None, shared(_loose(s.rows))
+    for c in s.raw.frame.columns:
+        column = s.raw.frame[c]
+        if pd.api.types.is_float_dtype(column.dtype) or column.isna().any() or column.nunique() < 0.2 * n:
+            continue
+        here = shared(_loose(column))
+        if here > most and here > 0.5 * column.nunique():
+            best, most = str(c), here
+    if best is None and s.raw.labels.duplicated().any() and not others:
+        unique = [str(c) for c in s.columns if s.raw.frame[c].nunique() == n and re.search(r"id$|^id", str(c), re.I)]
+        best = unique[0] if unique else None
+    if best is None:
+        return s
+    return _Seen(s.file, read_raw(s.raw.path.parent, FileSource(file=s.file, id=best), None))
 
 
-def _modality(s: _Seen, units: _Seen, turned: bool, text: _EndpointText) -> tuple[list[str], list[str]]:
-    name = re.sub(r"[^A-Za-z0-9_]", "_", Path(s.file).name.split(".")[0])
-    features = s.raw.labels.astype(str).tolist() if turned else [str(c) for c in s.raw.frame.columns]
-    features = [f for f in features if not (s.file == units.file and f in text.columns)]
-    afterwards = [f for f in features if s.file == units.file and AFTERWARDS.search(f)]
-    if not [f for f in features if f not in afterwards]:
+def _design(units: _Seen, text: EndpointText) -> dict[str, str]:
+    out = {}
+    for c in units.columns if len(units.columns) <= _NARROW else []:
+        repeated = 2 <= units.raw.frame[c].nunique() < 0.5 * len(units.raw.frame) and c not in text.columns
+        for role, pattern in (("site", guessing.SITE), ("batch", guessing.BATCH)):
+            if repeated and pattern.match(c) and role not in out:
+                out[role] = c
+    return out
+
+
+def _free_name(file: str, taken: dict[str, list[str]]) -> str:
+    name = re.sub(r"[^A-Za-z0-9_]", "_", Path(file).name.split(".")[0]) or "table"
+    name = name if re.match(r"[A-Za-z_]", name) else f"m_{name}"
+    k, free = 2, name
+    while free in taken:
+        free, k = f"{name}_{k}", k + 1
+    return free
+
+
+def _modality(
+    s: _Seen, units: _Seen, turned: bool, text: EndpointText, design: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    """Lines below the modality's name (none when it has no feature), and doubts to remark."""
+    same = s.file == units.file
+    features = s.raw.labels.astype(str).tolist() if turned else s.columns
+    features = [f for f in features if not (same and (f in text.columns or f in design.values()))]
+    few = not turned and len(features) <= _NARROW
+    late = [f for f in features if few and guessing.afterwards(f)]
+    splits = [f for f in features if few and guessing.SPLIT.match(f) and f not in late]
+    if not set(features) - set(late) - set(splits):
         return [], []
-    lines = [f"    {name}:", f"      file: {_quote(s.file)}"]
+    lines = [f"      file: {quote(s.file)}"]
     if turned:
         lines.append("      orientation: units_in_columns")
-    elif (
-        s.raw.id_name != units.raw.id_name
-        and not s.raw.path.suffix.startswith(".np")
-        and not s.raw.path.suffix.startswith(".h5")
-    ):
-        lines.append(f"      id: {_quote(s.raw.id_name)}")
-    if afterwards:
-        lines.append(f"      recorded_after_index: [{', '.join(map(_quote, afterwards))}]   # by their names: check")
+    elif s.raw.id_name != units.raw.id_name and s.raw.id_name and s.has_header_ids:
+        lines.append(f"      id: {quote(s.raw.id_name)}")
+    if late:
+        lines.append(f"      recorded_after_index: [{', '.join(map(quote, late))}]   # by their names: check")
+    if splits:
+        lines.append(f"      exclude: [{', '.join(map(quote, splits))}]   # by their names: say who is in which part")
     if s.raw.labels.duplicated().any() and not turned:
         lines.append("      duplicates: mean   # several rows per unit: mean, first or latest")
+    name = Path(s.file).name.split(".")[0]
+    codes = [f for f in features if few and f not in late and f not in splits and _code_like(s.raw.frame[f])]
     doubts = []
-    if not turned and s.raw.frame.shape[1] <= 200:
-        codes = [
-            str(c) for c in s.raw.frame
-            if str(c) in features and pd.api.types.is_numeric_dtype(s.raw.frame[c].dtype) and 2 < s.raw.frame[c].nunique() <= CODE_LIKE
-            and (s.raw.frame[c].dropna() == s.raw.frame[c].dropna().round()).all()
-        ]  # fmt: skip
-        if codes:
-            doubts.append(
-                f"{name}: whole numbers with few values; codes? then kinds: {{column: nominal}}: {', '.join(codes[:12])}"
-            )
+    if codes:
+        doubts.append(
+            f"{name}: whole numbers with few values; codes? then kinds: {{column: nominal}}: {', '.join(codes[:20])}"
+        )
     return lines, doubts
 
 
-def _quote(text: str) -> str:
-    return (
-        text
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", text)
-        and text.lower() not in ("yes", "no", "true", "false", "null", "on", "off")
-        else "'" + text.replace("'", "''") + "'"
-    )
+def _code_like(column: pd.Series) -> bool:
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    known = column.dropna()
+    return 2 < known.nunique() <= CODE_LIKE and bool((known == known.round()).all())
