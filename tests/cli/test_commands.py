@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -135,6 +138,17 @@ def test_bars_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
         tell(ProgressEvent("folds", 4, 4, 8.0, 0.0))
     out, err = capsys.readouterr()
     assert out == "" and "40 fits; expected time about 5 s" in err and "4/4" in err
+
+
+def test_a_poor_terminal_loses_no_answer_and_a_closed_pipe_makes_no_noise(done: Done) -> None:
+    command = [sys.executable, "-m", "cohortium"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run([*command, "report", str(done.run)], capture_output=True, env=ascii_only)
+    assert shown.returncode == 0 and b"improve the prediction" in shown.stdout
+    with subprocess.Popen([*command, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
+        assert piped.stdout is not None and piped.stderr is not None
+        piped.stdout.close()
+        assert piped.stderr.read() == b""
 
 
 def test_times_are_spoken_as_roughly_as_they_are_known() -> None:

@@ -98,7 +98,7 @@ def test_errors_are_json_where_json_was_asked_for(call: Call, tmp_path: Path) ->
 
 
 def test_wrong_usage(call: Call, done: Done) -> None:
-    for arguments in (["rnu"], ["run"], ["run", done.study, "--preset", "quik"], ["run", done.study, "--jobs", "0"],
+    for arguments in (["rnu"], ["run"], ["run", done.study, "--preset", "quik"], ["run", done.study, "--jobs", "0"], ["run", done.study, "--learners", " ,"],
                       ["predict", done.run], ["schema", "nothing"], ["compare", done.run]):  # fmt: skip
         found = call(*arguments)
         assert found.code == 2 and found.out == "" and found.err, arguments

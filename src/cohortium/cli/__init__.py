@@ -6,6 +6,7 @@ input is wrong, 3 check stopped the run, 1 our own failure, 130 stopped by Ctrl-
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     if debug:
         given = ["--debug", *(a for a in given if a != "--debug")]
+    # A terminal that lacks a sign (− in cp1252) shows another; it is no reason to lose an answer.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         from cohortium.cli.app import app
 
@@ -27,9 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # standard output was closed, as by `| head`
-        sys.stderr.close()
-        sys.exit(0)
     except Exception as e:
         sys.exit(_failed(e, "--json" in given, debug))
 

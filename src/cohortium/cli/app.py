@@ -136,6 +136,8 @@ def run(
 
     loaded = load_study(study)
     names = None if learners is None else [n.strip() for n in learners.split(",") if n.strip()]
+    if names == []:
+        raise typer.BadParameter("give names with commas between, such as auto,late", param_hint="--learners")
     with _resumable("cohortium run"), progress(quiet) as tell:
         found = do(
             loaded,

@@ -25,7 +25,7 @@ def say(text: str = "") -> None:
 
 def emit(data: dict[str, Any]) -> None:
     """One JSON object on standard output; a number that is not finite is null."""
-    print(json.dumps(_plain(data), indent=1, ensure_ascii=False, allow_nan=False), flush=True)
+    print(json.dumps(_plain(data), indent=1, allow_nan=False), flush=True)
 
 
 def _plain(x: Any) -> Any:
