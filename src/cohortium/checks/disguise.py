@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 AFTERWARDS = re.compile(
     r"surviv|death|dead|deceas|(^|[._ ])died|recurr|relapse|progression|follow.?up|outcome|discharge|days_to|time_to|"
-    r"(^|[._ ])los($|[._ ])|length.of.stay|slos|charge|cost|(^|[._ ])dnr|hospice|autopsy|censor|last.contact|vital.?status", re.I,
+    r"(^|[._ ])(los|surv\d*[a-z]?)($|[._ ])|length.of.stay|slos|(charge|cost|cst)s?($|[._ ])|(^|[._ ])dnr|hospice|autopsy|censor|last.contact|vital.?status", re.I,
 )  # fmt: skip
 
 CERTAIN = 30
