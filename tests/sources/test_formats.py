@@ -173,14 +173,14 @@ def test_excel_sheet_by_name(tmp_path: Path) -> None:
         lab().to_excel(book, sheet_name="Blood")
     table = read(tmp_path, "lab.xlsx", sheet="Blood").cohort.modalities["lab"]
     np.testing.assert_array_equal(table.values, lab().to_numpy())
-    with pytest.raises(DataError, match="no sheet 'Blod'. Did you mean 'Blood'"):
+    with pytest.raises(DataError, match=r"no sheet 'Blod'. Did you mean 'Blood'"):
         read(tmp_path, "lab.xlsx", sheet="Blod")
 
 
 def test_array_without_ids_is_refused(tmp_path: Path) -> None:
     write_units(tmp_path)
     np.save(tmp_path / "lab.npy", lab().to_numpy())
-    with pytest.raises(DataError, match="order of rows is not trusted"):
+    with pytest.raises(DataError, match=r"order of rows is not trusted"):
         read(tmp_path, "lab.npy")
     (tmp_path / "lab.ids.txt").write_text("001\n002\n")
     with pytest.raises(DataError, match=r"lab.npy is \(4, 3\), but lab.ids.txt holds 2 ids"):
@@ -190,7 +190,7 @@ def test_array_without_ids_is_refused(tmp_path: Path) -> None:
 def test_python_objects_in_arrays_are_not_loaded(tmp_path: Path) -> None:
     write_units(tmp_path)
     np.savez(tmp_path / "lab.npz", **{i: np.array([{}], dtype=object) for i in UNITS})
-    with pytest.raises(DataError, match="Python objects, which are not read"):
+    with pytest.raises(DataError, match=r"Python objects, which are not read"):
         read(tmp_path, "lab.npz")
 
 
@@ -218,7 +218,7 @@ def test_wide_files_read_as_narrow_ones(tmp_path: Path) -> None:
 
 def test_propose_says_when_a_folder_has_no_table(tmp_path: Path) -> None:
     (tmp_path / "notes.docx").write_text("no table")
-    with pytest.raises(DataError, match="holds no table that can be read"):
+    with pytest.raises(DataError, match=r"holds no table that can be read"):
         propose(tmp_path)
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match=r"is not a folder"):
         propose(tmp_path / "nowhere")

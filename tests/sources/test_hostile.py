@@ -91,7 +91,7 @@ def test_a_wrong_encoding_can_be_declared(tmp_path: Path) -> None:
     write_units(tmp_path)
     (tmp_path / "lab.csv").write_bytes("id,Größe\n001,1\n002,5\n".encode("latin-1"))
     assert list(read(tmp_path, encoding="latin-1").cohort.modalities["lab"].features.index) == ["Größe"]
-    with pytest.raises(DataError, match="no encoding called 'latin1x'"):
+    with pytest.raises(DataError, match=r"no encoding called 'latin1x'"):
         read(tmp_path, encoding="latin1x")
 
 
@@ -157,7 +157,7 @@ def test_the_id_column_that_would_match_is_named(tmp_path: Path) -> None:
     table = lab().reset_index().rename(columns={"id": "case"})
     table.insert(0, "sample", ["s1", "s2", "s3", "s4"])
     table.to_csv(tmp_path / "lab.csv", index=False)
-    with pytest.raises(DataError, match="Column 'case' holds unit ids: say id: case"):
+    with pytest.raises(DataError, match=r"Column 'case' holds unit ids: say id: case"):
         read(tmp_path)
 
 
@@ -165,7 +165,7 @@ def test_rows_are_counted_in_the_file_after_a_filter(tmp_path: Path) -> None:
     write_units(tmp_path, [f"{i:03d}" for i in range(20)])
     rows = [f"{i:03d},{'first' if i % 2 else 'second'},{i if i != 15 else 'bad'}" for i in range(20)]
     (tmp_path / "lab.csv").write_text("id,visit,crp\n" + "\n".join(rows))
-    with pytest.raises(DataError, match="lab.csv, row 17, column 'crp'"):
+    with pytest.raises(DataError, match=r"lab.csv, row 17, column 'crp'"):
         read(tmp_path, where={"column": "visit", "equals": "first"}, kinds={"crp": "numeric"})
 
 
@@ -184,14 +184,14 @@ def test_feature_twice_in_a_turned_file(tmp_path: Path) -> None:
     turned = lab().T
     turned.index = ["crp", "hb", "crp"]
     turned.to_csv(tmp_path / "lab.csv", index_label="feature")
-    with pytest.raises(DataError, match="row 4: the feature name stands in an earlier row too"):
+    with pytest.raises(DataError, match=r"row 4: the feature name stands in an earlier row too"):
         read(tmp_path)
 
 
 def test_transform_refuses_negative_values(tmp_path: Path) -> None:
     write_units(tmp_path)
     (lab() - 3).to_csv(tmp_path / "lab.csv")
-    with pytest.raises(DataError, match="log2p1 of modality 'lab' needs values of at least 0.*'crp' first"):
+    with pytest.raises(DataError, match=r"log2p1 of modality 'lab' needs values of at least 0.*'crp' first"):
         read(tmp_path, transform="log2p1")
     lab().to_csv(tmp_path / "lab.csv")
     values = read(tmp_path, transform="log2p1").cohort.modalities["lab"].values
@@ -204,7 +204,7 @@ def test_array_shapes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"X is \(4, 3\), but there are 2 ids and 3 features"):
         read(tmp_path, "lab.npz")
     np.savez(tmp_path / "lab.npz", **{u: np.zeros(k + 1) for k, u in enumerate(UNITS)})
-    with pytest.raises(DataError, match="vector of equal length per id.*found 4 shapes"):
+    with pytest.raises(DataError, match=r"vector of equal length per id.*found 4 shapes"):
         read(tmp_path, "lab.npz")
 
 
@@ -229,12 +229,12 @@ def test_unreadable_file(tmp_path: Path) -> None:
         pytest.skip("this user reads every file")
     except PermissionError:
         pass
-    with pytest.raises(DataError, match="lab.csv cannot be read: Permission denied"):
+    with pytest.raises(DataError, match=r"lab.csv cannot be read: Permission denied"):
         read(tmp_path)
 
 
 def test_an_empty_frame_is_not_an_empty_cohort(tmp_path: Path) -> None:
     pd.DataFrame({"id": []}).to_csv(tmp_path / "units.csv", index=False)
     lab().to_csv(tmp_path / "lab.csv")
-    with pytest.raises(DataError, match="units.csv has a header and no rows"):
+    with pytest.raises(DataError, match=r"units.csv has a header and no rows"):
         read(tmp_path)

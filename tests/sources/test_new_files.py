@@ -65,13 +65,13 @@ def test_unseen_levels_are_unknown(tmp_path: Path, features: pd.DataFrame) -> No
 
 
 def test_a_text_where_a_number_was(tmp_path: Path, features: pd.DataFrame) -> None:
-    with pytest.raises(DataError, match="lab.csv, row 2, column 'age': the cell is not a number") as caught:
+    with pytest.raises(DataError, match=r"lab.csv, row 2, column 'age': the cell is not a number") as caught:
         _new(tmp_path, "id,age,flag,sex,site,truth\nz,old,1,m,2,True\ny,young,1,m,2,True\n", features)
     assert "young" not in str(caught.value)
 
 
 def test_nothing_in_common(tmp_path: Path, features: pd.DataFrame) -> None:
-    with pytest.raises(DataError, match="no feature is left|none of the 5 features"):
+    with pytest.raises(DataError, match=r"no feature is left|none of the 5 features"):
         _new(tmp_path, "id,other\nz,1\n", features)
 
 
@@ -100,7 +100,7 @@ def test_files_that_are_not_there(tmp_path: Path, features: pd.DataFrame) -> Non
     assert list(get().cohort.presence().to_numpy().ravel()) == [False, True, True, False]
     (new / "lab.csv").unlink()
     (new / "rna.csv").unlink()
-    with pytest.raises(DataError, match="no modality's file; at least one"):
+    with pytest.raises(DataError, match=r"no modality's file; at least one"):
         get()
 
 

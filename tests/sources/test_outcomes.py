@@ -28,7 +28,7 @@ def table(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(IDS, dtype=object, name="unit"))
 
 
-def outcome(frame: pd.DataFrame, root: Path = Path("."), **keys: Any):
+def outcome(frame: pd.DataFrame, root: Path = Path(), **keys: Any):
     return read_outcome("y", spec(**keys), frame, root, "id", IdRule())
 
 
@@ -211,13 +211,13 @@ def test_an_endpoint_of_another_file(tmp_path: Path) -> None:
     assert excluded == {"time missing": 1}
     follow.loc[4, "t"] = -1
     follow.to_csv(tmp_path / "follow.csv", index=False)
-    with pytest.raises(EndpointError, match="follow.csv, row 6, column 't': the time of endpoint 'y' is negative"):
+    with pytest.raises(EndpointError, match=r"follow.csv, row 6, column 't': the time of endpoint 'y' is negative"):
         outcome(table(a=1), tmp_path, **keys)
     pd.concat([follow, follow[:1]]).to_csv(tmp_path / "follow.csv", index=False)
-    with pytest.raises(DataError, match="follow.csv, row 22: this id stands in an earlier row too"):
+    with pytest.raises(DataError, match=r"follow.csv, row 22: this id stands in an earlier row too"):
         outcome(table(a=1), tmp_path, **keys)
     follow.assign(pid=[f"P-{i}" for i in ids]).to_csv(tmp_path / "follow.csv", index=False)
-    with pytest.raises(DataError, match="no row of endpoint 'y' belongs to a unit.*split: '-', part: 1"):
+    with pytest.raises(DataError, match=r"no row of endpoint 'y' belongs to a unit.*split: '-', part: 1"):
         outcome(table(a=1), tmp_path, **keys)
 
 
@@ -231,7 +231,7 @@ def test_rows_of_a_filtered_unit_table_are_counted_in_its_file(tmp_path: Path) -
     units = UnitsSource(file="units.csv", where={"column": "arm", "equals": "in"})
     got = read_cohort(units, {"lab": ModalitySource(file="lab.csv")}, tmp_path)
     assert len(got.cohort) == 13
-    with pytest.raises(EndpointError, match="units.csv, row 18, column 't': the time of endpoint 'y' is negative"):
+    with pytest.raises(EndpointError, match=r"units.csv, row 18, column 't': the time of endpoint 'y' is negative"):
         outcome(got.raw_units, event="e", **SURVIVAL)
 
 

@@ -65,7 +65,7 @@ def test_numeric_patients_have_no_decimals(tmp_path: Path) -> None:
     lab(["a", "b", "c"]).to_csv(tmp_path / "lab.csv")
     assert list(read(tmp_path, units={"patient": "patient"}).cohort.units["patient"]) == ["7", "7", "8"]
     (tmp_path / "units.csv").write_text("id,patient\na,7\n\nb,\n")
-    with pytest.raises(DataError, match="units.csv, row 4, column 'patient': no patient"):
+    with pytest.raises(DataError, match=r"units.csv, row 4, column 'patient': no patient"):
         read(tmp_path, units={"patient": "patient"})
 
 
@@ -102,7 +102,7 @@ def test_several_rows_of_a_unit(tmp_path: Path, how, expected) -> None:
 def test_latest_by_needs_an_order(tmp_path: Path) -> None:
     write_units(tmp_path)
     (tmp_path / "lab.csv").write_text("id,day,crp\n001,spring,1\n001,autumn,2\n")
-    with pytest.raises(DataError, match="latest_by names 'day', whose cells are neither all numbers nor all dates"):
+    with pytest.raises(DataError, match=r"latest_by names 'day', whose cells are neither all numbers nor all dates"):
         read(tmp_path, duplicates="latest", latest_by="day")
 
 
@@ -210,7 +210,7 @@ def test_columns_of_endpoints_and_design_are_no_features(tmp_path: Path) -> None
     assert list(got.cohort.modalities["lab"].features.index) == ["age"]
     assert "columns of endpoints and design are no features: days, dead, y, site" in got.notes["lab"]
     assert list(got.cohort.units["site"]) == ["x", "x", "y", "y"]
-    with pytest.raises(DataError, match="asks for column 'dead', which is an id, design or endpoint column"):
+    with pytest.raises(DataError, match=r"asks for column 'dead', which is an id, design or endpoint column"):
         read(tmp_path, "units.csv", endpoints=endpoints, columns=["age", "dead"])
 
 

@@ -162,17 +162,16 @@ def _with_best_id(s: _Seen, others: list[_Seen]) -> _Seen:
     """The file read with the id column that most of the other files' ids are in; the first column when none is better."""
     if not s.has_header_ids or len(s.columns) > _NARROW:
         return s
-    theirs = [_loose(o.rows) | (_loose(set(o.columns)) if len(o.columns) > 20 else set()) for o in others]
-
-    def shared(values: set[str]) -> int:
-        return sum(len(values & t) for t in theirs)
-
-    n, best, most = len(s.raw.frame), None, shared(_loose(s.rows))
+    exact = [o.rows | (set(o.columns) if len(o.columns) > 20 else set()) for o in others]
+    theirs = [_loose(e) for e in exact]
+    # The first column was read as ids, as written; the others may have lost their leading zeros.
+    n, best, most = len(s.raw.frame), None, sum(len(s.rows & e) for e in exact)
     for c in s.raw.frame.columns:
         column = s.raw.frame[c]
         if pd.api.types.is_float_dtype(column.dtype) or column.isna().any() or column.nunique() < 0.2 * n:
             continue
-        here = shared(_loose(column))
+        values = _loose(column)
+        here = sum(len(values & t) for t in theirs)
         if here > most and here > 0.5 * column.nunique():
             best, most = str(c), here
     if best is None and s.raw.labels.duplicated().any() and not others:
