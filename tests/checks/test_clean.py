@@ -53,6 +53,15 @@ def test_a_strong_stage_is_biology():
     assert serious(findings(with_column(s, "stage", stage, ("I", "II", "III", "IV")))) == []
 
 
+def test_a_marker_that_rules_out_one_of_several_subtypes_is_biology():
+    s = clean("multiclass", n=900)
+    rng = np.random.default_rng(1)
+    receptor = np.where(s.outcome.codes == 0, 0, rng.integers(0, 2, 900))
+    assert serious(findings(with_column(s, "receptor", receptor, ("negative", "positive")))) == []
+    verdict = np.where(s.outcome.codes == 0, rng.integers(0, 2, 900), 0)
+    assert serious(findings(with_column(s, "verdict", verdict, ("no", "yes")))) == ["outcome_in_disguise:labs.verdict"]
+
+
 def test_genes_named_like_identifiers_in_wide_tables_are_genes():
     rng = np.random.default_rng(2)
     s = clean()

@@ -101,6 +101,10 @@ def find_sites(cohort: Cohort, outcomes: Mapping[str, Outcome]) -> list[Finding]
     return out
 
 
+def _rarest(outcome: ClassOutcome) -> int:
+    return int(np.bincount(outcome.codes, minlength=len(outcome.endpoint.classes)).argmin())
+
+
 def find_events(outcomes: Mapping[str, Outcome], splits: Mapping[str, Sequence[OuterSplit]]) -> list[Finding]:
     """Too few events, or units of a class, to estimate anything."""
     out = []
@@ -108,7 +112,7 @@ def find_events(outcomes: Mapping[str, Outcome], splits: Mapping[str, Sequence[O
         if not isinstance(outcome, SurvivalOutcome | ClassOutcome):
             continue
         what = "events" if isinstance(outcome, SurvivalOutcome) else "units of the rarest class"
-        rare = 1 if isinstance(outcome, SurvivalOutcome) else int(np.bincount(outcome.codes).argmin())
+        rare = 1 if isinstance(outcome, SurvivalOutcome) else _rarest(outcome)
         member = outcome.strata == rare
         total = int(member.sum())
         per_fold = [int(member[s.test].sum()) for s in splits.get(endpoint, ())]

@@ -141,6 +141,8 @@ def _distinct_enough(x: Floats) -> NDArray[np.bool_]:
 
 def _determining(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
     """Levels of features with few values after which the outcome is certain."""
+    # That a level rules out one of several classes does not yet tell which of the others it is: biology does so.
+    several = isinstance(y, ClassOutcome) and len(y.endpoint.classes) > 2
     for what, event in binary_views(y):
         rate = event.mean()
         for j in range(x.shape[1]):
@@ -155,7 +157,7 @@ def _determining(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
             n = np.bincount(inverse)
             hits = np.bincount(inverse, weights=e)
             for k in range(len(values)):
-                certain = hits[k] == n[k] or hits[k] == 0
+                certain = hits[k] == n[k] or (hits[k] == 0 and not several)
                 # By chance alone a level of n units is all one way with probability rate^n: beyond doubt only.
                 p = rate ** n[k] if hits[k] == n[k] else (1 - rate) ** n[k]
                 if certain and n[k] >= CERTAIN and p * x.shape[1] * len(values) < 1e-6:

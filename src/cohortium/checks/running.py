@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 import pandas as pd
 
@@ -49,9 +49,14 @@ def run_checks(
     unique: dict[str, Finding] = {}
     for f in found:
         unique.setdefault(f.name, f)
-    marked = [replace(f, acknowledged=any(fnmatchcase(f.name, a) for a in acknowledge)) for f in unique.values()]
+    marked = [replace(f, acknowledged=any(_fits(f.name, a) for a in acknowledge)) for f in unique.values()]
     for a in acknowledge:
-        if not any(fnmatchcase(f.name, a) for f in unique.values()):
+        if not any(_fits(f.name, a) for f in unique.values()):
             text = f"The study file acknowledges '{a}', which is no finding of these data. Is it misspelt, or mended since?"
             marked.append(Finding(f"unknown_acknowledgement:{a}", "warning", text))
     return sorted(marked, key=lambda f: (GRADES.index(f.grade), f.name))
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """``*`` stands for anything; all else for itself, since names of features hold brackets and question marks."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
