@@ -49,7 +49,9 @@ class TableEncoder:
         np.copyto(x, fill, where=missing)
         mean, sd = x.mean(axis=0), x.std(axis=0)
         safe = np.where(sd > 0, sd, 1.0)
-        skew = (((x - mean) / safe) ** 3).mean(axis=0)
+        z = (x - mean) / safe
+        skew = (z * z * z).mean(axis=0)  # a power of 3 would be thirty times slower
+        del z
         numeric = self.level_ < 0
         self.asinh_ = (np.abs(skew) > SKEW) & numeric & self.is_numeric_[self.source_]
         self.centre_, self.spread_ = fill.copy(), safe

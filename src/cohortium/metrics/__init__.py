@@ -24,7 +24,7 @@ from cohortium.metrics.kaplan_meier import (
     numbers_at_risk,
 )
 from cohortium.metrics.registry import METRICS, Metric, NotEstimable, check_metric, default_metrics, headline_metric
-from cohortium.metrics.scoring import choose_threshold, score
+from cohortium.metrics.scoring import choose_threshold, decide, score
 
 __all__ = [
     "METRICS",
@@ -37,6 +37,7 @@ __all__ = [
     "censoring_distribution",
     "check_metric",
     "choose_threshold",
+    "decide",
     "default_metrics",
     "delong",
     "delong_paired",

@@ -71,9 +71,7 @@ def _pairs_delayed(outcome: SurvivalOutcome, risk: Floats, rows: NDArray[np.intp
         t, r = time[block, None], risk[block, None]
         longer = (time[None, :] > t) | ((time[None, :] == t) & ~event[None, :])
         comparable = longer & (entry[None, :] < t)
-        parts.append(
-            np.stack([(comparable & (risk < r)).sum(1), (comparable & (risk == r)).sum(1), comparable.sum(1)])
-        )
+        parts.append(np.stack([(comparable & (risk < r)).sum(1), (comparable & (risk == r)).sum(1), comparable.sum(1)]))
     below, tied, all_ = np.concatenate(parts, axis=1).astype(np.float64)
     return below, tied, all_
 

@@ -92,15 +92,14 @@ def _values(name: str, outcome: ValueOutcome, prediction: Values) -> float:
     return float(spearmanr(y, p).statistic)
 
 
-def decide(outcome: ClassOutcome, prediction: Probabilities, threshold: float | None) -> NDArray[np.int64]:
-    """(n,) predicted codes."""
-    kind = outcome.endpoint.kind
+def decide(kind: EndpointKind, p: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.int64]:
+    """(n,) class codes of probabilities (n, K): by threshold (binary), median (ordinal), largest (multiclass)."""
     if kind is EndpointKind.BINARY:
-        return (prediction.p[:, 1] >= (0.5 if threshold is None else threshold)).astype(np.int64)
+        return (p[:, 1] >= (0.5 if threshold is None else threshold)).astype(np.int64)
     if kind is EndpointKind.ORDINAL:
-        below = (np.cumsum(prediction.p, axis=1) < 0.5 - 1e-12).sum(axis=1)
-        return np.asarray(np.minimum(below, prediction.p.shape[1] - 1), np.int64)
-    return np.asarray(prediction.p.argmax(axis=1), np.int64)
+        below = (np.cumsum(p, axis=1) < 0.5 - 1e-12).sum(axis=1)
+        return np.asarray(np.minimum(below, p.shape[1] - 1), np.int64)
+    return np.asarray(p.argmax(axis=1), np.int64)
 
 
 def _classes(name: str, outcome: ClassOutcome, prediction: Probabilities, threshold: float | None) -> float:
@@ -123,7 +122,7 @@ def _classes(name: str, outcome: ClassOutcome, prediction: Probabilities, thresh
         return float(np.mean([sk.roc_auc_score(y == c, p[:, c]) for c in present]))
     if name == "average_precision":
         return float(sk.average_precision_score(y, p[:, 1]))
-    decided = decide(outcome, prediction, threshold)
+    decided = decide(outcome.endpoint.kind, prediction.p, threshold)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if name == "balanced_accuracy":

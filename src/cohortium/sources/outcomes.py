@@ -100,8 +100,8 @@ class _Columns:
             )
         return x
 
-    def condition(self, c: Condition) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) holds, (n,) known."""
+    def condition(self, c: Condition, nobody: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) holds, (n,) known. nobody: it may hold for nobody (an exclusion that new patients do not need)."""
         column = self.get(c.column)
         known = column.notna().to_numpy()
         bounds = ((c.above, np.greater), (c.at_least, np.greater_equal), (c.below, np.less))
@@ -111,7 +111,7 @@ class _Columns:
         holds = np.zeros(len(column), dtype=bool)
         for value in c.one_of if c.one_of is not None else [c.equals]:
             holds |= equals(column, value)
-        if not holds[known].any() or holds[known].all():
+        if (not nobody and not holds[known].any()) or holds[known].all():
             found = sorted_levels([level_name(v) for v in column.dropna().unique()])
             listed = f": {', '.join(found)}" if len(found) <= 10 else ""
             which = "nobody" if not holds[known].any() else "everybody"
@@ -136,7 +136,7 @@ def read_outcome(
     columns = _Columns(name, spec, raw_units, root, units_id, id_rule)
     dropped = np.full(len(raw_units), "", dtype=object)
     for c in spec.exclude_where:
-        holds, _ = columns.condition(c)
+        holds, _ = columns.condition(c, nobody=True)
         dropped[holds & (dropped == "")] = f"excluded by the study file ({c.column})"
     makers: dict[type, Callable[..., Outcome]] = {
         BinarySpec: _binary,

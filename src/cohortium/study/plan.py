@@ -139,7 +139,7 @@ def outer_splits(
     elif e.design == "temporal":
         column = _needed(study, design.index_time, "temporal needs design.index_time, the date of the prediction")
         times = list(design_column(study, data, column, "design.index_time", outcome))
-        splits = resampling.temporal(times, e.test_from, e.folds)
+        splits = resampling.temporal(times, e.test_from, e.folds, groups)
     elif e.design == "column":
         splits = resampling.by_column(list(design_column(study, data, str(e.column), "evaluation.column", outcome)))
     elif e.design == "fixed_test":

@@ -88,12 +88,11 @@ def folder_of(run: RunResult | str | Path) -> Path:
 
 
 def _columns(model: models.Model, p: Prediction) -> dict[str, Any]:
+    from cohortium.metrics import decide
+
     if isinstance(p, Probabilities):
         out: dict[str, Any] = {f"p_{c}": p.p[:, k] for k, c in enumerate(p.classes)}
-        if model.threshold is not None:
-            codes = (p.p[:, 1] >= model.threshold).astype(int)
-        else:
-            codes = p.p.argmax(axis=1)
+        codes = decide(model.endpoint.kind, p.p, model.threshold)
         out["class"] = np.array(p.classes, dtype=object)[codes]
         return out
     if isinstance(p, Survival):

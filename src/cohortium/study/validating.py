@@ -27,12 +27,14 @@ def validate(run: RunResult | str | Path, data: str | Path) -> dict[str, list[Es
     """Metrics with intervals of every endpoint's finished model on new units with outcomes.
 
     data: a folder laid out as the study's own. Writes ``validation.json`` into the run folder (the same data folder
-    again replaces its entries) and the report anew. Returns endpoint -> estimates, by bootstrap over patients
+    again replaces its entries) and the report anew. Returns endpoint -> estimates (null with a reason for an endpoint
+    that the new data have no usable labels of), by bootstrap over patients
     (ROC-AUC of one unit per patient: DeLong). Censoring weights come from the patients that the model was fitted on.
 
     Raises :class:`RunFolderError` for an unfinished run, :class:`DataError` when the data do not fit or no endpoint
     has a usable label.
     """
+    from cohortium.metrics import headline_metric
     from cohortium.report import write_report
     from cohortium.study.predicting import folder_of, read_new
     from cohortium.study.running import study_of
@@ -43,9 +45,11 @@ def validate(run: RunResult | str | Path, data: str | Path) -> dict[str, list[Es
     entries: list[dict[str, Any]] = []
     made: dict[str, list[Estimate]] = {}
     reasons: list[str] = []
+    lost: dict[str, str] = {}
     for name, model in models.load(folder).items():
         outcome = _outcome(study, name, model, new, reasons)
         if outcome is None:
+            lost[name] = reasons[-1]
             continue
         cohort = new.cohort.take(new.cohort.units.index.get_indexer(outcome.units))
         prediction = model.predictor.predict(cohort)
@@ -62,6 +66,9 @@ def validate(run: RunResult | str | Path, data: str | Path) -> dict[str, list[Es
         )
     if not made:
         raise DataError(f"No endpoint of the study has a usable label in {data}. {' '.join(reasons)}")
+    for name, reason in lost.items():
+        metric = headline_metric(models.load(folder)[name].endpoint.kind)
+        made[name] = [Estimate(metric, None, reason=f"not validated: {reason}")]
     with runfolder.locked(folder):
         _store(folder, entries)
         write_report(folder)
