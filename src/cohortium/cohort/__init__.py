@@ -5,6 +5,7 @@ torch. ``anndata`` and ``mudata`` are imported only to convert and store.
 """
 
 from cohortium.cohort.cohort import Cohort
+from cohortium.cohort.storage import from_mudata, read_stored_cohort, to_mudata, write_cohort
 from cohortium.cohort.table import Table
 
-__all__ = ["Cohort", "Table"]
+__all__ = ["Cohort", "Table", "from_mudata", "read_stored_cohort", "to_mudata", "write_cohort"]

@@ -73,19 +73,15 @@ class Table:
         if not np.issubdtype(x.dtype, np.floating):
             x = x.astype(np.float64)
         var = data.var
-        levels = (
-            [json.loads(v) if isinstance(v, str) and v else None for v in var["levels"]] if "levels" in var else None
-        )
-        return Table(
-            pd.Index(data.obs_names.astype(str)),
-            x,
-            feature_frame(
-                list(map(str, data.var_names)),
-                kinds=list(var["kind"].astype(str)) if "kind" in var else None,
-                levels=[tuple(v) if v is not None else None for v in levels] if levels else None,
-                id_space=str(var["id_space"].iloc[0]) if "id_space" in var and len(var) else "",
-            ),
-        )
+        levels: list[tuple[str, ...] | None] = [None] * data.n_vars
+        if "levels" in var:
+            levels = [tuple(map(str, json.loads(v))) if isinstance(v, str) and v else None for v in var["levels"]]
+        kinds = list(var["kind"].astype(str)) if "kind" in var else None
+        features = feature_frame(list(map(str, data.var_names)), kinds, levels)
+        for column in ("id_space", "unit"):
+            if column in var:
+                features[column] = var[column].astype(str).to_numpy(dtype=object)
+        return Table(pd.Index(data.obs_names.astype(str)), x, features)
 
 
 def feature_frame(
