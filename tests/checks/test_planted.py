@@ -57,6 +57,17 @@ def test_a_score_that_parts_the_classes_without_exception(kind):
     assert serious(findings(with_column(s, "verdict", score))) == ["outcome_in_disguise:labs.verdict"]
 
 
+@pytest.mark.parametrize("kind", ["binary", "survival", "multiclass"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_column_that_is_filled_in_only_after_the_event(kind, turned):
+    """A cause of death is known of the dead, the next appointment of the living."""
+    s = clean(kind)
+    column = np.random.default_rng(RNG).normal(size=300)
+    column[event_of(s) if turned else ~event_of(s)] = np.nan
+    found = findings(with_column(s, "remark", column))
+    assert serious(found) == ["outcome_in_disguise:labs.remark"]
+
+
 def test_names_that_suggest_recording_afterwards():
     s = clean()
     rng = np.random.default_rng(RNG)

@@ -75,6 +75,8 @@ def find_disguises(sight: Sight) -> list[Finding]:
         _put(out, name, table, j, outcome, reason)
     for j, reason in _determining(x, y):
         _put(out, name, table, j, outcome, reason)
+    for j, reason in _telling_gaps(x, y):
+        _put(out, name, table, j, outcome, reason)
     for j, reason in _separating(sight):
         _put(out, name, table, j, outcome, reason)
     return list(out.values())
@@ -166,6 +168,22 @@ def _determining(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
                         f"has a level, of {int(n[k])} units, in which {what} is {'certain' if hits[k] else 'never seen'}",
                     )
                     break
+
+
+def _telling_gaps(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
+    """Features that are known, or unknown, only where the outcome is certain: a date or a cause of death."""
+    known = ~np.isnan(x)
+    if known.all():
+        return
+    for what, event in binary_views(y):
+        rate = event.mean()
+        for state, cells in (("known", known), ("unknown", ~known)):
+            n, hits = cells.sum(axis=0), event.astype(np.float64) @ cells
+            for j in np.flatnonzero((n >= CERTAIN) & (n < len(y)) & ((hits == n) | (hits == 0))):
+                p = (rate if hits[j] else 1 - rate) ** float(n[j])
+                if p * x.shape[1] < 1e-6 and (hits[j] or len(y.endpoint.classes) <= 2):
+                    seen = "certain" if hits[j] else "never seen"
+                    yield int(j), f"is {state} in {int(n[j])} units, in which {what} is {seen}"
 
 
 def _separating(sight: Sight) -> Iterator[tuple[int, str]]:
