@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -108,7 +107,9 @@ def _excel(path: Path, source: FileSource, default_id: str | None) -> Raw:
             unique_columns(path, header)
             id_name = id_column(path, header, source.id, default_id)
             frame = book.parse(sheet, header=0, names=header, na_values=source.na_values, dtype={id_name: object})
-    except (ValueError, zipfile.BadZipFile, KeyError, IndexError) as e:
+    except DataError:
+        raise
+    except Exception as e:  # openpyxl and zipfile raise many kinds; all mean that the file is not readable
         raise DataError(f"{path.name} is no readable Excel file. Open it, save it again as .xlsx or .csv.") from e
     ids = frame[id_name].map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else v)
     frame[id_name] = ids.map(lambda v: None if pd.isna(v) else str(v)).astype(object)
@@ -119,7 +120,7 @@ def _npz(path: Path, source: FileSource, default_id: str | None) -> Raw:
     try:
         with np.load(path, allow_pickle=False) as z:
             arrays = {k: z[k] for k in z.files}
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError, zlib.error) as e:
+    except Exception as e:  # numpy and zipfile raise many kinds; all mean that the file is not readable
         raise DataError(f"{path.name} is no readable .npz file, or it holds Python objects, which are not read.") from e
     body = next((k for k in ("X", "x", "data", "values") if k in arrays and arrays[k].ndim == 2), None)
     if body is not None and "ids" in arrays:
@@ -162,7 +163,7 @@ def _npy(path: Path, source: FileSource, default_id: str | None) -> Raw:
         )
     try:
         x = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e:
+    except Exception as e:  # as above
         raise DataError(f"{path.name} is no readable .npy file.") from e
     ids = ids_beside(found)
     if x.ndim != 2 or len(ids) != len(x):
