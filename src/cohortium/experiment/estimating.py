@@ -78,7 +78,9 @@ def _one_test(scores: Scores, learner: str, other: str | None, i: int, sign: flo
 def _delong_fits(scores: Scores) -> bool:
     fold = scores.folds[0]
     one_each = len(np.unique(fold.patients)) == len(fold.patients)
-    return one_each and isinstance(fold.outcome, ClassOutcome) and fold.outcome.endpoint.kind.value == "binary"
+    if not isinstance(fold.outcome, ClassOutcome) or fold.outcome.endpoint.kind.value != "binary":
+        return False
+    return one_each and int(np.bincount(fold.outcome.codes, minlength=2).min()) >= 2
 
 
 def _delong(scores: Scores, learner: str, other: str | None) -> dict[str, Any]:

@@ -144,8 +144,12 @@ def bootstrap_patients(
 def _placements(y: NDArray[np.bool_], p: Floats) -> tuple[float, Floats, Floats]:
     from scipy.stats import rankdata
 
+    from cohortium.metrics.registry import NotEstimable
+
     a, b = p[y], p[~y]
     m, n = len(a), len(b)
+    if min(m, n) < 2:
+        raise NotEstimable("an interval of the AUC needs two units of either class")
     ranks = rankdata(np.concatenate([a, b]))
     v10 = (ranks[:m] - rankdata(a)) / n
     v01 = 1.0 - (ranks[m:] - rankdata(b)) / m
@@ -153,22 +157,45 @@ def _placements(y: NDArray[np.bool_], p: Floats) -> tuple[float, Floats, Floats]
 
 
 def delong(y: NDArray[np.bool_], p: Floats, level: float = 0.95) -> tuple[float, float, float]:
-    """ROC-AUC with its interval on the logit scale (DeLong 1988, Biometrics 44:837)."""
+    """ROC-AUC with its interval on the logit scale (DeLong 1988, Biometrics 44:837).
+
+    Where the classes are parted without exception no variance is seen: the interval is Newcombe's. Raises
+    :class:`NotEstimable` with fewer than two units of a class.
+    """
     from scipy.special import expit, logit
     from scipy.stats import norm
 
     auc, v10, v01 = _placements(np.asarray(y, bool), p)
     var = v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01)
-    if auc in (0.0, 1.0) or var == 0:
+    if auc in (0.0, 1.0):
+        return auc, *_newcombe(auc, len(v10), len(v01), level)
+    if var == 0:  # one prediction for all: a half, of whatever sample
         return auc, auc, auc
     half = norm.ppf(0.5 + level / 2) * np.sqrt(var) / (auc * (1 - auc))
     return auc, float(expit(logit(auc) - half)), float(expit(logit(auc) + half))
 
 
+def _newcombe(auc: float, m: int, n: int, level: float) -> tuple[float, float]:
+    """Interval of an AUC from its value and the class sizes alone (Newcombe 2006, Stat Med 25:559, method 5)."""
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z, half = float(norm.ppf(0.5 + level / 2)), (m + n) / 2 - 1
+
+    def away(a: float) -> float:
+        """Distance of ``auc`` from a possible true value, in its standard errors, less z."""
+        var = a * (1 - a) * (1 + half * ((1 - a) / (2 - a) + a / (1 + a))) / (m * n)
+        return abs(auc - a) - z * float(np.sqrt(var))
+
+    low = 0.0 if auc <= 0 else float(brentq(away, 0.0, auc - 1e-9))
+    high = 1.0 if auc >= 1 else float(brentq(away, auc + 1e-9, 1.0))
+    return low, high
+
+
 def delong_paired(
     y: NDArray[np.bool_], p1: Floats, p2: Floats, level: float = 0.95
 ) -> tuple[float, float, float, float]:
-    """Difference of two AUCs on the same units, its interval and p-value (DeLong 1988)."""
+    """Difference of two AUCs on the same units, its interval and p-value (DeLong 1988). Raises as :func:`delong`."""
     from scipy.stats import norm
 
     y = np.asarray(y, bool)
