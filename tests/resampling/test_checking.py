@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohortium.errors import EndpointError
@@ -75,6 +75,7 @@ def test_test_parts_that_limit_what_can_be_estimated() -> None:
     assert note.startswith("the test part of repeat 2, fold 3 has one value")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.booleans())
 def test_what_passes_can_be_split_again(seed: int, timed: bool) -> None:
     """A run does not die at a fold whose inner folds cannot be made: the check says so before."""

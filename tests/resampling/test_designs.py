@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohortium.errors import StudyError
@@ -13,6 +13,7 @@ from cohortium.resampling import by_column, fixed_test, leave_one_site_out
 BLANK = (None, float("nan"), "", "  ")
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["Ulm", "ulm ", "Köln", "Bonn", None, float("nan"), " "]), max_size=40))
 def test_each_site_is_tested_once_by_the_others(sites: list[object]) -> None:
     keys = [v.strip().casefold() if isinstance(v, str) and v.strip() else None for v in sites]

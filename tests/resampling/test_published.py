@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohortium.errors import DataError
@@ -17,6 +17,7 @@ from tests.resampling.outcomes import names, values
 SHARED = Path(__file__).parents[3] / "shared"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(2, 12), st.booleans())
 def test_what_is_written_is_read_back(seed: int, repeats: int, folds: int, sides: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohortium.errors import DataError, StudyError
@@ -16,6 +16,7 @@ from cohortium.resampling import temporal
 DAYS = st.lists(st.dates(dt.date(1950, 1, 1), dt.date(2200, 1, 1)), min_size=2, max_size=60)
 
 
+@settings(deadline=None)
 @given(DAYS, st.integers(1, 6))
 def test_nobody_is_predicted_by_the_future(days: list[dt.date], folds: int) -> None:
     if len(set(days)) < 2:
@@ -41,6 +42,7 @@ def test_nobody_is_predicted_by_the_future(days: list[dt.date], folds: int) -> N
         assert max(sizes) - min(sizes) <= 1
 
 
+@settings(deadline=None)
 @given(DAYS, st.dates(dt.date(1950, 1, 1), dt.date(2200, 1, 1)))
 def test_from_a_day_on(days: list[dt.date], cut: dt.date) -> None:
     test = [i for i, d in enumerate(days) if d >= cut]

@@ -21,7 +21,7 @@ def deal(
     """(n,) fold 0..k-1 of each unit; units of one group share it, and no fold is empty (k <= groups).
 
     strata, groups: (n,) int. needed: strata that should be in every fold; when a draw leaves one out of a fold although
-    enough groups hold it, further draws are made and the best is taken. With one unit per group this is stratified
+    enough groups hold it, further draws deal in random order and the best is taken. With one unit per group this is stratified
     K-fold: folds differ by at most one unit, in each stratum and in all.
     """
     codes = np.unique(groups, return_inverse=True)[1]
@@ -30,8 +30,8 @@ def deal(
     table = np.zeros((int(codes.max()) + 1, int(strata.max()) + 1))
     np.add.at(table, (codes, strata), 1.0)
     best, fewest = np.zeros(0, dtype=np.int64), np.inf
-    for _ in range(DRAWS):
-        fold = _deal_groups(table, k, rng)
+    for draw in range(DRAWS):
+        fold = _deal_groups(table, k, rng, by_weight=draw == 0)
         left_out = _left_out(table, fold, k, needed)
         if left_out < fewest:
             best, fewest = fold, left_out
@@ -57,12 +57,12 @@ def _deal_units(
     return fold
 
 
-def _deal_groups(table: NDArray[np.float64], k: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(groups,) fold. table: (groups, strata) units. Groups that weigh most come first; each goes where it adds least
+def _deal_groups(table: NDArray[np.float64], k: int, rng: np.random.Generator, by_weight: bool) -> NDArray[np.int64]:
+    """(groups,) fold. table: (groups, strata) units. Groups that weigh most come first, or in any order; each goes where it adds least
     to the sum of squared shares of the strata, then to the smallest fold (so an empty fold is filled first)."""
     total = np.maximum(table.sum(axis=0), 1.0)
     shuffled, tie = rng.permutation(len(table)), rng.permutation(k)
-    weight = ((table / total) ** 2).sum(axis=1)
+    weight = ((table / total) ** 2).sum(axis=1) * by_weight
     order = shuffled[np.argsort(-weight[shuffled], kind="stable")]
     cost, size = table / total**2, table.sum(axis=1)
     filled, units = np.zeros((k, table.shape[1])), np.zeros(k)
