@@ -23,7 +23,9 @@ def ours(name: str, kind: EndpointKind):
 
 @pytest.mark.parametrize("kind", list(EndpointKind))
 def test_our_learners_keep_the_laws(kind):
-    held = check_learner(ours("auto", kind), np.random.default_rng(1), [kind], restore=restore)
+    # tests/learners holds them all to the same laws on every kind; here the checker is tried, on two.
+    name = "early" if kind in (EndpointKind.MULTICLASS, EndpointKind.ORDINAL) else "auto"
+    held = check_learner(ours(name, kind), np.random.default_rng(1), [kind], restore=restore)
     assert len(held) == 7
 
 
