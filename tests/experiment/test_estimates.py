@@ -130,6 +130,17 @@ def test_one_test_set_is_bootstrapped_over_patients() -> None:
     assert estimate(score_endpoint(e, results, asks, seed=1), "late", 0).method == "bootstrap_patients"
 
 
+def test_one_positive_in_the_test_set_gives_finite_limits() -> None:
+    """DeLong needs two of either class; the bootstrap draws again what holds none."""
+    codes = np.zeros(N, dtype=np.int64)
+    codes[[1, 3, 5, 8]] = 1  # of the even positions, which are tested, one
+    e, results = binary(codes, 2)
+    scores = score_endpoint(e, results, (("roc_auc", None),), seed=1)
+    for made in (estimate(scores, "late", 0), difference(scores, "late", "best_single", 0)):
+        assert "bootstrap" in made.method
+        assert all(x is not None and np.isfinite(x) for x in (made.value, made.low, made.high))
+
+
 def test_survival_metrics_use_the_training_censoring_and_one_tau() -> None:
     rng = np.random.default_rng(4)
     risk = rng.normal(size=N)
