@@ -43,28 +43,39 @@ def find_identifiers(cohort: Cohort) -> list[Finding]:
     return out
 
 
+def _standardised(values: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """(n, q) columns that vary, with mean 0 and standard deviation 1, unknown cells 0; and which (q,) they are."""
+    parts, kept = [], []
+    for start in range(0, values.shape[1], 5000):  # in double precision a wide table would need twice its memory
+        x = values[:, start : start + 5000].astype(np.float64)
+        known = ~np.isnan(x)
+        n = np.maximum(known.sum(axis=0), 1)
+        x -= np.where(known, x, 0.0).sum(axis=0) / n
+        x[~known] = 0.0
+        sd = np.sqrt((x**2).sum(axis=0) / n)
+        varied = np.flatnonzero(sd > 0)
+        parts.append((x[:, varied] / sd[varied]).astype(np.float32))
+        kept.append(varied + start)
+    return np.concatenate(parts, axis=1), np.concatenate(kept)
+
+
 def _pairs(table: Table) -> list[tuple[int, int]]:
     """Pairs of rows that are equal, or far closer than neighbours are in this modality.
 
     Distances are between standardised rows. A pair is too close when its distance is under a twentieth of the
     median distance to the nearest neighbour: measured again, the same sample differs more than that.
     """
-    x = table.values.astype(np.float64)
-    if x.shape[1] < 20 or len(x) < 10:
+    if table.n_features < 20 or len(table.units) < 10:
         return []
-    known = ~np.isnan(x)
-    n = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, x, 0.0).sum(axis=0) / n
-    sd = np.sqrt((np.where(known, x - mean, 0.0) ** 2).sum(axis=0) / n)
-    varied = sd > 0
-    if varied.sum() < 20:
+    z, varied = _standardised(table.values)
+    if len(varied) < 20:
         return []
-    x, mean, sd = x[:, varied], mean[varied], sd[varied]
     # Sparse or coarse tables hold equal rows by right; only rows that are rich enough can be told apart.
-    rich = np.flatnonzero([len(np.unique(r[~np.isnan(r)])) >= 15 for r in x[:, :300]])
+    some = table.values[:, varied[:300]]
+    rich = np.flatnonzero([len(np.unique(r[~np.isnan(r)])) >= 15 for r in some])
     if len(rich) < 10:
         return []
-    z = np.nan_to_num((x[rich] - mean) / sd).astype(np.float32)
+    z = z if len(rich) == len(z) else z[rich]
     square = (z * z).sum(axis=1)
     nearest, close = np.empty(len(z)), []
     for start in range(0, len(z), 1000):
