@@ -88,8 +88,10 @@ def main() -> None:
     rows = Parallel(args.jobs)(delayed(one_fold)(data.cohort, outcome, s) for s in splits)
     frame = pd.DataFrame(rows)
     d = nadeau_bengio((frame["with"] - frame["without"]).to_numpy(), 120, 30)
-    print(f"protein hidden in test folds: trained with {frame['with'].mean():.4f}, without {frame['without'].mean():.4f}, "
-          f"difference {d[0]:+.4f} ({d[1]:+.4f} to {d[2]:+.4f})")
+    print(
+        f"protein hidden in test folds: trained with {frame['with'].mean():.4f}, without {frame['without'].mean():.4f}, "
+        f"difference {d[0]:+.4f} ({d[1]:+.4f} to {d[2]:+.4f})"
+    )
 
 
 if __name__ == "__main__":

@@ -69,7 +69,9 @@ def patients(models: str, jobs: int, out: Path) -> None:
         pd.concat(copies).to_csv(folder / "support2.csv.gz", index=False)
         study = text.replace("../../../shared/data/support2/", "").replace("id: sno}", "id: sno, patient: person}")
         (folder / "study.yaml").write_text(study + f"models: [{models.replace(',', ', ')}]\n")
-        result = cohortium.run(folder / "study.yaml", out / f"support2_x{times}_run_{models.replace(',', '_')}", jobs=jobs)
+        result = cohortium.run(
+            folder / "study.yaml", out / f"support2_x{times}_run_{models.replace(',', '_')}", jobs=jobs
+        )
         print(f"support2 x{times}, {models}: {cost(result.folder)}", flush=True)
         import json
 
@@ -119,7 +121,10 @@ def peer(jobs: int, out: Path) -> None:
             begin = time.perf_counter()
             Parallel(jobs)(delayed(work)(a, b) for a, b in splits)
             times.append(time.perf_counter() - begin)
-        print(f"{n} × {p}: ours {times[0]:.1f} s, scikit-learn {times[1]:.1f} s, ratio {times[0] / times[1]:.2f}", flush=True)
+        print(
+            f"{n} × {p}: ours {times[0]:.1f} s, scikit-learn {times[1]:.1f} s, ratio {times[0] / times[1]:.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -165,7 +165,10 @@ def build_fold(cohort: Cohort, e: EndpointPlan, rows: NDArray[np.intp], inner_fo
 
 
 def subset(e: EndpointPlan, rows: NDArray[np.intp], task: Task, seed: int) -> NDArray[np.intp]:
-    """Positions among ``rows`` of a fraction of its groups, stratified; smaller fractions lie within larger ones."""
+    """Positions among ``rows`` of a fraction of its groups, stratified; smaller fractions lie within larger ones.
+
+    At least two groups of a stratum stay, so that inner folds can be made.
+    """
     import hashlib
 
     text = f"{seed}|{task.endpoint}|{task.repeat}|{task.fold}|curve".encode()
@@ -176,7 +179,7 @@ def subset(e: EndpointPlan, rows: NDArray[np.intp], task: Task, seed: int) -> ND
     order, keep = rng.permutation(len(names)), np.zeros(len(names), dtype=bool)
     for s in np.unique(stratum):
         members = order[stratum[order] == s]
-        keep[members[: max(1, int(np.ceil(task.fraction * len(members))))]] = True
+        keep[members[: max(2, int(np.ceil(task.fraction * len(members))))]] = True
     return np.flatnonzero(keep[of])
 
 

@@ -4,8 +4,9 @@ May know: schema (declarations), cohort, contracts, pandas, the formats. May not
 anything is scored. Every complaint names file, column and spreadsheet row, and never an id or a value.
 """
 
+from cohortium.sources.ids import apply_rule
 from cohortium.sources.outcomes import endpoint_columns, read_outcome
 from cohortium.sources.propose import propose
 from cohortium.sources.reading import ReadResult, read_cohort
 
-__all__ = ["ReadResult", "endpoint_columns", "propose", "read_cohort", "read_outcome"]
+__all__ = ["ReadResult", "apply_rule", "endpoint_columns", "propose", "read_cohort", "read_outcome"]

@@ -109,10 +109,14 @@ def read_cohort(
 def _design_column(raw: Raw, column: str, role: str) -> pd.Series:
     values = column_of(raw, column)
     if role == "index_time":
-        time = pd.to_datetime(values, errors="coerce", format="mixed")
+        # Years and compact dates come as numbers; day/month order is never guessed.
+        whole = values.map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else v).astype(str)
+        time = pd.to_datetime(whole, errors="coerce", format="ISO8601")
         if time.isna().any():
             row = raw.row_of(time.isna())
-            raise DataError(f"{raw.name}, row {row}, column '{column}': expected a date (index_time).")
+            raise DataError(
+                f"{raw.name}, row {row}, column '{column}': expected a date as year-month-day (index_time)."
+            )
         return time
     if role == "weight":
         number = pd.to_numeric(values, errors="coerce")

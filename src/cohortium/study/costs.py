@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from cohortium.experiment import Plan
     from cohortium.study.load import Study
 
-LINEAR_SECONDS, TREES_SECONDS, FOLD_SECONDS = 2.2e-7, 5.0e-6, 0.4
-"""Per unit and effective feature of one linear or tree fit (a whole path); fixed cost of an outer fold."""
+LINEAR_SECONDS, TREES_SECONDS, FOLD_SECONDS, ENSEMBLE_SECONDS = 2.2e-7, 2.5e-6, 0.4, 0.16
+"""Per unit and effective feature of one linear or tree fit (a whole path); fixed costs of an outer fold and of growing
+an ensemble of trees, however small the cohort."""
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,4 @@ def _fold_seconds(plan: Plan, cohort: Cohort, n: int, fits: int) -> float:
     heads = plan.config.heads
     trees = sum(h in ("forest", "boost") for h in heads) / len(heads)
     cost = LINEAR_SECONDS * (1 - trees) * mean_width + TREES_SECONDS * trees * mean_width**0.5 * 10
-    return FOLD_SECONDS + fits * n * cost
+    return FOLD_SECONDS + fits * (n * cost + ENSEMBLE_SECONDS * trees)

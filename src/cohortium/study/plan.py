@@ -171,7 +171,12 @@ def _from_file(study: Study, outcome: Outcome) -> tuple[list[OuterSplit], list[s
         frame = frame[frame[column].astype(str) == str(value)]
         if frame.empty:
             raise DataError(f"{f.file} has no row where '{column}' is '{value}'.")
-    identifier = f.id or study.spec.cohort.units.id or str(frame.columns[0])
+    units = study.spec.cohort.units
+    identifier = f.id or units.id or str(frame.columns[0])
+    if identifier in frame:
+        from cohortium.sources import apply_rule
+
+        frame = frame.assign(**{identifier: apply_rule(frame[identifier], units.id_rule, f.file).to_numpy()})
     return resampling.from_file(
         frame, outcome.units, id=identifier, fold=f.fold, repeat=f.repeat, part=f.part, test_value=f.test_value
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cohortium.contracts.results import Results
+from cohortium.errors import RunFolderError
 from cohortium.study import runfolder
 from cohortium.study.load import Study, load_study
 
@@ -102,7 +103,12 @@ def open_run(folder: str | Path) -> RunResult:
 
     folder = Path(folder)
     runfolder.finished(folder)
-    return RunResult(from_json((folder / "results.json").read_text(encoding="utf-8")), folder, resumed=True)
+    file = folder / "results.json"
+    try:
+        results = from_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise RunFolderError(f"{file} is missing or damaged. Run the study again into another folder.") from e
+    return RunResult(results, folder, resumed=True)
 
 
 def study_of(folder: str | Path, data: str | Path) -> Study:
