@@ -167,17 +167,27 @@ class BoostPath:
     rate: float = 0.04
     leaves: int = 6
     points: list[Boosted] = field(default_factory=list)
+    _growing: tuple[Any, float] | None = None
 
     length = len(BOOST_ROUNDS)
 
     def at(self, k: int) -> Boosted:
-        """The boosted trees at point k of the path."""
-        if not self.points:
-            text, scale = self._fit()
-            self.points = [Boosted(text, r, scale, self.family.n_scores) for r in BOOST_ROUNDS]
+        """The boosted trees at point k of the path; no more rounds are grown than have been asked for."""
+        if self._growing is None:
+            self._growing = self._begin()
+        booster, scale = self._growing
+        while len(self.points) <= k:
+            rounds = BOOST_ROUNDS[len(self.points)]
+            while booster.current_iteration() < rounds:
+                booster.update()
+            text = str(booster.model_to_string(num_iteration=rounds))
+            self.points.append(Boosted(text, rounds, scale, self.family.n_scores))
         return self.points[k]
 
-    def _fit(self) -> tuple[str, float]:
+    def _begin(self) -> tuple[Any, float]:
+        """A booster without trees yet, and what its raw scores are multiplied by."""
+        import lightgbm as lgb
+
         f = self.family
         params = {
             **_common(self.seed),
@@ -190,24 +200,30 @@ class BoostPath:
             "bagging_fraction": 0.7,
         }
         start = np.zeros((f.n, f.n_scores)) if self.offset is None else self.offset
-        rounds = BOOST_ROUNDS[-1]
+        y, weight, init, scale = self._target(f, start, params)
+        data = lgb.Dataset(self.x, label=y, weight=weight, init_score=init, params=params, free_raw_data=True)
+        return lgb.Booster(params=params, train_set=data), scale
+
+    def _target(
+        self, f: Family, start: Array, params: dict[str, Any]
+    ) -> tuple[Array, Array | None, Array | None, float]:
+        """Label, weight, initial score and scale; the objective goes into ``params``."""
         if isinstance(f, Cox):
             weight = np.maximum(f.exposure, 1e-3)
             b = np.log(max(f.d.sum(), 0.5) / (weight * np.exp(start[:, 0])).sum())
             params["objective"] = "poisson"
-            return _train(params, self.x, f.d / weight, rounds, weight, start[:, 0] + b), 1.0
+            return f.d / weight, weight, start[:, 0] + b, 1.0
         if isinstance(f, Gaussian):
             params["objective"] = "regression"
-            return _train(params, self.x, f.y - start[:, 0], rounds, init=np.full(f.n, (f.y - start[:, 0]).mean())), 1.0
+            rest = f.y - start[:, 0]
+            return rest, None, np.full(f.n, rest.mean()), 1.0
         if isinstance(f, ProportionalOdds):
             params["objective"] = "regression"
             y = f.y - f.y.mean()
-            y = y / (y.std() or 1.0) - start[:, 0] * 0.5
-            return _train(params, self.x, y, rounds), 2.0
+            return y / (y.std() or 1.0) - start[:, 0] * 0.5, None, None, 2.0
         if isinstance(f, Binary):
             params["objective"] = "binary"
-            return _train(params, self.x, f.y, rounds, init=start[:, 0] + f.start()[0]), 1.0
+            return f.y, None, start[:, 0] + f.start()[0], 1.0
         assert isinstance(f, Multinomial)
         params.update(objective="multiclass", num_class=f.n_scores)
-        init = (start + f.start()).ravel(order="F")
-        return _train(params, self.x, f.outcome.codes.astype(float), rounds, init=init), 1.0
+        return f.outcome.codes.astype(float), None, (start + f.start()).ravel(order="F"), 1.0
