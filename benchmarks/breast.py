@@ -77,8 +77,8 @@ def main() -> None:
     train, test = folders(args.out)
     result = cohortium.run(train / "study.yaml", args.out / "breast_run", jobs=args.jobs)
     print(cost(result.folder))
-    for e in cohortium.validate(result.folder, test):
-        print("test patients, no protein:", e)
+    for e in cohortium.validate(result.folder, test)["subtype"]:
+        print(f"test patients, no protein: {e.metric} {e.value:.4f} ({e.low:.4f} to {e.high:.4f})")
     study = cohortium.load_study(train / "study.yaml")
     from cohortium.study import load_data
 
