@@ -12,6 +12,7 @@ from cohortium.cohort import Cohort, Table
 from cohortium.contracts import ClassOutcome, SurvivalOutcome
 from cohortium.errors import StudyError
 from cohortium.learners import LearnerConfig, fit_all, learner, load_predictor, plan, predict_all, save_predictor
+from cohortium.learners.suite import Suite
 from cohortium.schema import EndpointKind
 
 from .simulated import fold_of, simulated
@@ -171,3 +172,14 @@ def test_presence_is_no_predictor_unless_asked_for():
         p = fit_all(config, fold_of(told, y, rows), ["auto"])["auto"].predict(told.take(np.arange(200, 300)))
         found[asked] = np.corrcoef(p.p[:, 1], y.codes[200:])[0, 1]
     assert found[True] > 0.4 > abs(found[False]) + 0.1
+
+
+def test_blocks_without_evidence_can_be_left_out_and_the_reference_never_is():
+    cohort, y = simulated(EndpointKind.BINARY, n=400, seed=5)
+    fold = fold_of(cohort, y, np.arange(400))
+    everything = ("a", "b", "noise")
+    plain = Suite(LearnerConfig(preset="quick", models=("linear",)), fold)
+    assert plain.gated(everything) == ("a", "b")
+    routine = LearnerConfig(reference=("noise",), preset="quick", models=("linear",))
+    assert Suite(routine, fold_of(cohort, y, np.arange(400))).gated(everything) == everything
+    assert plain.gated(("noise",)) == ("noise",), "somebody has to stay"

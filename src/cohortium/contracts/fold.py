@@ -33,11 +33,6 @@ class Store:
             self._items[key] = make()
         return self._items[key]
 
-    def drop(self, prefix: str) -> None:
-        """Forget every item whose key starts with ``prefix``."""
-        for key in [k for k in self._items if k.startswith(prefix)]:
-            del self._items[key]
-
 
 @dataclass(frozen=True, eq=False)
 class Fold:

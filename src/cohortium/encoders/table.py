@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Table
@@ -133,7 +132,3 @@ class TableEncoder:
         for name in ("asinh_", "is_numeric_"):
             setattr(encoder, name, getattr(encoder, name).astype(bool))
         return encoder
-
-    def frame(self, table: Table) -> pd.DataFrame:
-        """:meth:`transform` with names, for people."""
-        return pd.DataFrame(self.transform(table), index=table.units, columns=list(self.names_))

@@ -96,7 +96,7 @@ def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
     fill = Fill.fit(scores.reshape(n, b * k))
     z = fill.complete(scores.reshape(n, b * k)).reshape(n, b, k)
     theta = fit_theta(family, np.zeros((n, k)))
-    # Half and half: a distance from the common weight, and a weak pull to zero that keeps dead inputs out.
+    # Distance from the common weight; a further weak pull to zero keeps dead inputs out.
     spread = np.eye(b) - 1.0 / b
 
     def objective(v: Array) -> tuple[float, Array]:

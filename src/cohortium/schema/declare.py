@@ -6,7 +6,7 @@ own folder.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -165,5 +165,3 @@ class SurvivalSpec(_EndpointBase):
 EndpointSpec = Annotated[
     BinarySpec | MulticlassSpec | OrdinalSpec | ContinuousSpec | SurvivalSpec, Field(discriminator="kind")
 ]
-
-Scalar = Any
