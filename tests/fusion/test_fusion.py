@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cohortium.fusion import Fill, StackFit, fit_stack, join_new, join_train, scheme_weights, stack_out_of_fold
+from cohortium.fusion import (
+    Fill,
+    StackFit,
+    fit_slope,
+    fit_stack,
+    join_new,
+    join_train,
+    scheme_weights,
+    stack_out_of_fold,
+)
 from cohortium.heads.families import family_of
 from cohortium.schema import EndpointKind
 from tests.heads.test_likelihoods import outcome
@@ -79,3 +88,17 @@ def test_joining_in_sample_space_keeps_inner_products_and_puts_absent_rows_at_ze
     coef = rng.normal(size=(joined.z.shape[1], 1))
     parts = joined.split(coef)
     np.testing.assert_allclose(joined.z @ coef, a @ parts[0] + np.pad(b @ parts[1], ((5, 5), (0, 0))), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", list(EndpointKind))
+def test_the_slope_undoes_a_wrong_scale_and_silences_a_wrong_sign(kind):
+    rng = np.random.default_rng(6)
+    score = rng.normal(size=(600, 3 if kind is EndpointKind.MULTICLASS else 1))
+    family = family_of(outcome(kind, score[:, -1], rng))
+    score = score * (np.arange(score.shape[1]) == score.shape[1] - 1)
+    right, _ = fit_slope(score, family)
+    wide, _ = fit_slope(40.0 * score, family)
+    assert wide * 40.0 == pytest.approx(right, rel=0.02)
+    assert fit_slope(-score, family)[0] == 0.0
+    rest, _ = fit_slope(score, family, offset=right * score)
+    assert rest == pytest.approx(0.0, abs=0.02)

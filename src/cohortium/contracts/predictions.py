@@ -49,13 +49,13 @@ class Survival:
 
     units: (n,) ids. risk: (n,), larger = event sooner (a log hazard up to a constant: comparable only
     within one fitted model). times: (m,) increasing, > 0. survival: (n, m), P(T > times), right-continuous
-    steps, 1 before ``times[0]``, constant after ``times[-1]``.
+    steps, 1 before ``times[0]``, constant after ``times[-1]``; stored ones are float32.
     """
 
     units: NDArray[np.object_]
     risk: FloatArray
     times: FloatArray
-    survival: FloatArray
+    survival: NDArray[np.float64] | NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.risk)
@@ -66,8 +66,9 @@ class Survival:
     def at(self, times: FloatArray) -> FloatArray:
         """(n, len(times)) survival probabilities at ``times`` (step function)."""
         k = np.searchsorted(self.times, times, side="right")
-        padded = np.concatenate([np.ones((len(self), 1)), self.survival], axis=1)
-        return padded[:, k]
+        out = np.ones((len(self), len(times)))
+        out[:, k > 0] = self.survival[:, k[k > 0] - 1]
+        return out
 
     def on(self, times: FloatArray) -> Survival:
         """The same prediction on another grid."""

@@ -115,4 +115,4 @@ def _prediction(
     if "value" in arrays:
         return Values(units, arrays["value"])
     assert grid is not None
-    return Survival(units, arrays["risk"], grid, arrays["survival"].astype(np.float64))
+    return Survival(units, arrays["risk"], grid, arrays["survival"])

@@ -116,7 +116,7 @@ def _outer(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
     predictors = fit_all(plan.config, fold, only)
     test = np.asarray(split.test, dtype=np.intp)
     tested = cohort.take(cohort.units.index.get_indexer(e.outcome.units[test]))
-    predictions = predict_all(predictors, tested)
+    predictions = predict_all(predictors, tested, e.grid)
     for name, prediction in predictions.items():
         _finite(name, prediction)
     facts = {name: {"threshold": p.threshold, "chosen": p.chosen} for name, p in predictors.items()}

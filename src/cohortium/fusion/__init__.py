@@ -4,6 +4,16 @@ May know: heads (likelihoods), numpy, scipy. May not know: cohorts, files, which
 """
 
 from cohortium.fusion.joining import Joined, join_new, join_train, scheme_weights
-from cohortium.fusion.stacking import Fill, StackFit, fit_stack, stack_out_of_fold
+from cohortium.fusion.stacking import Fill, StackFit, fit_slope, fit_stack, stack_out_of_fold
 
-__all__ = ["Fill", "Joined", "StackFit", "fit_stack", "join_new", "join_train", "scheme_weights", "stack_out_of_fold"]
+__all__ = [
+    "Fill",
+    "Joined",
+    "StackFit",
+    "fit_slope",
+    "fit_stack",
+    "join_new",
+    "join_train",
+    "scheme_weights",
+    "stack_out_of_fold",
+]

@@ -108,7 +108,7 @@ def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
         return (value if np.isfinite(value) else 1e300) / n, np.concatenate([g, g_theta]) / n
 
     if penalty >= 1e5:
-        w, _ = _common_weight(z.sum(axis=1), family)
+        w, _ = fit_slope(z.sum(axis=1), family)
         return StackFit(np.full(b, w), fill, penalty)
     start = np.concatenate([np.full(b, 1.0 / b), theta])
     bounds = [(0.0, None)] * b + [(None, None)] * len(theta)
@@ -118,14 +118,15 @@ def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
     return StackFit(fit.x[:b], fill, penalty)
 
 
-def _common_weight(total: Array, family: Family) -> tuple[float, Array]:
-    """The one weight >= 0 of the sum of all inputs, by bounded minimisation."""
+def fit_slope(total: Array, family: Family, offset: Array | None = None) -> tuple[float, Array]:
+    """The one weight >= 0 of scores (n, K) beside a fixed offset (n, K), and theta, by bounded minimisation."""
     from scipy.optimize import minimize
 
-    theta = fit_theta(family, np.zeros_like(total))
+    base = np.zeros_like(total) if offset is None else offset
+    theta = fit_theta(family, base)
 
     def objective(v: Array) -> tuple[float, Array]:
-        f, g_eta, g_theta = family.value_grad(total * v[0], v[1:])
+        f, g_eta, g_theta = family.value_grad(base + total * v[0], v[1:])
         return (f if np.isfinite(f) else 1e300) / family.n, np.concatenate(
             [[(g_eta * total).sum()], g_theta]
         ) / family.n

@@ -1,10 +1,11 @@
 """Forests and boosted trees for every endpoint, through LightGBM.
 
 Censored outcomes: with H0 the null cumulative hazard lived through by a unit (its expected events) and d
-its event, a tree that fits d/H0 - 1 by least squares with weights H0 has leaves (O - E)/E and splits by
-(O - E)^2/E, the score form of the log-rank statistic: the relative-risk tree of LeBlanc & Crowley 1992,
-Biometrics 48:411. Averaged over bootstrap samples it is a relative-risk forest (Ishwaran 2004, JASA
-99:591). Boosting fits the same Poisson likelihood with log link (hazard boosting).
+its event, boosting fits the Poisson likelihood of d with exposure H0 and log link (hazard boosting;
+LeBlanc & Crowley 1992, Biometrics 48:411, for the trees). Forests average trees that fit the deviance
+residual of the null model, the symmetric transform of d - H0 (Therneau, Grambsch & Fleming 1990,
+Biometrika 77:147; Keles & Segal 2002, Stat Med 21:313): its leaf means are bounded, so that small leaves
+without events do not run away as the logarithm of a relative risk does.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from scipy.special import logit
 from cohortium.heads.cox import Cox
 from cohortium.heads.families import Array, Binary, Family, Gaussian, Multinomial, ProportionalOdds
 
-FOREST_LEAVES = (0.03, 0.01)
-"""Forest path: smallest leaf as a share of the units, never under 8 (4 at the weak end)."""
+FOREST_LEAVES = (0.03, 0.01, 0.004)
+"""Forest path: smallest leaf as a share of the units, never under 8 (3 after the first point)."""
+
+SEARCH_SHARE = 0.5
+"""Share of a forest's trees that the inner folds grow: they choose a leaf, they do not predict."""
 
 TREE_ROWS = 4000
 """A tree of a forest is grown on at most so many units: with at most 64 leaves more would cost time and add nothing."""
@@ -63,8 +67,16 @@ def _load(text: str) -> Any:
     return lgb.Booster(model_str=text)
 
 
+def leaf_means(text: str, x: Array) -> Array:
+    """(n,) mean over the trees of a forest given as text.
+
+    LightGBM averages a forest's trees only in ``predict``; its raw score is their sum.
+    """
+    return np.asarray(_load(text).predict(np.ascontiguousarray(x), num_threads=1), dtype=np.float64)
+
+
 def raw_scores(text: str, x: Array, rounds: int | None = None) -> Array:
-    """(n,) or (n, K) raw scores of a LightGBM model given as text."""
+    """(n,) or (n, K) raw scores of boosted trees given as text."""
     return np.asarray(
         _load(text).predict(np.ascontiguousarray(x), raw_score=True, num_iteration=rounds or -1, num_threads=1),
         dtype=np.float64,
@@ -73,23 +85,23 @@ def raw_scores(text: str, x: Array, rounds: int | None = None) -> Array:
 
 @dataclass(frozen=True)
 class Forest:
-    """A fitted forest: one LightGBM text per score, and the link that makes scores of leaf means."""
+    """A fitted forest: one LightGBM text per score, the link that makes scores of leaf means, and what
+    out-of-fold scores say they must be multiplied by."""
 
     texts: tuple[str, ...]
     link: str
     base: tuple[float, ...]
+    slope: float = 1.0
 
     def scores(self, x: Array) -> Array:
         """(n, K) link-scale scores of features (n, q)."""
         out = []
         for text, base in zip(self.texts, self.base, strict=True):
-            m = raw_scores(text, x)
-            if self.link == "log":
-                m = np.log(np.maximum(1.0 + m, 0.02))
-            elif self.link == "logit":
+            m = leaf_means(text, x)
+            if self.link == "logit":
                 m = logit(np.clip(base + m, 0.005, 0.995)) - logit(np.clip(base, 0.005, 0.995))
             out.append(m)
-        return np.column_stack(out)
+        return self.slope * np.column_stack(out)
 
 
 @dataclass
@@ -100,16 +112,15 @@ class ForestPath:
     family: Family
     seed: int
     trees: int = 200
-    points: list[Forest] = field(default_factory=list)
+    points: dict[int, Forest] = field(default_factory=dict)
 
     length = len(FOREST_LEAVES)
 
     def at(self, k: int) -> Forest:
         """The forest at point k of the path."""
-        while len(self.points) <= k:
-            share = FOREST_LEAVES[len(self.points)]
-            leaf = max(int(np.ceil(share * self.family.n)), 8 if not self.points else 4)
-            self.points.append(self._fit(leaf))
+        if k not in self.points:
+            leaf = max(int(np.ceil(FOREST_LEAVES[k] * self.family.n)), 8 if k == 0 else 3)
+            self.points[k] = self._fit(leaf)
         return self.points[k]
 
     def _fit(self, leaf: int) -> Forest:
@@ -123,12 +134,11 @@ class ForestPath:
             "feature_fraction_bynode": min(1.0, max(np.sqrt(q), 3.0) / max(q, 1)),
             "min_data_in_leaf": leaf,
             "num_leaves": 64,
-            "lambda_l2": 0.05,
+            "lambda_l2": 0.0,
         }
         f = self.family
         if isinstance(f, Cox):
-            weight = np.maximum(f.exposure, 1e-3)
-            return Forest((_train(params, self.x, f.d / weight - 1.0, self.trees, weight),), "log", (0.0,))
+            return Forest((_train(params, self.x, deviance_residual(f), self.trees),), "identity", (0.0,))
         if isinstance(f, Gaussian):
             return Forest((_train(params, self.x, f.y - f.y.mean(), self.trees),), "identity", (0.0,))
         if isinstance(f, ProportionalOdds):
@@ -140,18 +150,26 @@ class ForestPath:
         return Forest(texts, "logit", tuple(map(float, means)))
 
 
+def deviance_residual(f: Cox) -> Array:
+    """(n,) signed root of each unit's share of the null model's deviance; positive: died sooner than expected."""
+    expected = np.maximum(f.exposure, 1e-3)
+    martingale = f.d - expected
+    return np.sign(martingale) * np.sqrt(np.maximum(-2.0 * (martingale + f.d * np.log(expected)), 0.0))
+
+
 @dataclass(frozen=True)
 class Boosted:
-    """Boosted trees cut at a number of rounds."""
+    """Boosted trees cut at a number of rounds; slope as for forests."""
 
     text: str
     rounds: int
     scale: float
     n_scores: int
+    slope: float = 1.0
 
     def scores(self, x: Array) -> Array:
         """(n, K) link-scale scores of features (n, q)."""
-        m = raw_scores(self.text, x, self.rounds) * self.scale
+        m = raw_scores(self.text, x, self.rounds) * (self.scale * self.slope)
         m = m.reshape(len(x), self.n_scores)
         return m - m.mean(axis=1, keepdims=True) if self.n_scores > 1 else m
 

@@ -7,18 +7,18 @@ whole training part with the chosen setting.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts import Fold
-from cohortium.fusion import Joined, join_new, join_train
+from cohortium.fusion import Joined, fit_slope, join_new, join_train
 from cohortium.heads.families import Family
 from cohortium.heads.linear import NET_RATIOS, PRIOR_SDS, NetPath, RidgePath
 from cohortium.heads.newton import fit_theta
-from cohortium.heads.trees import BOOST_ROUNDS, FOREST_LEAVES, BoostPath, ForestPath
+from cohortium.heads.trees import BOOST_ROUNDS, FOREST_LEAVES, SEARCH_SHARE, BoostPath, ForestPath
 from cohortium.learners.nodes import Input, LinearNode, Node, TreeNode
 from cohortium.learners.views import SplitView, Views
 
@@ -49,6 +49,16 @@ def oof_losses(family: Family, oof: Array) -> Array:
     """(n,) losses behind :func:`oof_loss`."""
     eta = np.nan_to_num(oof)
     return family.unit_loss(eta, fit_theta(family, eta))
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The best point of a path. oof: (n, K) out-of-fold scores times slope; loss: their inner loss."""
+
+    oof: Array
+    point: int
+    loss: float
+    slope: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,47 +112,62 @@ class BaseFitter:
 
     def _search(
         self, spec: Spec, form: str, make: Callable[..., Any], score: Callable[..., Array], length: int
-    ) -> tuple[Array, int, float]:
-        """Walk the path on all inner splits together; returns out-of-fold scores, point and loss of the best."""
-        paths = []
+    ) -> Choice:
+        """Walk the path on all inner splits together; returns out-of-fold scores, point, loss and slope of the best.
+
+        Scores of trees are calibrated before they are compared; linear ones get their scale from the penalty.
+        """
+        trees, paths = form == "trees", []
         for s in range(len(self.fold.inner)):
             joined, fresh, rows, new, _ = self._arrays(spec, form, s)
             paths.append((make(joined.z, self.family.take(rows), self._offset(rows), s), fresh, new))
-        best: tuple[float, int, Array] | None = None
+        best: Choice | None = None
         for point in range(length):
             oof = np.full((self.family.n, self.family.n_scores), np.nan)
             for path, fresh, new in paths:
                 if len(new):
                     oof[new] = score(path, point, fresh)
-            loss = self._loss(oof)
-            if best is None or loss < best[0] - 1e-9:
-                best = (loss, point, oof)
-            elif point - best[1] >= PATIENCE:
+            loss, slope = self._calibrated(oof) if trees else (self._loss(oof), 1.0)
+            if best is None or loss < best.loss - 1e-9:
+                best = Choice(slope * oof, point, loss, slope)
+            elif point - best.point >= PATIENCE:
+                break
+            if slope == 0.0:  # its scores point the wrong way: weaker regularisation would only fit more noise
                 break
         assert best is not None
-        return best[2], best[1], best[0]
+        return best
 
     def _loss(self, oof: Array) -> float:
         return oof_loss(self.family, oof if self.offset is None else np.nan_to_num(oof) + self.offset)
 
+    def _calibrated(self, oof: Array) -> tuple[float, float]:
+        """Loss of out-of-fold scores after the one slope >= 0 that fits them best, and that slope.
+
+        Scores of trees have no scale of their own (leaf means are shrunk by bagging, or overfitted): comparing
+        their raw losses would choose large leaves for their scale and not for what they know.
+        """
+        slope, _ = fit_slope(np.nan_to_num(oof), self.family, self.offset)
+        return self._loss(slope * oof), slope
+
     def _ridge(self, spec: Spec, tag: str) -> Base:
         make = lambda z, family, offset, s: RidgePath(z, family, offset)  # noqa: E731
         score = lambda path, k, fresh: fresh @ path.coef(k)  # noqa: E731
-        oof, point, loss = self._search(spec, "z", make, score, RidgePath.length)
+        best = self._search(spec, "z", make, score, RidgePath.length)
         joined, _, rows, _, views = self._arrays(spec, "z", None)
-        coef = RidgePath(joined.z, self.family.take(rows), self._offset(rows)).coef(point)
+        coef = RidgePath(joined.z, self.family.take(rows), self._offset(rows)).coef(best.point)
         blocks = [v.block for v in views]
         inputs = tuple(Input(m, b.encoder) for m, b in zip(spec.modalities, blocks, strict=True) if b is not None)
         coefs = tuple(b.to_features(c) for b, c in zip(blocks, joined.split(coef), strict=True) if b is not None)
         node = LinearNode(inputs, coefs, self.family.n_scores, "ridge")
-        return Base(oof, loss, node, {"prior_sd_of_score": round(PRIOR_SDS[point], 4), "inner_loss": round(loss, 5)})
+        facts = {"prior_sd_of_score": round(PRIOR_SDS[best.point], 4), "inner_loss": round(best.loss, 5)}
+        return Base(best.oof, best.loss, node, facts)
 
     def _net(self, spec: Spec, tag: str) -> Base:
         make = lambda x, family, offset, s: NetPath(np.asfortranarray(x), family)  # noqa: E731
         score = lambda path, k, fresh: fresh @ path.coef(k)  # noqa: E731
-        oof, point, loss = self._search(spec, "net", make, score, NetPath.length)
+        best = self._search(spec, "net", make, score, NetPath.length)
         joined, _, rows, _, views = self._arrays(spec, "net", None)
-        coef = NetPath(np.asfortranarray(joined.z), self.family.take(rows)).coef(point)
+        coef = NetPath(np.asfortranarray(joined.z), self.family.take(rows)).coef(best.point)
         inputs, coefs = [], []
         for m, view, c in zip(spec.modalities, views, joined.split(coef), strict=True):
             assert view.block is not None
@@ -150,38 +175,42 @@ class BaseFitter:
             coefs.append(c)
         kept = int(np.any(coef != 0, axis=1).sum())
         facts = {
-            "share_of_largest_penalty": round(NET_RATIOS[point], 4),
+            "share_of_largest_penalty": round(NET_RATIOS[best.point], 4),
             "features_kept": kept,
-            "inner_loss": round(loss, 5),
+            "inner_loss": round(best.loss, 5),
         }
-        return Base(oof, loss, LinearNode(tuple(inputs), tuple(coefs), self.family.n_scores, "net"), facts)
+        return Base(best.oof, best.loss, LinearNode(tuple(inputs), tuple(coefs), self.family.n_scores, "net"), facts)
 
-    def _tree_node(self, spec: Spec, views: list[SplitView], model: Any) -> TreeNode:
+    def _tree_node(self, spec: Spec, views: list[SplitView], model: Any, slope: float) -> TreeNode:
         inputs = []
         for m, v in zip(spec.modalities, views, strict=True):
             assert v.block is not None
             inputs.append(Input(m, v.block.encoder, v.block.tree_columns, v.block.tree_basis))
-        return TreeNode(tuple(inputs), model, self.family.n_scores)
+        return TreeNode(tuple(inputs), replace(model, slope=slope), self.family.n_scores)
 
     def _forest(self, spec: Spec, tag: str) -> Base:
-        seed = self.fold.seed_of(f"forest/{tag}")
-        make = lambda x, family, offset, s: ForestPath(x, family, seed + 1 + s, self.trees)  # noqa: E731
+        seed, few = self.fold.seed_of(f"forest/{tag}"), max(int(SEARCH_SHARE * self.trees), 1)
+        make = lambda x, family, offset, s: ForestPath(x, family, seed + 1 + s, few)  # noqa: E731
         score = lambda path, k, fresh: path.at(k).scores(fresh)  # noqa: E731
-        oof, point, loss = self._search(spec, "trees", make, score, ForestPath.length)
+        best = self._search(spec, "trees", make, score, ForestPath.length)
         joined, _, rows, _, views = self._arrays(spec, "trees", None)
         path = ForestPath(joined.z, self.family.take(rows), seed, self.trees)
-        facts = {"smallest_leaf": FOREST_LEAVES[point], "trees": self.trees, "inner_loss": round(loss, 5)}
-        return Base(oof, loss, self._tree_node(spec, views, path.at(point)), facts)
+        facts = {"smallest_leaf": FOREST_LEAVES[best.point], "trees": self.trees}
+        return self._tree_base(best, self._tree_node(spec, views, path.at(best.point), best.slope), facts)
 
     def _boost(self, spec: Spec, tag: str) -> Base:
         seed = self.fold.seed_of(f"boost/{tag}")
         make = lambda x, family, offset, s: BoostPath(x, family, seed + 1 + s, offset)  # noqa: E731
         score = lambda path, k, fresh: path.at(k).scores(fresh)  # noqa: E731
-        oof, point, loss = self._search(spec, "trees", make, score, BoostPath.length)
+        best = self._search(spec, "trees", make, score, BoostPath.length)
         joined, _, rows, _, views = self._arrays(spec, "trees", None)
         path = BoostPath(joined.z, self.family.take(rows), seed, self._offset(rows))
-        facts = {"rounds": BOOST_ROUNDS[point], "inner_loss": round(loss, 5)}
-        return Base(oof, loss, self._tree_node(spec, views, path.at(point)), facts)
+        facts = {"rounds": BOOST_ROUNDS[best.point]}
+        return self._tree_base(best, self._tree_node(spec, views, path.at(best.point), best.slope), facts)
+
+    def _tree_base(self, best: Choice, node: TreeNode, facts: dict[str, Any]) -> Base:
+        facts |= {"slope": round(best.slope, 4), "inner_loss": round(best.loss, 5)}
+        return Base(best.oof, best.loss, node, facts)
 
 
 def _beside(blocks: list[tuple[Array, Rows]], n: int) -> Array:

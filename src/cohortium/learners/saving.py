@@ -26,7 +26,7 @@ from cohortium.learners.nodes import (
 from cohortium.learners.suite import ZeroFill
 from cohortium.schema import Endpoint, EndpointKind
 
-FORMAT = 1
+FORMAT = 2
 
 
 def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
@@ -157,9 +157,9 @@ def _restore_node(s: dict[str, Any], encoders: list[TableEncoder], nodes: list[N
         f = s["fields"]
         model: Forest | Boosted
         if s["model"] == "Forest":
-            model = Forest(tuple(f["texts"]), f["link"], tuple(f["base"]))
+            model = Forest(tuple(f["texts"]), f["link"], tuple(f["base"]), f["slope"])
         else:
-            model = Boosted(f["text"], f["rounds"], f["scale"], f["n_scores"])
+            model = Boosted(f["text"], f["rounds"], f["scale"], f["n_scores"], f["slope"])
         return TreeNode(inputs(), model, s["n_scores"])
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])

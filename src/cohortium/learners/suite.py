@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.contracts import ClassOutcome, Fold, Prediction, Probabilities
+from cohortium.contracts import ClassOutcome, Fold, Prediction, Probabilities, Survival
 from cohortium.errors import EndpointError
 from cohortium.fusion import StackFit, scheme_weights, stack_out_of_fold
 from cohortium.fusion.joining import SCHEMES
@@ -142,9 +142,11 @@ class Suite:
         return self.stack(parts, False, HEAD_PENALTIES)
 
     def _early_head(self, head: str) -> Base:
-        sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
+        gated = self.gated(self.modalities)
         if head in ("forest", "boost"):
-            return min((self.base(names, head, "feature") for names in sets), key=lambda b: b.loss)
+            # Columns of noise blocks crowd out the others at every split, and cost time: no second set is tried.
+            return self.base(gated, head, "feature")
+        sets = list(dict.fromkeys([self.modalities, gated]))
         tried = [(names, s) for names in sets for s in SCHEMES]
         ridge = {t: self.base(t[0], "ridge", t[1]) for t in tried}
         best = min(tried, key=lambda t: (ridge[t].loss, tried.index(t)))
@@ -348,10 +350,19 @@ def fit_all(config: LearnerConfig, fold: Fold, names: list[str] | None = None) -
     return {i.name: suite.finish(i.name) for i in infos if names is None or i.name in names}
 
 
-def predict_all(predictors: Mapping[str, ScorePredictor], cohort: Cohort) -> dict[str, Prediction]:
-    """Predictions of several learners of one fold; shared parts are evaluated once."""
+def predict_all(
+    predictors: Mapping[str, ScorePredictor], cohort: Cohort, grid: Array | None = None
+) -> dict[str, Prediction]:
+    """Predictions of several learners of one fold; shared parts are evaluated once.
+
+    grid: (m,) times that survival curves are kept at; by default all event times of the training part.
+    """
     memo: dict[Any, Any] = {}
-    return {name: p.predict(cohort, memo) for name, p in predictors.items()}
+    out: dict[str, Prediction] = {}
+    for name, p in predictors.items():
+        made = p.predict(cohort, memo)
+        out[name] = made.on(grid) if grid is not None and isinstance(made, Survival) else made
+    return out
 
 
 __all__ = ["StackFit", "Suite", "SuiteLearner", "fit_all", "learner", "predict_all"]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Outcome, Probabilities, Survival, ValueOutcome
+from cohortium.contracts import ClassOutcome, Outcome, Prediction, Probabilities, Survival, ValueOutcome
 from cohortium.study.runfolder import write_private
 
 if TYPE_CHECKING:
@@ -50,39 +50,71 @@ def write_tables(
     plan = experiment.plan
     grids = {n: e.grid.tolist() for n, e in plan.endpoints.items() if e.grid is not None}
     outcomes = {n: e.outcome for n, e in plan.endpoints.items()}
-    _parquet(folder / "predictions.parquet", _predictions(experiment, key), {"survival_times": grids})
-    _parquet(folder / "outcomes.parquet", outcome_frame(outcomes, key), {})
+    write_private(folder / "predictions.parquet", _predictions(experiment, key, grids))
+    _parquet(folder / "outcomes.parquet", outcome_frame(outcomes, key))
     frames = [score_frame(n, s) for n, s in scores.items()]
-    _parquet(folder / "scores.parquet", pd.concat(frames, ignore_index=True), {})
+    _parquet(folder / "scores.parquet", pd.concat(frames, ignore_index=True))
     censoring = _censoring(experiment)
     if censoring is not None:
-        _parquet(folder / "censoring.parquet", censoring, {})
+        _parquet(folder / "censoring.parquet", censoring)
     both = pd.DataFrame({"pseudonym": key["unit"], "unit": key.index, "patient": cohort.units["patient"]})
     write_private(folder / "units.csv", both.sort_values("pseudonym").to_csv(index=False))
 
 
-def _predictions(experiment: Experiment, key: pd.DataFrame) -> pd.DataFrame:
+def _predictions(experiment: Experiment, key: pd.DataFrame, grids: Mapping[str, list[float]]) -> bytes:
+    """The table of all predictions as parquet, a row group per fold: curves of many learners are never together."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    plan = experiment.plan
+    facts = json.dumps({"survival_times": grids}).encode()
+    schema = _prediction_schema(plan.endpoints).with_metadata({b"cohortium": facts})
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
+        for name, e in plan.endpoints.items():
+            units = key["unit"].reindex(e.outcome.units).to_numpy(object)
+            for s, result in zip(e.splits, experiment.outer[name], strict=True):
+                same = {"endpoint": name, "repeat": int(s.repeat), "fold": int(s.fold)}
+                parts = [_fold_columns(schema, same | {"learner": n}, units[result.test], p)
+                         for n, p in result.predictions.items()]  # fmt: skip
+                writer.write_table(pa.concat_tables(parts))
+    return buffer.getvalue()
+
+
+def _prediction_schema(endpoints: Mapping[str, Any]) -> Any:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"endpoint": pa.string(), "learner": pa.string(), "unit": pa.string()}
+    columns |= {"repeat": pa.int64(), "fold": pa.int64()}
+    for e in endpoints.values():
+        if isinstance(e.outcome, ClassOutcome):
+            columns |= {f"p_{c}": pa.float64() for c in e.outcome.endpoint.classes}
+        elif isinstance(e.outcome, ValueOutcome):
+            columns["value"] = pa.float64()
+        else:
+            columns |= {"risk": pa.float64(), "survival": pa.list_(pa.float32())}
+    return pa.schema(list(columns.items()))
+
+
+def _fold_columns(schema: Any, same: dict[str, Any], units: NDArray[np.object_], p: Prediction) -> Any:
+    import pyarrow as pa
+
     from cohortium.experiment.estimating import PROBES
 
-    frames = []
-    for name, e in experiment.plan.endpoints.items():
-        units = key["unit"].reindex(e.outcome.units).to_numpy(object)
-        for s, result in zip(e.splits, experiment.outer[name], strict=True):
-            for learner, p in result.predictions.items():
-                frame = pd.DataFrame({"endpoint": name, "learner": learner, "unit": units[result.test]})
-                frame["repeat"], frame["fold"] = int(s.repeat), int(s.fold)
-                if isinstance(p, Probabilities):
-                    for k, c in enumerate(p.classes):
-                        frame[f"p_{c}"] = p.p[:, k]
-                elif isinstance(p, Survival):
-                    frame["risk"] = p.risk
-                    # Probes only feed added value: their curves would double the file.
-                    probe = learner.startswith(PROBES)
-                    frame["survival"] = None if probe else list(p.survival.astype(np.float32))
-                else:
-                    frame["value"] = p.values
-                frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    n = len(units)
+    have: dict[str, Any] = {k: pa.array([v] * n, schema.field(k).type) for k, v in same.items()}
+    have["unit"] = pa.array(units, pa.string())
+    if isinstance(p, Probabilities):
+        have |= {f"p_{c}": pa.array(p.p[:, k]) for k, c in enumerate(p.classes)}
+    elif isinstance(p, Survival):
+        have["risk"] = pa.array(p.risk)
+        # Probes only feed added value: their curves would double the file.
+        if not same["learner"].startswith(PROBES):
+            flat = pa.array(np.ascontiguousarray(p.survival, dtype=np.float32).ravel())
+            have["survival"] = pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(p.times), flat)
+    else:
+        have["value"] = pa.array(p.values)
+    return pa.table([have.get(f.name, pa.nulls(n, f.type)) for f in schema], schema=schema)
 
 
 def outcome_frame(outcomes: Mapping[str, Outcome], key: pd.DataFrame) -> pd.DataFrame:
@@ -124,14 +156,9 @@ def _censoring(experiment: Experiment) -> pd.DataFrame | None:
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
-def _parquet(file: Path, frame: pd.DataFrame, facts: dict[str, Any]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), b"cohortium": json.dumps(facts).encode()}
+def _parquet(file: Path, frame: pd.DataFrame) -> None:
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd")
+    frame.to_parquet(buffer, index=False, compression="zstd")
     write_private(file, buffer.getvalue())
 
 
