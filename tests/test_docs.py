@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cohortium.schema import declare
+from cohortium.schema import declare, shapes
 from cohortium.study import parse_study, spec
 from cohortium.study.reading import parse
 
@@ -67,7 +67,7 @@ def test_python_in_the_documentation_uses_names_that_exist(info: str, text: str)
 
 
 def models() -> dict[str, type[BaseModel]]:
-    found = [*vars(declare).values(), *vars(spec).values()]
+    found = [*vars(declare).values(), *vars(shapes).values(), *vars(spec).values()]
     kept = [m for m in found if isinstance(m, type) and issubclass(m, declare.Declaration)]
     return {m.__name__: m for m in kept if m is not declare.Declaration}
 
@@ -76,7 +76,7 @@ def own_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Fields that no documented parent has; the tag of a kind stands in its heading."""
     parents = [b for b in model.__mro__[1:] if b is not declare.Declaration and b.__name__ in models()]
     inherited = {f for p in parents for f in models()[p.__name__].model_fields}
-    return {k: f for k, f in model.model_fields.items() if k not in inherited and k != "kind"}
+    return {k: f for k, f in model.model_fields.items() if k not in inherited and k not in ("kind", "shape")}
 
 
 def default_text(field: FieldInfo) -> str | None:

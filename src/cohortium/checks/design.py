@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cohortium.cohort import Cohort
+from cohortium.cohort import Cohort, Table
 from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome
 from cohortium.contracts.results import Finding
 from cohortium.metrics import logrank
@@ -134,10 +134,23 @@ def find_events(outcomes: Mapping[str, Outcome], splits: Mapping[str, Sequence[O
 def find_columns(cohort: Cohort, unmatched: Mapping[str, int]) -> list[Finding]:
     """Constant, empty and mostly missing columns; rows and patients that do not meet."""
     out = []
-    for name, table in cohort.modalities.items():
-        x = table.values
-        if not len(x):
-            continue
+    for name, modality in cohort.modalities.items():
+        lost, have = unmatched.get(name, 0), len(modality.units)
+        if isinstance(modality, Table):
+            out += _cells(name, modality)
+        if lost and have:
+            grade = "warning" if lost > 0.05 * (lost + have) else "note"
+            text = f"{lost} row(s) of {name} belong to no unit and are not used. If they should, look at the ids (id_rule)."
+            out.append(Finding(f"unmatched_rows:{name}", grade, text, name))  # type: ignore[arg-type]
+        if 0 < have < 0.5 * len(cohort):
+            text = f"{name} is there for {have} of {len(cohort)} units only."
+            out.append(Finding(f"low_overlap:{name}", "note", text, name))
+    return out
+
+
+def _cells(name: str, table: Table) -> list[Finding]:
+    out, x = list[Finding](), table.values
+    if len(x):
         known = ~np.isnan(x)
         with np.errstate(invalid="ignore"):
             low = np.where(known, x, np.inf).min(axis=0)
@@ -159,12 +172,4 @@ def find_columns(cohort: Cohort, unmatched: Mapping[str, int]) -> list[Finding]:
                     [str(table.features.index[j]) for j in sparse[:20]],
                 )
             )
-        lost, have = unmatched.get(name, 0), len(table.units)
-        if lost:
-            grade = "warning" if lost > 0.05 * (lost + have) else "note"
-            text = f"{lost} row(s) of {name} belong to no unit and are not used. If they should, look at the ids (id_rule)."
-            out.append(Finding(f"unmatched_rows:{name}", grade, text, name))  # type: ignore[arg-type]
-        if have < 0.5 * len(cohort):
-            text = f"{name} is there for {have} of {len(cohort)} units only."
-            out.append(Finding(f"low_overlap:{name}", "note", text, name))
     return out

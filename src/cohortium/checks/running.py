@@ -33,15 +33,17 @@ def run_checks(
     """
     found: list[Finding] = []
     groups = cohort.groups()
-    for name, table in cohort.modalities.items():
+    tables = cohort.only([n for n, m in cohort.modalities.items() if m.shape == "table"])
+    for name, modality in cohort.modalities.items():
+        table = modality.as_table()
         for outcome in outcomes.values():
             rows = pd.Index(outcome.units).get_indexer(table.units)
             sight = disguise.look(name, table, rows, outcome)
             hidden = disguise.find_disguises(sight)
             found += hidden
             found += disguise.find_strong(sight, {c for f in hidden for c in f.columns})
-    found += people.find_identifiers(cohort)
-    found += people.find_duplicates(cohort, dict(outcomes), groups)
+    found += people.find_identifiers(tables)
+    found += people.find_duplicates(tables, dict(outcomes), groups)
     found += design.find_presence(cohort, outcomes)
     found += design.find_sites(cohort, outcomes)
     found += design.find_events(outcomes, splits or {})

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cohortium.cohort.table import Table
+from cohortium.cohort.modality import Modality
 from cohortium.schema import Presence
 
 
@@ -20,13 +20,13 @@ class Cohort:
 
     units: one row per unit; index: unit id (str, unique, named ``unit``); column ``patient`` (str);
     optional columns ``site``, ``batch``, ``index_time``, ``weight``.
-    modalities: name -> :class:`Table`, each with a subset of the units, in cohort order.
+    modalities: name -> :class:`Modality` of any shape, each with a subset of the units, in cohort order.
     absent: units × modalities, :class:`Presence` values; ``present`` where the unit has it. When not
-    given, a unit that a table lacks is ``not_measured``.
+    given, a unit that a modality lacks is ``not_measured``.
     """
 
     units: pd.DataFrame
-    modalities: Mapping[str, Table]
+    modalities: Mapping[str, Modality]
     absent: pd.DataFrame = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 
 from cohortium.cohort.cohort import Cohort
+from cohortium.cohort.modality import Modality
+from cohortium.cohort.shapes import read_shape, unit_index, write_shape
 from cohortium.cohort.table import Table
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema import Presence
@@ -73,11 +75,9 @@ def read_stored_cohort(folder: Path) -> Cohort:
     units.index = pd.Index(units.index.astype(str), dtype=object, name="unit")
     absent = _parquet(folder, PRESENCE)
     absent.index = units.index
-    tables = {}
-    for entry in description["modalities"]:
-        tables[str(entry["name"])] = _h5ad(folder, str(entry["file"]), units.index)
+    modalities = {str(e["name"]): _ordered(read_shape(folder, e), units.index) for e in description["modalities"]}
     try:
-        return Cohort(units, tables, absent)
+        return Cohort(units, modalities, absent)
     except ValueError as e:
         raise DataError(f"The files in {folder} do not belong together: {e}. Write the cohort again.") from e
 
@@ -91,7 +91,7 @@ def to_mudata(cohort: Cohort) -> MuData:
     import mudata
 
     units, dates = _plain(cohort.units)
-    parts = {name: table.to_anndata() for name, table in cohort.modalities.items()}
+    parts = {name: modality.as_table().to_anndata() for name, modality in cohort.modalities.items()}
     with warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
         # Features of two modalities may share a name; within one they do not.
         warnings.simplefilter("ignore", UserWarning)
@@ -123,19 +123,18 @@ def from_mudata(data: MuData) -> Cohort:
     if stored is not None:
         units, absent = _own_units(data, stored)
     names = json.loads(str(stored["modalities"])) if stored is not None else list(data.mod)
-    tables = {str(n): _ordered(Table.from_anndata(data.mod[n]), units.index) for n in names if n in data.mod}
+    tables = {str(n): _ordered(_of_mudata(data.mod[n]), units.index) for n in names if n in data.mod}
     return Cohort(units, tables, absent)
 
 
 def _write(cohort: Cohort, folder: Path) -> None:
     entries: list[dict[str, Any]] = []
-    for k, (name, table) in enumerate(cohort.modalities.items()):
+    for k, (name, modality) in enumerate(cohort.modalities.items()):
         # A modality may be called anything; a file may not.
-        file = f"{k + 1:03d}_{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:60]}.h5ad"
-        table.to_anndata().write_h5ad(folder / file)
-        entries.append(
-            {"name": name, "file": file, "shape": "table", "units": len(table.units), "features": table.n_features}
-        )
+        stem = f"{k + 1:03d}_{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:60]}"
+        file, facts = write_shape(modality, folder, stem)
+        entry = {"name": name, "file": file, "shape": modality.shape, "units": len(modality.units)}
+        entries.append(entry | {"features": modality.n_features} | facts)
     cohort.units.to_parquet(folder / UNITS)
     cohort.absent.astype(str).to_parquet(folder / PRESENCE)
     description = {MARK: FORMAT, "units": len(cohort), "patients": cohort.n_patients, "modalities": entries}
@@ -183,30 +182,19 @@ def _parquet(folder: Path, name: str) -> pd.DataFrame:
         raise DataError(f"{file} is no readable Parquet file. Write the cohort again.") from e
 
 
-def _h5ad(folder: Path, name: str, units: pd.Index) -> Table:
-    import anndata
-
-    file = _present(folder, name)
-    try:
-        data = anndata.read_h5ad(file)
-    except Exception as e:  # h5py and anndata raise many kinds; all mean that the file is not readable
-        raise DataError(f"{file} is no readable .h5ad file. Write the cohort again.") from e
+def _of_mudata(data: Any) -> Table:
     table = Table.from_anndata(data)
-    if (units.get_indexer(table.units) < 0).any():
-        raise DataError(f"{file} has units that {UNITS} does not have: it is another cohort's. Write the cohort again.")
-    return Table(_named(table.units), table.values, table.features)
+    return Table(unit_index(table.units), table.values, table.features)
 
 
-def _named(units: pd.Index) -> pd.Index:
-    named: pd.Index = pd.Index(units.astype(str), dtype=object, name="unit")
-    return named
-
-
-def _ordered(table: Table, units: pd.Index) -> Table:
-    """The table in the order of the units."""
-    at = table.units.get_indexer(units)
-    taken = table.take(np.asarray(at[at >= 0], dtype=np.intp))
-    return Table(_named(taken.units), taken.values, taken.features)
+def _ordered(modality: Modality, units: pd.Index) -> Modality:
+    """The modality in the order of the units."""
+    if (units.get_indexer(modality.units) < 0).any():
+        raise DataError(
+            f"A modality has units that {UNITS} does not have: it is another cohort's. Write the cohort again."
+        )
+    at = modality.units.get_indexer(units)
+    return modality.take(np.asarray(at[at >= 0], dtype=np.intp))
 
 
 def _plain(units: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -230,7 +218,7 @@ def _own_units(data: MuData, stored: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     for column in json.loads(str(stored["dates"])):
         units[column] = pd.to_datetime(units[column], format="ISO8601")
     absent = absent.astype(str).astype(object)
-    units.index = absent.index = _named(units.index)
+    units.index = absent.index = unit_index(units.index)
     had = absent.index[(absent == Presence.PRESENT.value).any(axis=1)]
     if set(had) != set(data.obs_names):
         # Somebody has filtered it: who is left is what the object says.
@@ -242,7 +230,7 @@ def _own_units(data: MuData, stored: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _other_units(data: MuData) -> pd.DataFrame:
-    index = _named(data.obs_names)
+    index = unit_index(data.obs_names)
     units = pd.DataFrame(index=index)
     has = "patient" in data.obs
     if has and data.obs["patient"].isna().any():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,8 @@ class Table:
     values: NDArray[np.floating]
     features: pd.DataFrame
 
+    shape: ClassVar[str] = "table"
+
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.units), len(self.features)):
             raise ValueError(
@@ -46,6 +49,17 @@ class Table:
     def take(self, rows: NDArray[np.intp]) -> Table:
         """A copy of the given rows (positions among ``units``), in that order."""
         return Table(self.units[rows], self.values[rows], self.features)
+
+    def as_table(self) -> Table:
+        """The table itself."""
+        return self
+
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Everything that predictions depend on, for hashing."""
+        yield "values", self.values
+        for column in self.features.columns:
+            yield str(column), self.features[column].astype(str).to_numpy(object)
+        yield "features", self.features.index.to_numpy(object)
 
     def select_features(self, names: list[str]) -> Table:
         """A copy with the named features only."""

@@ -5,6 +5,7 @@ endpoints (beyond the null gradient handed over for screening), other modalities
 """
 
 from cohortium.encoders.block import FittedBlock, fit_block
+from cohortium.encoders.represent import Encoder, Represented, fit_encoder, restore_encoder
 from cohortium.encoders.table import TableEncoder
 
-__all__ = ["FittedBlock", "TableEncoder", "fit_block"]
+__all__ = ["Encoder", "FittedBlock", "Represented", "TableEncoder", "fit_block", "fit_encoder", "restore_encoder"]

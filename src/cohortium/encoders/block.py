@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.cohort import Table
-from cohortium.encoders.table import TableEncoder
+from cohortium.cohort import Modality
+from cohortium.encoders.represent import Encoder, fit_encoder
 
 Array = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class FittedBlock:
     variance is about one. net: columns the elastic net sees. tree_columns, tree_basis (q, c): what trees see.
     """
 
-    encoder: TableEncoder
+    encoder: Encoder
     x: Array
     z: Array
     dual: Array
@@ -93,14 +93,14 @@ def tree_view(x: Array, columns: NDArray[np.intp], basis: Array) -> Array:
     return np.hstack([x[:, columns], x @ basis]) if basis.shape[1] else x[:, columns]
 
 
-def fit_block(table: Table, null_gradient: Array) -> FittedBlock:
-    """Encode a training table (n, p).
+def fit_block(data: Modality, null_gradient: Array) -> FittedBlock:
+    """Encode the training rows of a modality.
 
     null_gradient: (n, K) gradient of the null model's loss for the same rows, used to rank features when
     there are too many for the elastic net or the trees.
     """
-    encoder = TableEncoder().fit(table)
-    x = encoder.transform(table)
+    encoder = fit_encoder(data)
+    x = encoder.transform(data)
     q = x.shape[1]
     z, dual, primal = rotate(x)
     order = np.arange(q)

@@ -156,10 +156,8 @@ def cohort_hash(cohort: Cohort) -> str:
     _feed(h, "units", cohort.ids)
     for name, table in cohort.modalities.items():
         _feed(h, f"modality {name}", table.units.to_numpy(object))
-        _feed(h, "values", table.values)
-        for column in table.features.columns:
-            _feed(h, str(column), table.features[column].astype(str).to_numpy(object))
-        _feed(h, "features", table.features.index.to_numpy(object))
+        for what, array in table.arrays():
+            _feed(h, what, array)
         _feed(h, "absent", cohort.absent[name].to_numpy(object))
     return h.hexdigest()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
 from cohortium.contracts import Prediction
-from cohortium.encoders import TableEncoder
+from cohortium.encoders import Encoder
 from cohortium.encoders.block import tree_view
 from cohortium.fusion import StackFit
 from cohortium.heads.families import to_prediction
@@ -30,7 +30,7 @@ class Input:
     """One modality as a head sees it: encoder, and for trees the columns and components used."""
 
     modality: str
-    encoder: TableEncoder
+    encoder: Encoder
     columns: NDArray[np.intp] | None = None
     basis: Array | None = None
 

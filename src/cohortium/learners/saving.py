@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.encoders import TableEncoder
+from cohortium.encoders import Encoder, restore_encoder
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.heads.trees import Boosted, Forest
@@ -34,7 +34,7 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
     pool: dict[int, int] = {}
     encoders: list[dict[str, Any]] = []
 
-    def put(encoder: TableEncoder) -> int:
+    def put(encoder: Encoder) -> int:
         if id(encoder) not in pool:
             pool[id(encoder)] = len(encoders)
             encoders.append(encoder.state())
@@ -119,7 +119,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
 
 def restore(state: dict[str, Any]) -> ScorePredictor:
     """The predictor of a state made by :func:`predictor_state`."""
-    encoders = [TableEncoder.restore(e) for e in state["encoders"]]
+    encoders = [restore_encoder(e) for e in state["encoders"]]
     nodes: list[Node] = []
     for s in state["nodes"]:
         nodes.append(_restore_node(s, encoders, nodes))
@@ -136,7 +136,7 @@ def restore(state: dict[str, Any]) -> ScorePredictor:
     )
 
 
-def _restore_node(s: dict[str, Any], encoders: list[TableEncoder], nodes: list[Node]) -> Node:
+def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node]) -> Node:
     def inputs() -> tuple[Input, ...]:
         return tuple(
             Input(

@@ -57,15 +57,15 @@ class Views:
         return self.fold.store.get(f"view/{modality}/{s}", lambda: self._encode(modality, s))  # type: ignore[no-any-return]
 
     def _encode(self, modality: str, s: int | None) -> SplitView:
-        table, where = self.fold.cohort.modalities[modality], self._where[modality]
+        data, where = self.fold.cohort.modalities[modality], self._where[modality]
         if s is None:
             at_train, at_test = np.arange(len(where)), np.zeros(0, dtype=np.intp)
         else:
             train, test = self.fold.inner[s]
             at_train = np.flatnonzero(np.isin(where, train))
             at_test = np.flatnonzero(np.isin(where, test))
-        block = fit_block(table.take(at_train), self.null_gradient[where[at_train]])
-        x = block.encoder.transform(table.take(at_test))
+        block = fit_block(data.take(at_train), self.null_gradient[where[at_train]])
+        x = block.encoder.transform(data.take(at_test))
         return SplitView(
             train=where[at_train],
             test=where[at_test],

@@ -52,6 +52,7 @@ class FileSource(Declaration):
 class ModalitySource(FileSource):
     """One modality of shape ``table``."""
 
+    shape: Literal["table"] = "table"
     columns: list[str] | None = Field(None, description="features to use; default all but the id and declared others")
     exclude: list[str] = Field(default_factory=list, description="columns to leave out")
     recorded_after_index: list[str] = Field(
@@ -81,6 +82,9 @@ class UnitsSource(FileSource):
     """The unit table: one row per unit to predict; endpoints and design columns live here."""
 
     patient: str | None = Field(None, description="patient column when a patient has several units")
+    duplicates: Literal["error", "first"] = Field(
+        "error", description="first: of several rows of one unit the first; what endpoints use must agree in all"
+    )
 
 
 class Condition(Declaration):

@@ -22,9 +22,11 @@ from cohortium.schema.declare import (
     OrdinalSpec,
     SurvivalSpec,
 )
+from cohortium.schema.durations import unit_days
 from cohortium.sources.columns import level_name, sorted_levels
 from cohortium.sources.formats import read_raw
 from cohortium.sources.ids import apply_rule, hint
+from cohortium.sources.index import LANDMARK
 from cohortium.sources.raw import HEADER, Raw, equals
 
 _YES = {"1", "yes", "true", "y", "t", "positive", "pos", "dead", "deceased"}
@@ -145,9 +147,24 @@ def read_outcome(
         ContinuousSpec: _continuous,
         SurvivalSpec: _survival,
     }
+    if LANDMARK in raw_units:
+        _at_landmark(name, spec, raw_units, columns, dropped)
     outcome = makers[type(spec)](name, spec, columns, dropped)
     reasons = pd.Series(dropped[dropped != ""]).value_counts(sort=False).sort_index()
     return outcome, {str(k): int(v) for k, v in reasons.items()}
+
+
+def _at_landmark(name: str, spec: Any, raw_units: pd.DataFrame, columns: _Columns, dropped: np.ndarray) -> None:
+    """Survival counts from the landmark, for those still under observation then (van Houwelingen 2007, SJS 34:70)."""
+    if not isinstance(spec, SurvivalSpec) or spec.file is not None or spec.entry is not None:
+        raise EndpointError(
+            f"endpoint '{name}': with design.landmarks an endpoint is a survival time from the patient's zero, in the unit "
+            "table, without entry."
+        )
+    total = columns.number(spec.time, "time").to_numpy(float)
+    rest = total - raw_units[LANDMARK].to_numpy(float) / unit_days(spec.time_unit)
+    _drop(dropped, np.isfinite(total) & (total >= 0) & (rest <= 0), "event or end of follow-up before the landmark")
+    columns.frame = columns.frame.assign(**{spec.time: rest})
 
 
 def _drop(dropped: np.ndarray, rows: np.ndarray, reason: str) -> None:

@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cohortium.cohort import Cohort, Table
+from cohortium.cohort import Cohort, Modality, Table
 from cohortium.errors import DataError
 from cohortium.schema.declare import ModalitySource, UnitsSource
+from cohortium.sources.events import EventsReader
 from cohortium.sources.formats import read_raw
 from cohortium.sources.ids import apply_leniently, apply_rule
+from cohortium.sources.index import IndexTime
 from cohortium.sources.modality import ModalityReader
 from cohortium.sources.outcomes import endpoint_columns, remember_rows
 from cohortium.sources.raw import Raw, column_of
+
+READERS: dict[str, Any] = {"events": EventsReader}
+"""Shape -> reader of modalities that are no tables: ``(name, source, root, unit table, index times)``, ``read()``."""
 
 DESIGN_COLUMNS = {"site": "site", "batch": "batch", "groups": "group", "index_time": "index_time", "weight": "weight"}
 
@@ -35,15 +40,21 @@ class ReadResult:
     files: list[Path] = field(default_factory=list)
 
 
-def read_units(source: UnitsSource, root: Path) -> tuple[pd.DataFrame, Raw]:
-    """The unit table as read, indexed by unit id, with a column ``__patient__``."""
+def read_units(source: UnitsSource, root: Path, agreeing: set[str] | None = None) -> tuple[pd.DataFrame, Raw]:
+    """The unit table as read, indexed by unit id, with a column ``__patient__``.
+
+    agreeing: columns that all rows of a unit must agree on, where the study takes the first of several.
+    """
     raw = read_raw(root, source, None)
     ids = apply_rule(raw.labels, source.id_rule, raw.name)
+    if source.duplicates == "first" and ids.duplicated().any():
+        raw = _first_rows(raw, ids, agreeing or set())
+        ids = apply_rule(raw.labels, source.id_rule, raw.name)
     if ids.duplicated().any():
         raise DataError(
             f"{raw.name}, row {raw.row_of(ids.duplicated())}: this id stands in an earlier row too "
             f"({int(ids.duplicated().sum())} such row(s)). Each unit has "
-            "one row. If a patient has several units, give the unit's own id column as 'id' and the patient's as 'patient'."
+            "one row (or say duplicates: first). If a patient has several units, give the unit's own id column as 'id' and the patient's as 'patient'."
         )
     frame = raw.frame.copy()
     frame.index = pd.Index(ids.to_numpy(dtype=object), name="unit")
@@ -59,12 +70,32 @@ def read_units(source: UnitsSource, root: Path) -> tuple[pd.DataFrame, Raw]:
     return frame, raw
 
 
+def _first_rows(raw: Raw, ids: pd.Series, agreeing: set[str]) -> Raw:
+    twice = ids.duplicated().to_numpy()
+    for c in sorted(agreeing & set(map(str, raw.frame.columns))):
+        column = raw.frame[c].astype(object).where(raw.frame[c].notna(), None)
+        first = column[~twice].set_axis(ids[~twice].to_numpy()).reindex(ids.to_numpy()).to_numpy()
+        differs = np.array([a != b for a, b in zip(column, first, strict=True)])
+        if differs.any():
+            raise DataError(
+                f"{raw.name}, row {raw.row_of(pd.Series(differs))}, column '{c}': rows of one unit differ in what is "
+                "predicted. Give the table one row per unit."
+            )
+    keep = np.flatnonzero(~twice)
+    return Raw(raw.path, raw.labels.iloc[keep], raw.frame.iloc[keep], raw.id_name)
+
+
+def _endpoint_columns_in(file: str, endpoints: Mapping[str, Any]) -> set[str]:
+    return set().union(*(endpoint_columns(e) for e in endpoints.values() if e.file in (None, file)))
+
+
 def read_cohort(
     units: UnitsSource,
-    modalities: Mapping[str, ModalitySource],
+    modalities: Mapping[str, Any],
     root: Path,
     *,
     design: Mapping[str, str | None] | None = None,
+    index: IndexTime | None = None,
     endpoints: Mapping[str, Any] | None = None,
     expected: Mapping[str, pd.DataFrame] | None = None,
     units_optional: bool = False,
@@ -72,26 +103,38 @@ def read_cohort(
     """Read a cohort.
 
     design: role (site, batch, groups, index_time, weight) -> column of the unit table. endpoints: their
-    declarations; the columns they use are never features. expected: features frames of a fitted study, to
+    declarations; the columns they use are never features. index: when predictions are made. expected: features frames of a fitted study, to
     which the files are aligned. units_optional: the unit file, and modality files, may be missing (new
     patients); units are then all that any modality file has. Raises :class:`DataError`.
     """
     design = {k: v for k, v in (design or {}).items() if v}
+    index = index or IndexTime()
     if units_optional and not (root / units.file).exists():
+        index.needs_no_units(modalities, units.file)
         frame, raw, files, id_name = _units_from_modalities(units, modalities, root, expected or {}), None, [], units.id
     else:
-        frame, raw = read_units(units, root)
+        frame, raw = read_units(units, root, _endpoint_columns_in(units.file, endpoints or {}))
         files, id_name = [raw.path], raw.id_name
-    if units_optional and not any((root / s.file).exists() for s in modalities.values()):
+        frame, raw = index.expanded(frame, raw)
+    if units_optional and not any(_is_there(s, root) for s in modalities.values()):
         raise DataError(f"In {root} there is no modality's file; at least one is needed.")
-    table = pd.DataFrame({"patient": frame["__patient__"].astype(object)}, index=frame.index)
-    for role, column in design.items():
-        if raw is not None:
-            table[DESIGN_COLUMNS[role]] = _design_column(raw, column, role).to_numpy()
+    table = _unit_table(frame, raw, design)
+    times = index.times(frame, raw)
     reserved = _reserved(units, id_name, design, endpoints or {}, root)
     out = ReadResult(Cohort(table, {}), frame.drop(columns="__patient__"), files=files)
-    tables: dict[str, Table] = {}
+    tables: dict[str, Modality] = {}
+    absent = pd.DataFrame(index=table.index, dtype=object)
     for name, source in modalities.items():
+        absent[name] = source.absent_reason
+        if not isinstance(source, ModalitySource):
+            if units_optional and not _is_there(source, root):
+                out.notes[name] = ["its files are not there: nobody has this modality"]
+                continue
+            other = READERS[source.shape](name, source, root, table, times)
+            tables[name], absent[name] = other.read(), other.why
+            out.notes[name], out.unmatched[name], out.left_out[name] = other.notes, other.unmatched, other.left_out
+            out.files.extend(other.paths)
+            continue
         old = expected[name] if expected is not None else None
         if units_optional and old is not None and not (root / source.file).exists():
             tables[name] = Table(pd.Index([], dtype=object), np.zeros((0, len(old))), old)
@@ -102,8 +145,21 @@ def read_cohort(
         tables[name] = reader.table()
         out.notes[name], out.unmatched[name], out.left_out[name] = reader.notes, reader.unmatched, reader.left_out
         out.files.append(reader.path)
-    absent = pd.DataFrame({n: s.absent_reason for n, s in modalities.items()}, index=table.index, dtype=object)
     return replace(out, cohort=Cohort(table, tables, absent), files=list(dict.fromkeys(out.files)))
+
+
+def _unit_table(frame: pd.DataFrame, raw: Raw | None, design: Mapping[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame({"patient": frame["__patient__"].astype(object)}, index=frame.index)
+    for role, column in design.items():
+        if raw is not None:
+            table[DESIGN_COLUMNS[role]] = _design_column(raw, column, role).to_numpy()
+    return table
+
+
+def _is_there(source: Any, root: Path) -> bool:
+    if isinstance(source, ModalitySource):
+        return (root / source.file).exists()
+    return any((root / f).exists() for f in source.paths)
 
 
 def _design_column(raw: Raw, column: str, role: str) -> pd.Series:
@@ -133,7 +189,7 @@ def _design_column(raw: Raw, column: str, role: str) -> pd.Series:
 
 
 def _units_from_modalities(
-    units: UnitsSource, modalities: Mapping[str, ModalitySource], root: Path, expected: Mapping[str, pd.DataFrame]
+    units: UnitsSource, modalities: Mapping[str, Any], root: Path, expected: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
     """A unit table of all ids that any modality's file has."""
     ids: dict[str, None] = {}

@@ -19,7 +19,7 @@ def study_error(e: ValidationError, document: Document, name: str, model: type[B
     lines: list[tuple[int, str]] = []
     for error in _relevant(e.errors(include_url=False), document):
         keys = _keys(error["loc"], document)
-        line = document.line((*keys, "kind") if error["type"] == "union_tag_invalid" else keys)
+        line = document.line((*keys, _tag(error)) if error["type"] == "union_tag_invalid" else keys)
         where = f"line {line}: " if line else ""
         text = f"{where}{_sentence(error, keys, model)}"
         if text not in [t for _, t in lines]:
@@ -64,6 +64,11 @@ def _dotted(keys: tuple[str | int, ...]) -> str:
     return ".".join(str(k) for k in keys) or "the study"
 
 
+def _tag(error: Any) -> str:
+    """The key that says which branch of a union is meant."""
+    return "shape" if "shape" in str(error.get("ctx", {}).get("discriminator")) else "kind"
+
+
 def _found(value: Any) -> str:
     if isinstance(value, bool):
         return "true or false"
@@ -91,7 +96,7 @@ def _sentence(error: Any, keys: tuple[str | int, ...], model: type[BaseModel]) -
         return f"{where} needs 'kind': {ctx.get('expected_tags', 'binary, multiclass, ordinal, continuous, survival')}."
     if kind == "union_tag_invalid":
         tags = [t.strip(" '") for t in str(ctx.get("expected_tags", "")).split(",")]
-        return f"{where}.kind is '{ctx.get('tag')}'.{did_you_mean(str(ctx.get('tag')), tags)}"
+        return f"{where}.{_tag(error)} is '{ctx.get('tag')}'.{did_you_mean(str(ctx.get('tag')), tags)}"
     if kind == "string_type":
         quote = ' Put it in quotes: "…".' if not isinstance(error.get("input"), dict | list | None) else ""
         return f"{where}: expected a text, found {found}.{quote}"
@@ -126,7 +131,7 @@ def _step(at: Any, part: int | str) -> Any:
         return args[0]
     # A tag of a discriminated union, or the name of a union's branch.
     for m in models:
-        kind = m.model_fields.get("kind")
+        kind = m.model_fields.get("kind") or m.model_fields.get("shape")
         if m.__name__ == part or (kind is not None and part in get_args(kind.annotation)):
             return m
     if origin in (Union, types.UnionType):

@@ -37,7 +37,7 @@ class Data:
 
 def load_data(study: Study) -> Data:
     """Read every file of a study. Raises :class:`DataError` and :class:`EndpointError`."""
-    from cohortium.sources import read_cohort
+    from cohortium.sources import IndexTime, read_cohort
 
     spec = study.spec
     read = read_cohort(
@@ -46,6 +46,7 @@ def load_data(study: Study) -> Data:
         study.folder,
         design=design_columns(study),
         endpoints=spec.endpoints,
+        index=IndexTime.declared(spec.design, spec.cohort.modalities),
     )
     outcomes, excluded = {}, {}
     for name in spec.endpoints:

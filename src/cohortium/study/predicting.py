@@ -64,7 +64,7 @@ def read_new(folder: Path, study: Study) -> NewData:
 
     Raises :class:`DataError` when the folder or all of its files are missing, or a file does not fit.
     """
-    from cohortium.sources import read_cohort
+    from cohortium.sources import IndexTime, read_cohort
 
     if not study.folder.is_dir():
         raise DataError(f"No folder at {study.folder}. Give a folder with files named as in the study file.")
@@ -74,6 +74,7 @@ def read_new(folder: Path, study: Study) -> NewData:
         spec.cohort.modalities,
         study.folder,
         endpoints=spec.endpoints,
+        index=IndexTime.declared(spec.design, spec.cohort.modalities),
         expected=models.features(folder),
         units_optional=True,
     )

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cohortium.errors import did_you_mean
-from cohortium.schema.declare import Declaration, EndpointSpec, ModalitySource, UnitsSource
+from cohortium.schema.declare import Declaration, EndpointSpec, UnitsSource
+from cohortium.schema.durations import days_of
+from cohortium.schema.shapes import AnyModality, Landmarks
 
 MetricName = str
 
@@ -16,7 +18,7 @@ class CohortSpec(Declaration):
     """The unit table and the modalities."""
 
     units: UnitsSource
-    modalities: dict[str, ModalitySource] = Field(min_length=1)
+    modalities: dict[str, AnyModality] = Field(min_length=1)
 
 
 class DesignSpec(Declaration):
@@ -28,7 +30,21 @@ class DesignSpec(Declaration):
     index_time: str | None = Field(
         None, description="date column: when the prediction is made; temporal splits order by it"
     )
+    index_after: str | None = Field(
+        None, description="the prediction is made so long after index_time, or after time zero: 24h, 30d"
+    )
+    landmarks: Landmarks | None = Field(
+        None, description="a unit per patient and landmark time; survival then counts from the landmark"
+    )
     weight: str | None = Field(None, description="sampling weight; kept and reported, not yet used in fitting")
+
+    @model_validator(mode="after")
+    def _one_index(self) -> DesignSpec:
+        if self.index_after is not None:
+            days_of(self.index_after)
+        if self.landmarks is not None and (self.index_time is not None or self.index_after is not None):
+            raise ValueError("landmarks are index times: leave out index_time and index_after")
+        return self
 
 
 class FoldsFile(Declaration):
