@@ -39,14 +39,24 @@ evaluation:
 """
 
 
-def study_text(cohort: str, folds: str, models: str) -> str:
+def fewer_folds(out: Path, repeats: int) -> Path:
+    """The file of own folds, cut to its first repeats when fewer are wanted."""
+    if repeats >= 10:
+        return BASE / "folds.csv.gz"
+    frame = pd.read_csv(BASE / "folds.csv.gz", dtype=str)
+    cut = (out / f"folds_{repeats}.csv").resolve()
+    frame[frame["repeat"].astype(int) < frame["repeat"].astype(int).min() + repeats].to_csv(cut, index=False)
+    return cut
+
+
+def study_text(cohort: str, folds: str, models: str, own_folds: Path) -> str:
     sexes = pd.read_csv(DATA / cohort / "clinical.csv")["is_female"].nunique()
     others = [
         f"    {m}: {{file: {DATA}/{cohort}/{m}.csv.gz}}"
         for m in ("rnaseq", "cnv", "mut")
         if (DATA / cohort / f"{m}.csv.gz").exists()
     ]
-    own = f"{{file: {BASE}/folds.csv.gz, id: case_id, fold: fold, repeat: repeat, where: {{cohort: {cohort}}}}}"
+    own = f"{{file: {own_folds}, id: case_id, fold: fold, repeat: repeat, where: {{cohort: {cohort}}}}}"
     authors = f"{{file: {DATA}/{cohort}/splits_5foldcv.csv, id: case_id, fold: fold, part: part, test_value: val}}"
     return STUDY.format(
         cohort=cohort,
@@ -63,6 +73,7 @@ def main() -> None:
     parser.add_argument("--folds", choices=["own", "authors"], required=True)
     parser.add_argument("--cohorts", default=",".join(COHORTS))
     parser.add_argument("--models", default="linear,trees")
+    parser.add_argument("--repeats", type=int, default=10, help="own folds: so many of the ten repeats")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
@@ -72,7 +83,9 @@ def main() -> None:
         folder = args.out / f"tcga_{cohort}_{args.folds}_{args.models.replace(',', '_')}"
         file = folder.with_suffix(".yaml")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(study_text(cohort, args.folds, args.models))
+        if args.repeats < 10:
+            folder = folder.with_name(f"{folder.name}_{args.repeats}x5")
+        file.write_text(study_text(cohort, args.folds, args.models, fewer_folds(args.out, args.repeats)))
         result = cohortium.run(file, folder, jobs=args.jobs)
         ours = per_fold(folder, "os", harrell)
         means[cohort] = ours.mean()
