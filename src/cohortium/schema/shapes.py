@@ -64,6 +64,7 @@ class EventsSource(Declaration):
     no_time: Literal["error", "drop", "static"] | None = Field(
         None, description="events without a time; default: an error, but static in MEDS"
     )
+    no_code: Literal["error", "drop"] = Field("error", description="rows of tables whose code is empty")
     windows: list[str] = Field(
         default_factory=lambda: ["30d", "365d", "all"], min_length=1, description="how far back features look"
     )

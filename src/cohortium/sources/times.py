@@ -78,13 +78,12 @@ def read_times(column: pd.Series, zone: str | None, place: Place, *, later: bool
         )
     us = np.full(len(column), STATIC)
     clock: Clock = "utc" if aware.any() or (zone is not None and plain.any()) else "local"
-    for rows, own in ((aware & ~missing, True), (plain, False)):
-        if not rows.any():
-            continue
-        m = pd.DatetimeIndex(pd.to_datetime(moments[rows], utc=own))
-        if not own and zone is not None:
-            m = _placed(m, zone, later)
-        us[rows] = m.tz_localize(None).as_unit("us").asi8 if m.tz is None else m.tz_convert("UTC").as_unit("us").asi8
+    here = aware & ~missing
+    us[here] = moments[here].as_unit("us").asi8
+    wall = moments[plain].tz_localize(None)
+    if zone is not None:
+        wall = _placed(wall, zone, later).tz_convert("UTC")
+    us[plain] = wall.as_unit("us").asi8
     whole = (dated | day) & ~missing
     if day:
         us = np.where(whole, (us // DAY) * DAY, us)
@@ -97,23 +96,21 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def _parsed(column: pd.Series, missing: NDArray[np.bool_], place: Place) -> NDArray[np.object_] | pd.Series:
+def _parsed(column: pd.Series, missing: NDArray[np.bool_], place: Place) -> pd.DatetimeIndex:
+    """Moments as if on UTC: right for times with a zone, the wall clock for those without."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        bare = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
-        _possible(bare, missing, place)
-        return column
-    utc = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-    bad = utc.isna().to_numpy() & ~missing
+        moments = pd.DatetimeIndex(column)
+        moments = moments.tz_convert("UTC") if moments.tz is not None else moments.tz_localize("UTC")
+    else:
+        moments = pd.DatetimeIndex(pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True))
+    bad = np.asarray(moments.isna()) & ~missing
     if bad.any():
         raise DataError(f"{place(bad)}: expected a time such as 2024-05-31 or 2024-05-31T14:05:00, which this is not.")
-    _possible(utc.dt.tz_localize(None), missing, place)
-    return column.to_numpy(dtype=object)
-
-
-def _possible(moments: pd.Series, missing: NDArray[np.bool_], place: Place) -> None:
-    strange = ((moments < _EARLIEST) | (moments >= _LATEST)).to_numpy() & ~missing
+    bare = moments.tz_localize(None)
+    strange = np.asarray((bare < _EARLIEST) | (bare >= _LATEST)) & ~missing
     if strange.any():
         raise DataError(f"{place(strange)}: an impossible date (before 1800 or after 2300).")
+    return moments
 
 
 def _placed(moments: pd.DatetimeIndex, zone: str, later: bool) -> pd.DatetimeIndex:

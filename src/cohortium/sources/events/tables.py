@@ -37,6 +37,9 @@ def _read(table: EventTable, source: EventsSource, root: Path) -> list[Record]:
             keep |= equals(frame[table.where.column], value)
         frame, rows = frame[keep].reset_index(drop=True), rows[keep]
     file = Path(table.file).name
+    if source.no_code == "drop" and table.code:
+        keep = frame[table.code].notna().all(axis=1).to_numpy()
+        frame, rows = frame[keep].reset_index(drop=True), rows[keep]
     owner = apply_rule(_texts(frame[table.id]), source.id_rule, file).to_numpy(dtype=object)
     times = times_of(frame, table.time, source, file, rows)
     if table.values:
@@ -105,7 +108,9 @@ def codes_of(
         empty = text.isna() | (text == "")
         if empty.any():
             at = int(rows[np.flatnonzero(empty.to_numpy())[0]])
-            raise DataError(f"{file}, row {at}, column '{c}': no code ({int(empty.sum())} such row(s)).")
+            raise DataError(
+                f"{file}, row {at}, column '{c}': no code ({int(empty.sum())} such row(s)). Say no_code: drop to leave them out."
+            )
         parts.append(text)
     if not parts:
         return np.full(len(frame), name, dtype=object)
