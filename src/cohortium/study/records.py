@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from cohortium.study.load import Study
 
 FEW_FOLDS = 10
+_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts"}
+"""What the features of a modality that is no table are."""
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "anndata", "pyarrow")
 
 
@@ -96,6 +98,8 @@ def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
     out = []
     for name, table in data.cohort.modalities.items():
         kinds = Counter(str(k) for k in table.features["kind"])
+        if table.shape != "table":
+            kinds = Counter({_ELEMENTS.get(table.shape, table.shape): table.n_features})
         out.append(
             ModalityRecord(
                 name=name,

@@ -57,7 +57,7 @@ class _Geometry:
     def __init__(self, column: float, matrix: float, names: float, rows: float) -> None:
         self.column, self.matrix, self.names, self.rows = column, matrix, names, rows
         self.top = 92.0
-        self.bars = 176.0
+        self.bars = 214.0
         self.left = 42.0
         self.width = self.left + matrix + self.bars + 10
         self.height = self.top + names + rows + 10
@@ -120,7 +120,7 @@ def _patterns(figure: Any, g: _Geometry, cohort: CohortRecord, shown: list[Any],
     sizes = [p.n_units for p in shown] + ([rest] if n_rest else [])
     colours = [SERIES[0]] * len(shown) + ([MUTED] if n_rest else [])
     bars.barh(range(n_rows), sizes, height=0.62, color=colours)
-    bars.set_xlim(0, max(sizes) * 1.75)
+    bars.set_xlim(0, max(sizes) * 2.1)
     bars.set_ylim(n_rows - 0.5, -0.5)
     for row, size in enumerate(sizes):
         text = f"{size:,} ({100 * size / max(cohort.n_units, 1):.0f}%)"
