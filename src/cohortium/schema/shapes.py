@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from cohortium.schema.declare import Declaration, IdRule, ModalitySource, Where
 from cohortium.schema.durations import days_of
+from cohortium.schema.images import ImagesSource
 
 Reason = Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"]
 
@@ -109,7 +110,10 @@ def _shape(value: Any) -> str:
 
 
 AnyModality = Annotated[
-    Annotated[ModalitySource, Tag("table")] | Annotated[EventsSource, Tag("events")], Discriminator(_shape)
+    Annotated[ModalitySource, Tag("table")]
+    | Annotated[EventsSource, Tag("events")]
+    | Annotated[ImagesSource, Tag("images")],
+    Discriminator(_shape),
 ]
 
 

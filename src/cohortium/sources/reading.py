@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from cohortium.schema.declare import ModalitySource, UnitsSource
 from cohortium.sources.events import EventsReader
 from cohortium.sources.formats import read_raw
 from cohortium.sources.ids import apply_leniently, apply_rule
+from cohortium.sources.images import ImagesReader, as_before
 from cohortium.sources.index import IndexTime
 from cohortium.sources.modality import ModalityReader
 from cohortium.sources.outcomes import endpoint_columns, remember_rows
 from cohortium.sources.raw import Raw, column_of
 
-READERS: dict[str, Any] = {"events": EventsReader}
+READERS: dict[str, Any] = {"events": EventsReader, "images": ImagesReader}
 """Shape -> reader of modalities that are no tables: ``(name, source, root, unit table, index times)``, ``read()``."""
 
 DESIGN_COLUMNS = {"site": "site", "batch": "batch", "groups": "group", "index_time": "index_time", "weight": "weight"}
@@ -38,6 +40,12 @@ class ReadResult:
     unmatched: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+
+    def said_by(self, reader: Any, paths: list[Path]) -> None:
+        """Keep what a modality's reader has to say."""
+        name = reader.name
+        self.notes[name], self.unmatched[name], self.left_out[name] = reader.notes, reader.unmatched, reader.left_out
+        self.files.extend(paths)
 
 
 def read_units(source: UnitsSource, root: Path, agreeing: set[str] | None = None) -> tuple[pd.DataFrame, Raw]:
@@ -99,13 +107,15 @@ def read_cohort(
     endpoints: Mapping[str, Any] | None = None,
     expected: Mapping[str, pd.DataFrame] | None = None,
     units_optional: bool = False,
+    tell: Callable[[str, int, int], None] | None = None,
 ) -> ReadResult:
     """Read a cohort.
 
     design: role (site, batch, groups, index_time, weight) -> column of the unit table. endpoints: their
     declarations; the columns they use are never features. index: when predictions are made. expected: features frames of a fitted study, to
     which the files are aligned. units_optional: the unit file, and modality files, may be missing (new
-    patients); units are then all that any modality file has. Raises :class:`DataError`.
+    patients); units are then all that any modality file has. tell: called with a modality and how many of its images are
+    done, of how many. Raises :class:`DataError`.
     """
     design = {k: v for k, v in (design or {}).items() if v}
     index = index or IndexTime()
@@ -131,9 +141,9 @@ def read_cohort(
                 out.notes[name] = ["its files are not there: nobody has this modality"]
                 continue
             other = READERS[source.shape](name, source, root, table, times)
-            tables[name], absent[name] = other.read(), other.why
-            out.notes[name], out.unmatched[name], out.left_out[name] = other.notes, other.unmatched, other.left_out
-            out.files.extend(other.paths)
+            tables[name] = _told(other, tell, None if expected is None else expected[name])
+            absent[name] = other.why
+            out.said_by(other, other.paths)
             continue
         old = expected[name] if expected is not None else None
         if units_optional and old is not None and not (root / source.file).exists():
@@ -143,8 +153,7 @@ def read_cohort(
         here = reserved.get((root / source.file).resolve(), set())
         reader = ModalityReader(name, source, root, id_name, table, here, old)
         tables[name] = reader.table()
-        out.notes[name], out.unmatched[name], out.left_out[name] = reader.notes, reader.unmatched, reader.left_out
-        out.files.append(reader.path)
+        out.said_by(reader, [reader.path])
     return replace(out, cohort=Cohort(table, tables, absent), files=list(dict.fromkeys(out.files)))
 
 
@@ -154,6 +163,16 @@ def _unit_table(frame: pd.DataFrame, raw: Raw | None, design: Mapping[str, str])
         if raw is not None:
             table[DESIGN_COLUMNS[role]] = _design_column(raw, column, role).to_numpy()
     return table
+
+
+def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: pd.DataFrame | None) -> Modality:
+    """A modality that is no table; images tell how far they are, and come in the shape that a model was fitted to."""
+    if not isinstance(reader, ImagesReader):
+        return reader.read()  # type: ignore[no-any-return]
+    if tell is not None:
+        reader.tell = partial(tell, reader.name)
+    found = reader.read()
+    return found if expected is None else as_before(found, expected, reader.name)
 
 
 def _is_there(source: Any, root: Path) -> bool:
@@ -194,8 +213,12 @@ def _units_from_modalities(
     """A unit table of all ids that any modality's file has."""
     ids: dict[str, None] = {}
     for name, source in modalities.items():
-        if not (root / source.file).exists():
+        if not _is_there(source, root):
             continue
+        if not isinstance(source, ModalitySource):
+            raise DataError(
+                f"{Path(units.file).name} is not there: modality '{name}' needs the unit table, which says who the units are."
+            )
         raw = read_raw(root, source, units.id)
         turned = source.orientation == "units_in_columns"
         if source.orientation == "auto" and name in expected:

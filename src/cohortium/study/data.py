@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,11 @@ class Data:
     n_rows: int
 
 
-def load_data(study: Study) -> Data:
-    """Read every file of a study. Raises :class:`DataError` and :class:`EndpointError`."""
+def load_data(study: Study, tell: Callable[[str, int, int], None] | None = None) -> Data:
+    """Read every file of a study. tell: called with a modality and how many of its images are done, of how many.
+
+    Raises :class:`DataError` and :class:`EndpointError`.
+    """
     from cohortium.sources import IndexTime, read_cohort
 
     spec = study.spec
@@ -47,6 +50,7 @@ def load_data(study: Study) -> Data:
         design=design_columns(study),
         endpoints=spec.endpoints,
         index=IndexTime.declared(spec.design, spec.cohort.modalities),
+        tell=tell,
     )
     outcomes, excluded = {}, {}
     for name in spec.endpoints:

@@ -17,6 +17,7 @@ from cohortium.schema import Endpoint, EndpointKind
 from cohortium.study.runfolder import write_json
 
 if TYPE_CHECKING:
+    from cohortium.cohort import Modality
     from cohortium.experiment import Experiment
     from cohortium.study.data import Data
 
@@ -41,7 +42,7 @@ def store(folder: Path, experiment: Experiment, data: Data) -> None:
     target = folder / FOLDER
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700)
-    write_json(target / "features.json", {n: _features(t.features) for n, t in data.cohort.modalities.items()})
+    write_json(target / "features.json", {n: _features(t) for n, t in data.cohort.modalities.items()})
     index = []
     for k, (name, (source, facts)) in enumerate(experiment.finals.items()):
         e = experiment.plan.endpoints[name]
@@ -62,8 +63,9 @@ def store(folder: Path, experiment: Experiment, data: Data) -> None:
     write_json(target / "models.json", index)
 
 
-def _features(features: pd.DataFrame) -> dict[str, Any]:
-    out: dict[str, Any] = {"name": list(map(str, features.index))}
+def _features(modality: Modality) -> dict[str, Any]:
+    features = modality.features
+    out: dict[str, Any] = {"name": list(map(str, features.index)), "shape": modality.shape}
     for column in FEATURE_COLUMNS:
         values = features[column].tolist()
         if column == "levels":
@@ -73,13 +75,14 @@ def _features(features: pd.DataFrame) -> dict[str, Any]:
 
 
 def features(folder: Path) -> dict[str, pd.DataFrame]:
-    """modality -> ``features`` frame of the training tables."""
+    """modality -> ``features`` frame of the training tables, with the modality's shape in ``attrs``."""
     from cohortium.cohort.table import feature_frame
 
     out = {}
     for name, f in _json(folder / FOLDER / "features.json").items():
         frame = feature_frame(f["name"], f["kind"], [None if v is None else tuple(v) for v in f["levels"]])
         frame["id_space"], frame["unit"] = f["id_space"], f["unit"]
+        frame.attrs["shape"] = f.get("shape", "table")
         out[name] = frame
     return out
 

@@ -73,7 +73,7 @@ def run(
     study = (study if isinstance(study, Study) else load_study(study)).having(learners, preset)
     folder = Path(out) if out is not None else default_folder(study)
     tell(ProgressEvent("read", 0, 1))
-    data = load_data(study)
+    data = load_data(study, lambda name, done, total: tell(ProgressEvent(f"images of {name}", done, total)))
     plan = make_plan(study, data)
     tell(ProgressEvent("read", 1, 1))
     hashes = {"study": study.hash, "data": plan.data_hash, "plan": plan.hash}
