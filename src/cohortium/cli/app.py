@@ -255,6 +255,33 @@ def demo(
 
 
 @app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="new folder to write")],
+    patients: Annotated[int, typer.Option(min=40, max=100_000, help="how many patients")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="another seed, other patients")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a made-up cohort with all four families of data, in the files that hospitals and labs write.
+
+    RNA and protein tables, variants (VCF), single cells (h5ad), CT (DICOM), pathology tiles (PNG), health records
+    (MEDS, OMOP and FHIR), notes, and a patient table. truth.json says what causes the outcome.
+
+    \b
+    Example:
+      cohortium simulate hospital --patients 300
+      cohortium init hospital --endpoint relapse
+      cohortium run hospital/study.yaml --preset quick
+    """
+    from cohortium.testing.hospital import write_hospital
+
+    write_hospital(folder, patients, seed, progress=lambda what: None if as_json else show.say(f"writing {what}"))
+    if as_json:
+        show.emit({"folder": folder, "patients": patients, "seed": seed})
+    else:
+        show.say(f"Wrote {folder}. Next: cohortium init {folder} --endpoint relapse")
+
+
+@app.command()
 def schema(
     which: Annotated[Which, typer.Argument(help="of the study file or of results.json")] = Which.study,
 ) -> None:

@@ -14,6 +14,7 @@ from cohortium.sources import guessing
 from cohortium.sources.columns import CODE_LIKE
 from cohortium.sources.formats import READABLE, read_raw
 from cohortium.sources.guessing import EndpointText, quote
+from cohortium.sources.propose_shapes import look
 from cohortium.sources.raw import Raw
 
 _NARROW = 200  # columns looked at one by one
@@ -71,10 +72,11 @@ def propose(folder: Path, endpoint: str | None = None) -> str:
     units, text = _endpoint(seen, endpoint)
     units = _with_best_id(units, [s for s in seen if s.file != units.file])
     ids = units.rows
-    design = _design(units, text)
+    found = look(folder, units.raw)
+    design = _design(units, text) | found.design
     blocks: dict[str, list[str]] = {}
     remarks: list[str] = []
-    for s in [units if s.file == units.file else s for s in seen]:
+    for s in [units if s.file == units.file else s for s in seen if s.file not in found.taken]:
         turned = len(ids & set(s.columns)) > len(ids & s.rows)
         if not turned and not ids & s.rows:
             s = _with_best_id(s, [units])
@@ -89,6 +91,10 @@ def propose(folder: Path, endpoint: str | None = None) -> str:
             if block:
                 blocks[_free_name(s.file, blocks)] = block
             remarks += doubts
+    for other, lines in found.blocks.items():
+        blocks[_free_name(other, blocks)] = lines
+    remarks += found.remarks
+    failed = [f for f in failed if not any(t in f for t in found.taken)]
     if not blocks:
         raise StudyError(
             f"Beside the endpoint no feature was found in {folder}: no other column, and no other file that shares ids."
