@@ -5,6 +5,7 @@ torch. ``anndata`` and ``mudata`` are imported only to convert and store.
 """
 
 from cohortium.cohort.bag import Bag
+from cohortium.cohort.cells import Cells
 from cohortium.cohort.cohort import Cohort
 from cohortium.cohort.events import Events
 from cohortium.cohort.modality import Modality
@@ -14,6 +15,7 @@ from cohortium.cohort.texts import Texts
 
 __all__ = [
     "Bag",
+    "Cells",
     "Cohort",
     "Events",
     "Modality",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cohortium.study.load import Study
 
 FEW_FOLDS = 10
-_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts"}
+_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts", "cells": "genes"}
 """What the features of a modality that is no table are."""
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "anndata", "pyarrow")
 

@@ -1,0 +1,249 @@
+"""AnnData (.h5ad) and MuData (.h5mu) files, read column by column and the matrix piece by piece.
+
+The matrix never is in memory as a whole, whether it is stored by cells (CSR), by genes (CSC) or dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cohortium.errors import DataError, did_you_mean
+
+PIECE = 4_000_000
+"""Stored numbers that are in memory at a time."""
+
+MOST_CELLS, MOST_GENES = 500_000_000, 5_000_000
+"""A file that claims more is broken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """cells, genes: slices of the matrix that the piece is. x: (cells, genes) CSR, without duplicates."""
+
+    cells: slice
+    genes: slice
+    x: Any
+
+
+class CellFile:
+    """An open file. name: for complaints. n_cells: observations. Made by :func:`opened`."""
+
+    def __init__(self, name: str, file: Any, modality: str | None) -> None:
+        self.name, self.file, self.modality = name, file, modality
+        self.top = file
+        if modality is not None:
+            known = list(file["mod"]) if "mod" in file else []
+            if modality not in known:
+                raise DataError(f"{name} has no modality '{modality}'.{did_you_mean(modality, known)}")
+            self.top = file["mod"][modality]
+        for part in ("obs", "var"):
+            if part not in self.top:
+                raise DataError(f"{name} has no '{part}': it is no AnnData file.")
+        self.n_cells = self._length("obs")
+
+    def _length(self, part: str) -> int:
+        import h5py
+
+        where = self.top[part]
+        if not isinstance(where, h5py.Group):  # files of before 2020 keep one compound table
+            return int(where.shape[0])
+        return int(where[_index_of(where)].shape[0])
+
+    def column(self, name: str) -> pd.Series:
+        """(n_cells,) a column of .obs; of an .h5mu file also from the .obs that its modalities share."""
+        obs = self.top["obs"]
+        own = _columns(obs)
+        if name in own:
+            return self._checked(name, _read(obs, name), self.n_cells)
+        shared: list[str] = []
+        if self.modality is not None and "obs" in self.file and self.modality in self.file.get("obsmap", {}):
+            shared = _columns(self.file["obs"])
+            for called in (name, f"{self.modality}:{name}"):
+                if called in shared:
+                    return self._shared(called)
+        raise DataError(f"{self.name}: .obs has no column '{name}'.{did_you_mean(name, [*own, *shared])}")
+
+    def _shared(self, name: str) -> pd.Series:
+        """A column of the common .obs, in the order of the modality's cells (obsmap: 1-based, 0 = not there)."""
+        place = np.asarray(self.file["obsmap"][self.modality][()]).astype(np.int64).ravel()
+        values = self._checked(name, _read(self.file["obs"], name), len(place))
+        here = np.flatnonzero(place > 0)
+        if len(here) != self.n_cells or not np.array_equal(np.sort(place[here]), np.arange(1, self.n_cells + 1)):
+            raise DataError(f"{self.name}: obsmap of '{self.modality}' does not fit its cells. Write the file again.")
+        return values.iloc[here[np.argsort(place[here])]].reset_index(drop=True)
+
+    def _checked(self, name: str, values: pd.Series, length: int) -> pd.Series:
+        if len(values) != length:
+            raise DataError(f"{self.name}, column '{name}': {len(values):,} values of {length:,} cells.")
+        return values
+
+    def genes(self) -> NDArray[np.object_]:
+        """(G,) names of the genes. Raises :class:`DataError` when two have one name."""
+        import h5py
+
+        var = self.top["var"]
+        index = _read(var, _index_of(var)) if isinstance(var, h5py.Group) else _read(var, None)
+        names = pd.Index([str(g) for g in index], dtype=object)
+        if names.has_duplicates:
+            twice = names[names.duplicated()]
+            raise DataError(
+                f"{self.name}: the gene '{twice[0]}' is there twice ({len(twice):,} such name(s)). Make gene names unique "
+                "(scanpy: var_names_make_unique), or use Ensembl ids."
+            )
+        return names.to_numpy(dtype=object)
+
+    def pieces(self, layer: str | None, n_genes: int) -> Iterator[Piece]:
+        """The matrix, piece by piece. Raises :class:`DataError` when it does not fit the cells and genes."""
+        import h5py
+
+        what = "X" if layer is None else f"layer '{layer}'"
+        known = list(self.top["layers"]) if "layers" in self.top else []
+        if layer is not None and layer not in known:
+            raise DataError(f"{self.name} has no layer '{layer}'.{did_you_mean(layer, known)}")
+        if layer is None and "X" not in self.top:
+            raise DataError(f"{self.name} has no X.{' Say layer: one of its layers.' if known else ''}")
+        stored = self.top["X"] if layer is None else self.top["layers"][layer]
+        sparse = isinstance(stored, h5py.Group)
+        shape = stored.attrs.get("shape", stored.attrs.get("h5sparse_shape", ())) if sparse else stored.shape
+        if tuple(int(k) for k in shape) != (self.n_cells, n_genes):
+            told = " × ".join(f"{int(k):,}" for k in shape) or "of unknown size"
+            raise DataError(f"{self.name}: {what} is {told}; there are {self.n_cells:,} cells and {n_genes:,} genes.")
+        dtype = (stored["data"] if sparse else stored).dtype
+        if dtype.kind not in "buif":
+            raise DataError(f"{self.name}: {what} is of type {dtype}; expected numbers.")
+        how = stored.attrs.get("encoding-type", stored.attrs.get("h5sparse_format", "csr")) if sparse else ""
+        by_gene = (how.decode() if isinstance(how, bytes) else str(how)).startswith("csc")
+        yield from self._sparse(stored, what, n_genes, by_gene) if sparse else self._dense(stored, n_genes)
+
+    def _dense(self, stored: Any, n_genes: int) -> Iterator[Piece]:
+        from scipy.sparse import csr_matrix
+
+        step = max(1, PIECE // n_genes)
+        for begin in range(0, self.n_cells, step):
+            end = min(begin + step, self.n_cells)
+            yield Piece(slice(begin, end), slice(0, n_genes), csr_matrix(_numbers(stored[begin:end])))
+
+    def _sparse(self, stored: Any, what: str, n_genes: int, by_gene: bool) -> Iterator[Piece]:
+        from scipy.sparse import csc_matrix, csr_matrix
+
+        outer, inner = (n_genes, self.n_cells) if by_gene else (self.n_cells, n_genes)
+        pointer = np.asarray(stored["indptr"][()]).astype(np.int64).ravel()
+        data, indices = stored["data"], stored["indices"]
+        ends = len(pointer) == outer + 1 and pointer[0] == 0 and pointer[-1] == len(data) == len(indices)
+        if not ends or (np.diff(pointer) < 0).any() or indices.dtype.kind not in "ui":
+            raise DataError(f"{self.name}: the sparse matrix {what} is broken (indptr). Write the file again.")
+        begin = 0
+        while begin < outer:
+            end = int(np.searchsorted(pointer, pointer[begin] + PIECE, side="right")) - 1
+            end = min(max(end, begin + 1), outer)
+            a, b = int(pointer[begin]), int(pointer[end])
+            at = np.asarray(indices[a:b])
+            if len(at) and (at.min() < 0 or at.max() >= inner):
+                raise DataError(f"{self.name}: the sparse matrix {what} is broken (indices). Write the file again.")
+            parts = (_numbers(data[a:b]), at.astype(np.int32), (pointer[begin : end + 1] - a).astype(np.int32))
+            if by_gene:
+                x = csr_matrix(csc_matrix(parts, shape=(inner, end - begin)))
+                x.sum_duplicates()
+                yield Piece(slice(0, self.n_cells), slice(begin, end), x)
+            else:
+                x = csr_matrix(parts, shape=(end - begin, inner))
+                x.sum_duplicates()
+                yield Piece(slice(begin, end), slice(0, n_genes), x)
+            begin = end
+
+
+@contextmanager
+def opened(path: Path, modality: str | None) -> Iterator[CellFile]:
+    """The file, open while the context lasts. Raises :class:`DataError` when it is no readable file of its kind.
+
+    Whatever h5py and anndata raise while the file is read is told as one: truncated files, broken objects.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            _inside(file, path.name)
+            yield _sized(CellFile(path.name, file, modality))
+    except DataError:
+        raise
+    # h5py and anndata raise many kinds; all mean that the file is not readable
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, MemoryError) as e:
+        kind = "MuData (.h5mu)" if modality is not None else "AnnData (.h5ad)"
+        raise DataError(f"{path.name} is no readable {kind} file, or truncated. Copy it again from its source.") from e
+
+
+def _sized(file: CellFile) -> CellFile:
+    if not 0 < file.n_cells <= MOST_CELLS:
+        raise DataError(f"{file.name} has {file.n_cells:,} cells.")
+    return file
+
+
+def _inside(file: Any, name: str) -> None:
+    """Refuse files whose parts are kept in other files: HDF5 would open whatever they point to."""
+    import h5py
+
+    seen: set[Any] = set()
+    todo = [file]
+    while todo:
+        group = todo.pop()
+        for key in group:
+            link = group.get(key, getlink=True)
+            if isinstance(link, h5py.SoftLink):
+                continue
+            if isinstance(link, h5py.ExternalLink):
+                raise DataError(f"{name} points to another file. Copy its parts into one file; links are not followed.")
+            found = group[key]
+            if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
+                raise DataError(f"{name} keeps values in another file. Copy its parts into one file.")
+            address = h5py.h5o.get_info(found.id).addr
+            if isinstance(found, h5py.Group) and address not in seen:
+                seen.add(address)
+                todo.append(found)
+
+
+def _index_of(group: Any) -> str:
+    name = group.attrs.get("_index", "_index" if "_index" in group else "index")
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _columns(frame: Any) -> list[str]:
+    """Names of the columns of .obs or .var, the index left out."""
+    import h5py
+
+    if not isinstance(frame, h5py.Group):
+        return [str(c) for c in (frame.dtype.names or ())[1:]]
+    return [str(c) for c in frame if c != _index_of(frame) and not str(c).startswith("__")]
+
+
+def _read(frame: Any, name: str | None) -> pd.Series:
+    """A column (None: the index) of .obs or .var, of any version of the format."""
+    import h5py
+
+    try:
+        from anndata.io import read_elem
+    except ImportError:  # anndata before 0.11
+        from anndata.experimental import read_elem
+
+    # Older files keep the levels of coded columns elsewhere; anndata knows where.
+    whole = not isinstance(frame, h5py.Group) or "__categories" in frame or name is None
+    if not whole and "encoding-type" not in frame[name].attrs and isinstance(frame[name], h5py.Group):
+        whole = True
+    if not whole:
+        return pd.Series(read_elem(frame[name])).reset_index(drop=True)
+    table = read_elem(frame)
+    if name is None or name not in table:
+        return pd.Series(table.index.to_numpy(dtype=object))
+    return table[name].reset_index(drop=True)
+
+
+def _numbers(values: Any) -> NDArray[np.floating]:
+    x = np.asarray(values)
+    return x if x.dtype.kind == "f" and x.dtype.itemsize >= 4 else x.astype(np.float64)
