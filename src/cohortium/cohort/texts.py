@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cohortium.cohort.phrases import keyword_names, keyword_values
 from cohortium.cohort.table import Table, feature_frame
 
 
@@ -17,17 +18,23 @@ from cohortium.cohort.table import Table, feature_frame
 class Texts:
     """Texts of the units that have one.
 
-    units: (n,). texts: (n,) str, not empty. Identities are gone from them unless the study keeps them.
+    units: (n,). texts: (n,) str, not empty. Identities are gone from them unless the study keeps them. keywords:
+    name -> phrases that features are made of, as the study declares. vectors: (n, d) float32 from a frozen language
+    model, or None where words are counted.
     """
 
     units: pd.Index
     texts: NDArray[np.object_]
+    keywords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    vectors: NDArray[np.float32] | None = None
 
     shape: ClassVar[str] = "texts"
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.units):
             raise ValueError(f"there are {len(self.texts)} texts of {len(self.units)} units")
+        if self.vectors is not None and (self.vectors.ndim != 2 or len(self.vectors) != len(self.units)):
+            raise ValueError(f"vectors are {self.vectors.shape}, but there are {len(self.units)} units")
 
     @property
     def n_features(self) -> int:
@@ -39,13 +46,25 @@ class Texts:
 
     def take(self, rows: NDArray[np.intp]) -> Texts:
         """A copy of the given rows, in that order."""
-        return Texts(self.units[rows], self.texts[rows])
+        vectors = None if self.vectors is None else self.vectors[rows]
+        return Texts(self.units[rows], self.texts[rows], self.keywords, vectors)
+
+    def keyword_table(self) -> Table:
+        """(n, 2k) ones and zeros: each keyword affirmed, each denied (:mod:`cohortium.cohort.phrases`)."""
+        names = keyword_names(self.keywords)
+        return Table(self.units, keyword_values(list(self.texts), self.keywords), feature_frame(names))
 
     def as_table(self) -> Table:
-        """Number of words, and of distinct ones."""
+        """Number of words, and of distinct ones; then the keywords."""
         words = [str(t).lower().split() for t in self.texts]
         x = np.array([[len(w), len(set(w))] for w in words], dtype=np.float64).reshape(len(words), 2)
-        return Table(self.units, x, feature_frame(["words", "distinct words"]))
+        found = self.keyword_table()
+        names = ["words", "distinct words", *map(str, found.features.index)]
+        return Table(self.units, np.hstack([x, found.values]), feature_frame(names))
 
     def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "texts", self.texts
+        phrases = [f"{name}\n{p}" for name, given in self.keywords.items() for p in given]
+        yield "keywords", np.array(phrases, dtype=object)
+        if self.vectors is not None:
+            yield "vectors", self.vectors

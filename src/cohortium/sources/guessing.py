@@ -10,7 +10,7 @@ import pandas as pd
 from cohortium.sources.columns import CODE_LIKE, level_name, sorted_levels
 
 AFTERWARDS = re.compile(
-    r"surviv|^surv\d|^prg\d|death|dead|deceas|event|censor|recur|relapse|progress|follow|outcome|discharge|days_to|"
+    r"surviv|died|^days$|^months$|^surv\d|^prg\d|death|dead|deceas|event|censor|recur|relapse|progress|follow|outcome|discharge|days_to|"
     r"time_to|^status$|vital|\blos\b|slos|charge|cost|tot.*cst|^dnr|last_(contact|information)|(^|_)(os|pfs|dfs|rfs)(_|$)", re.I,
 )  # fmt: skip
 HARMLESS = re.compile(r"family|history|prior|previous|before|baseline", re.I)

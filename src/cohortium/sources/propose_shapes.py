@@ -38,7 +38,8 @@ def look(folder: Path, units: Raw) -> Found:
     out = Found()
     ids = set(units.labels.dropna())
     index = next((str(c) for c in units.frame.columns if INDEX.match(str(c)) and _dates(units.frame[c])), None)
-    for path in sorted(folder.iterdir()):
+    # Of several copies of the same records the plainest form is taken.
+    for path in sorted(folder.iterdir(), key=lambda p: (p.name.lower() != "meds", p.name)):
         if path.name.startswith("."):
             continue
         if path.is_dir():
