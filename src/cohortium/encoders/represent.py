@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.cohort import Bag, Events, Modality, Table
+from cohortium.cohort import Bag, Cells, Events, Modality, Table, Texts
+from cohortium.encoders.cells import CellRepresentation
 from cohortium.encoders.table import TableEncoder
+from cohortium.encoders.texts import CommonScale, VectorRepresentation, WordRepresentation, text_representation
 
 Array = NDArray[np.float64]
 
@@ -80,7 +82,13 @@ class Represented:
     def fit(self, data: Modality) -> Represented:
         """Learn from the rows of ``data``."""
         table = self.representation.fit(data).table(data)
-        self.encoder_ = TableEncoder().fit(table)
+        kept = getattr(self.representation, "common_scale", False)
+        self.encoder_: TableEncoder | CommonScale = (CommonScale() if kept else TableEncoder()).fit(table)
+        self.weight_ = np.ones(len(self.names_))
+        if hasattr(self.representation, "parts"):
+            part = self.representation.parts(self.names_)
+            kinds, at, size = np.unique(part, return_inverse=True, return_counts=True)
+            self.weight_ = np.sqrt(len(part) / (max(len(kinds), 1) * size[at]))
         return self
 
     @property
@@ -89,24 +97,35 @@ class Represented:
         return self.encoder_.names_
 
     def transform(self, data: Modality) -> Array:
-        """(n, q) complete, standardised, clipped values."""
-        return self.encoder_.transform(self.representation.table(data))
+        """(n, q) complete, standardised, clipped values, the parts of a representation with equal total variance."""
+        return self.encoder_.transform(self.representation.table(data)) * self.weight_
 
     def state(self) -> dict[str, Any]:
-        return {"representation": self.representation.state(), "encoder": self.encoder_.state()}
+        return {"representation": self.representation.state(), "encoder": self.encoder_.state(), "weight": self.weight_}
 
 
 Encoder = TableEncoder | Represented
 
-_SHAPES: dict[type, Any] = {Events: WindowRepresentation, Bag: SetRepresentation}
-_KINDS: dict[str, Any] = {"windows": WindowRepresentation, "set": SetRepresentation}
+_SHAPES: dict[type, Any] = {
+    Events: lambda data: WindowRepresentation(),
+    Bag: lambda data: SetRepresentation(),
+    Texts: text_representation,
+    Cells: lambda data: CellRepresentation(),
+}
+_KINDS: dict[str, Any] = {
+    "windows": WindowRepresentation,
+    "set": SetRepresentation,
+    "words": WordRepresentation,
+    "vectors": VectorRepresentation,
+    "cells": CellRepresentation,
+}
 
 
 def fit_encoder(data: Modality) -> Encoder:
     """The encoder for the modality's shape, fitted on its rows."""
     if isinstance(data, Table):
         return TableEncoder().fit(data)
-    return Represented(_SHAPES[type(data)]()).fit(data)
+    return Represented(_SHAPES[type(data)](data)).fit(data)
 
 
 def restore_encoder(state: dict[str, Any]) -> Encoder:
@@ -115,5 +134,7 @@ def restore_encoder(state: dict[str, Any]) -> Encoder:
         return TableEncoder.restore(state)
     part = state["representation"]
     out = Represented(_KINDS[part["kind"]].restore(part))
-    out.encoder_ = TableEncoder.restore(state["encoder"])
+    kept = state["encoder"].get("kind") == "common_scale"
+    out.encoder_ = (CommonScale if kept else TableEncoder).restore(state["encoder"])
+    out.weight_ = np.asarray(state["weight"], dtype=np.float64)
     return out

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from cohortium.schema.cells import CellsSource
 from cohortium.schema.declare import Declaration, IdRule, ModalitySource, Where
 from cohortium.schema.durations import days_of
 from cohortium.schema.images import ImagesSource
+from cohortium.schema.notes import NotesSource
 
 Reason = Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"]
 
@@ -112,7 +114,9 @@ def _shape(value: Any) -> str:
 AnyModality = Annotated[
     Annotated[ModalitySource, Tag("table")]
     | Annotated[EventsSource, Tag("events")]
-    | Annotated[ImagesSource, Tag("images")],
+    | Annotated[ImagesSource, Tag("images")]
+    | Annotated[NotesSource, Tag("texts")]
+    | Annotated[CellsSource, Tag("cells")],
     Discriminator(_shape),
 ]
 

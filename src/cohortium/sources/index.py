@@ -13,6 +13,7 @@ import pandas as pd
 from cohortium.cohort.events import DAY
 from cohortium.errors import DataError
 from cohortium.schema.durations import days_of, unit_days
+from cohortium.schema.notes import NotesSource
 from cohortium.schema.shapes import EventsSource, Landmarks
 from cohortium.sources.raw import Raw, column_of
 from cohortium.sources.times import Times, read_times
@@ -38,12 +39,12 @@ class IndexTime:
     @staticmethod
     def declared(design: Any, modalities: Mapping[str, Any]) -> IndexTime:
         """From the study's design and the modalities that need it."""
-        events = [m for m in modalities.values() if isinstance(m, EventsSource)]
-        zones = {m.timezone for m in events} or {None}
-        clocks = {m.time_unit is not None for m in events} or {False}
+        timed = [m for m in modalities.values() if _has_times(m)]
+        zones = {m.timezone for m in timed} or {None}
+        clocks = {m.time_unit is not None for m in timed} or {False}
         if len(zones) > 1 or len(clocks) > 1:
             raise DataError(
-                "modalities of events must agree on timezone, and all or none of them count time in numbers: one index "
+                "modalities of events and notes must agree on timezone, and all or none of them count time in numbers: one index "
                 "time holds for all."
             )
         return IndexTime(design.index_time, design.index_after, design.landmarks, zones.pop(), clocks.pop())
@@ -89,7 +90,12 @@ class IndexTime:
 
     def needs_no_units(self, modalities: Mapping[str, Any], file: str) -> None:
         """Raise :class:`DataError` when units cannot be found without their table."""
-        if self.landmarks is not None or any(isinstance(m, EventsSource) for m in modalities.values()):
+        if self.landmarks is not None or any(isinstance(m, EventsSource | NotesSource) for m in modalities.values()):
             raise DataError(
-                f"{Path(file).name} is not there: events need the unit table, which says when predictions are made."
+                f"{Path(file).name} is not there: events and notes need the unit table, which says who is predicted and when."
             )
+
+
+def _has_times(source: Any) -> bool:
+    """Whether a modality is cut at the index time."""
+    return isinstance(source, EventsSource) or (isinstance(source, NotesSource) and source.time is not None)

@@ -13,17 +13,21 @@ import pandas as pd
 
 from cohortium.cohort import Cohort, Modality, Table
 from cohortium.errors import DataError
+from cohortium.schema.cells import CellsSource
 from cohortium.schema.declare import ModalitySource, UnitsSource
+from cohortium.schema.notes import NotesSource
+from cohortium.sources.cells import CellsReader
 from cohortium.sources.events import EventsReader
 from cohortium.sources.formats import read_raw
 from cohortium.sources.ids import apply_leniently, apply_rule
 from cohortium.sources.images import ImagesReader, as_before
 from cohortium.sources.index import IndexTime
 from cohortium.sources.modality import ModalityReader
+from cohortium.sources.notes import NotesReader
 from cohortium.sources.outcomes import endpoint_columns, remember_rows
 from cohortium.sources.raw import Raw, column_of
 
-READERS: dict[str, Any] = {"events": EventsReader, "images": ImagesReader}
+READERS: dict[str, Any] = {"texts": NotesReader, "events": EventsReader, "images": ImagesReader, "cells": CellsReader}
 """Shape -> reader of modalities that are no tables: ``(name, source, root, unit table, index times)``, ``read()``."""
 
 DESIGN_COLUMNS = {"site": "site", "batch": "batch", "groups": "group", "index_time": "index_time", "weight": "weight"}
@@ -140,6 +144,7 @@ def read_cohort(
             if units_optional and not _is_there(source, root):
                 out.notes[name] = ["its files are not there: nobody has this modality"]
                 continue
+            _refuse_outcomes(name, source, root, reserved, endpoints or {})
             other = READERS[source.shape](name, source, root, table, times)
             tables[name] = _told(other, tell, None if expected is None else expected[name])
             absent[name] = other.why
@@ -163,6 +168,21 @@ def _unit_table(frame: pd.DataFrame, raw: Raw | None, design: Mapping[str, str])
         if raw is not None:
             table[DESIGN_COLUMNS[role]] = _design_column(raw, column, role).to_numpy()
     return table
+
+
+def _refuse_outcomes(
+    name: str, source: Any, root: Path, reserved: Mapping[Path, set[str]], endpoints: Mapping[str, Any]
+) -> None:
+    """Columns of text that are ids, design or endpoints of the same file, or called as an endpoint's anywhere."""
+    texts = source.columns if isinstance(source, NotesSource) else []
+    texts = [c for c in (source.cell_type,) if c] if isinstance(source, CellsSource) else texts
+    outcomes = set().union(*(endpoint_columns(e) - {e.id} for e in endpoints.values()))
+    for column in texts:
+        if column in outcomes or column in reserved.get((root / source.paths[0]).resolve(), set()):
+            raise DataError(
+                f"{Path(source.paths[0]).name}, column '{column}': an endpoint, id or design column is nothing to predict "
+                f"from. Leave it out of modality '{name}'."
+            )
 
 
 def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: pd.DataFrame | None) -> Modality:
