@@ -53,7 +53,11 @@ class Cells:
         n, g, t = len(self.units), len(self.genes), len(self.types)
         if self.n_cells.shape != (n,) or self.n_of_type.shape != (n, t) or self.expressing.shape != (n, g):
             raise ValueError("numbers of cells do not fit the units, types and genes")
-        if self.sums.shape != (len(self.type_of), g) or len(self.offsets) != n + 1 or self.offsets[-1] != len(self.sums):
+        if (
+            self.sums.shape != (len(self.type_of), g)
+            or len(self.offsets) != n + 1
+            or self.offsets[-1] != len(self.sums)
+        ):
             raise ValueError("sums do not fit the units and genes")
         if (np.diff(self.offsets) < 1).any() or (self.type_of[self.offsets[:-1]] != -1).any():
             raise ValueError("a unit has no sum over all its cells")

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Table
-from cohortium.cohort.cells import ALL, SCALE, Cells, centred_log_ratio, share_names
+from cohortium.cohort.cells import ALL, Cells, centred_log_ratio, share_names
 from cohortium.cohort.table import feature_frame
 from cohortium.errors import DataError
 
@@ -22,13 +22,17 @@ MIN_EXPRESSING = 10
 """Cells of the training units that must express a gene."""
 
 
+USUAL = 0.1
+"""Squared coefficient of variation that any gene has between people."""
+
+
 class CellRepresentation:
     """Composition (centred log-ratios) and pseudobulk expression of the most variable genes.
 
     A type needs 5 training units; a gene 5 of them and 10 cells. Genes are ranked within each pseudobulk (all cells,
-    every type) by their variance among the training units beyond what counting alone gives. All cells show
-    ``most`` genes, and the types as many together, in equal parts. After ``fit``: ``types_`` names of types,
-    ``blocks_`` pairs (type, or None for all cells; names of genes).
+    every type) by how much more they vary among the training units than counting and people make any gene vary, of
+    logarithms by their variance. All cells show ``most`` genes, and the types as many together, in equal parts. After
+    ``fit``: ``types_`` names of types, ``blocks_`` pairs (type, or None for all cells; names of genes).
     """
 
     def fit(self, data: Cells) -> CellRepresentation:
@@ -58,8 +62,8 @@ class CellRepresentation:
         if not len(x):
             return []
         variance = x.var(axis=0)
-        # A sum s of counts has variance s; how far that moves log1p of it, to first order.
-        rank = variance - (_counting(x, data.library(rows)).mean(axis=0) if data.counts else 0.0)
+        # The logarithm of few counts varies most of all, by counting alone: sums of counts are compared as counts.
+        rank = _dispersion(data.sums[np.ix_(rows, genes)], data.library(rows)) if data.counts else variance
         order = np.argsort(-rank, kind="stable")
         order = order[variance[order] > 1e-12][:most]
         return [str(g) for g in data.genes[genes[np.sort(order)]]]
@@ -80,7 +84,9 @@ class CellRepresentation:
             parts, names = [centred_log_ratio(cells)], share_names(self.types_)
         for kind, chosen in self.blocks_:
             names += [f"{kind or ALL} | {g}" for g in chosen]
-            parts.append(_expression(data, -1 if kind is None else int(types.get_indexer([kind])[0]), kind, genes, chosen))
+            parts.append(
+                _expression(data, -1 if kind is None else int(types.get_indexer([kind])[0]), kind, genes, chosen)
+            )
         values = np.hstack([*parts, np.zeros((len(data.units), 0))])
         return Table(data.units, values, feature_frame(names))
 
@@ -99,6 +105,14 @@ class CellRepresentation:
                 f"'{min(wanted)}'. Are they symbols in one file and Ensembl ids in the other?"
             )
 
+    def parts(self, names: NDArray[np.object_]) -> NDArray[np.int64]:
+        """(q,) what each feature belongs to: composition, expression of all cells, expression by type.
+
+        Five shares would drown in hundreds of genes; parts are given equal total variance.
+        """
+        shares, overall = set(share_names(self.types_)), f"{ALL} | "
+        return np.array([0 if n in shares else 1 if str(n).startswith(overall) else 2 for n in names], dtype=np.int64)
+
     def state(self) -> dict[str, Any]:
         """JSON-able; :meth:`restore` makes the representation again."""
         blocks = [{"type": kind, "genes": list(chosen)} for kind, chosen in self.blocks_]
@@ -112,10 +126,19 @@ class CellRepresentation:
         return out
 
 
-def _counting(x: Array, library: Array) -> Array:
-    """(m, g) variance of log1p(s · SCALE / library) when s is Poisson."""
-    scaled = np.expm1(x)
-    return scaled * (SCALE / library)[:, None] / (1 + scaled) ** 2
+def _dispersion(sums: NDArray[np.float32], library: Array) -> Array:
+    """(g,) mean square of the Pearson residuals of counts (Lause 2021, Genome Biol 22:258).
+
+    Expected is the gene's share of all counts, with the noise of counting and :data:`USUAL` variation between people;
+    residuals are clipped at the root of the number of units.
+    """
+    counts = sums.astype(np.float64)
+    expected = np.outer(library, counts.sum(axis=0) / library.sum())
+    sd = np.sqrt(expected + USUAL * expected * expected)
+    residual = np.divide(counts - expected, sd, out=np.zeros_like(counts), where=sd > 0)
+    bound = np.sqrt(len(counts))
+    out: Array = np.square(np.clip(residual, -bound, bound)).mean(axis=0)
+    return out
 
 
 def _expression(data: Cells, kind: int, name: str | None, genes: pd.Index, chosen: list[str]) -> Array:

@@ -87,10 +87,14 @@ class CellsReader:
                 f"it is ({int((code < 0).sum()):,} such cell(s)). Remove these cells, or give them a name that is no unit's."
             )
         try:
-            ids = apply_rule(pd.Series(names, dtype=object), self.source.id_rule, f"{file.name}, column '{self.source.id}'")
+            ids = apply_rule(
+                pd.Series(names, dtype=object), self.source.id_rule, f"{file.name}, column '{self.source.id}'"
+            )
         except DataError as e:
             # Rows of the distinct names are rows of no file.
-            raise DataError(f"{file.name}, column '{self.source.id}': an id is empty, or id_rule does not fit it.") from e
+            raise DataError(
+                f"{file.name}, column '{self.source.id}': an id is empty, or id_rule does not fit it."
+            ) from e
         owner = whose.get_indexer(pd.Index(ids.to_numpy(dtype=object)))[code].astype(np.int64)
         self.unmatched = int((owner < 0).sum())
         if self.unmatched == len(owner):

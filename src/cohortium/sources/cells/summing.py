@@ -86,7 +86,9 @@ def _check(piece: Piece, name: str, genes: NDArray[np.object_], counts: bool) ->
     if counts and low < 0:
         raise DataError(f"{_place(piece, x < 0, name, genes)}: a negative number; expected counts. {advice}")
     if counts and (x != np.floor(x)).any():
-        raise DataError(f"{_place(piece, x != np.floor(x), name, genes)}: a fractional number; expected counts. {advice}")
+        raise DataError(
+            f"{_place(piece, x != np.floor(x), name, genes)}: a fractional number; expected counts. {advice}"
+        )
     if not counts and high > LARGEST_LOG:
         raise DataError(
             f"{_place(piece, x > LARGEST_LOG, name, genes)}: a number above {LARGEST_LOG:g}, which is no logarithm. Say "
