@@ -96,6 +96,7 @@ def test_series_of_one_patient_are_apart(tmp_path: Path) -> None:
     series(tmp_path / "a")
     series(tmp_path / "b", 3, series="1.2.9")
     dicom(tmp_path / "scout.dcm", plane(9), series="1.2.8", position=None)
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")  # a disc's table of contents is passed over
     assert sorted(len(p.planes) for p in decoded(tmp_path)) == [1, 3, 5]
 
 

@@ -51,7 +51,9 @@ def stem_of(path: Path) -> str:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file has the mark of DICOM files, whatever it is called."""
+    """Whether a file has the mark of DICOM files, whatever it is called; the table of contents of a disc is none."""
+    if path.name.upper() == "DICOMDIR":
+        return False
     try:
         with path.open("rb") as f:
             return f.read(132)[128:] == b"DICM"
