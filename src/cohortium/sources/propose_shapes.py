@@ -112,7 +112,12 @@ def _images(name: str, out: Found) -> None:
 def _file(path: Path, folder: Path, ids: set[str], index: str | None, out: Found) -> None:
     name = path.name.lower()
     if re.search(r"\.(vcf|maf)(\.gz|\.bgz)?$", name):
+        from cohortium.sources.reading import READERS
+
         out.taken.add(path.name)
+        if "variants" not in READERS:
+            out.remarks.append(f"not used: {path.name}, variants are not read yet")
+            return
         lines = ["      shape: variants", f"      file: {quote(path.name)}", "      level: gene"]
         regions = _regions(folder)
         if regions is not None and ".vcf" in name:
