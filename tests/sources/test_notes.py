@@ -52,7 +52,13 @@ def write(folder: Path, rows: list[tuple[Any, ...]], columns: list[str], name: s
 
 def test_notes_of_a_unit_are_joined_and_who_has_none_stays(tmp_path: Path) -> None:
     units(tmp_path)
-    rows = [("002", "second", "x"), ("001", "first", ""), ("002", "third", ""), ("900", "stranger", ""), ("003", "", " ")]
+    rows = [
+        ("002", "second", "x"),
+        ("001", "first", ""),
+        ("002", "third", ""),
+        ("900", "stranger", ""),
+        ("003", "", " "),
+    ]
     write(tmp_path, rows, ["who", "text", "more"])
     result = read(tmp_path, columns=["text", "more"])
     assert texts(result) == {"001": "first", "002": "second\n\nx\n\nthird"}
@@ -102,7 +108,9 @@ def test_times_that_are_numbers_and_notes_without_a_time(tmp_path: Path) -> None
     units(tmp_path)
     write(tmp_path, [("001", "early", 90), ("001", "late", 2000), ("002", "when?", None)], ["who", "text", "minute"])
     index = IndexTime(after="24h", numbers=True)
-    with pytest.raises(DataError, match=r"notes.csv, row 4, column 'minute': this note has no time \(1 such.*no_time: drop"):
+    with pytest.raises(
+        DataError, match=r"notes.csv, row 4, column 'minute': this note has no time \(1 such.*no_time: drop"
+    ):
         read(tmp_path, index, time="minute", time_unit="minutes")
     result = read(tmp_path, index, time="minute", time_unit="minutes", no_time="drop")
     assert texts(result) == {"001": "early"}
@@ -168,7 +176,7 @@ def test_columns_of_the_outcome_are_no_text(tmp_path: Path) -> None:
     units(tmp_path, dead=["yes", "no", "yes", "no"])
     write(tmp_path, [("001", "a", "yes")], ["who", "text", "dead"])
     endpoints = {"death": BinarySpec(kind="binary", column="dead", positive="yes")}
-    with pytest.raises(DataError, match="notes.csv, column 'dead': an endpoint, id or design column"):
+    with pytest.raises(DataError, match=r"notes.csv, column 'dead': an endpoint, id or design column"):
         read(tmp_path, columns=["text", "dead"], endpoints=endpoints)
     with pytest.raises(DataError, match="column 'dead'"):
         read(tmp_path, file="units.csv", id="id", columns=["dead"], endpoints=endpoints)
@@ -189,7 +197,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "NUL": ("notes.csv", b"who,text\n001,secret\n002,a\0b\n", "notes.csv, line 3: a NUL byte"),
     "utf-16": ("notes.csv", "who,text\n001,secret\n".encode("utf-16"), "UTF-8"),
     "nobody": ("notes.csv", b"who,text\n777,secret\n", "no note of modality 'notes' belongs to the cohort"),
-    "too long": ("notes.csv", b"who,text\n001," + b"secret " * 30 + b"\n", "row 2, column 'text': more than 200 characters"),
+    "too long": (
+        "notes.csv",
+        b"who,text\n001," + b"secret " * 30 + b"\n",
+        "row 2, column 'text': more than 200 characters",
+    ),
     "cells too many": ("notes.csv", b"who,text\n001,a\n002,secret,b,c\n", "cannot be read as a table"),
     "word file": ("notes.docx", b"PK\x03\x04", "format is not known"),
     "parquet": ("notes.parquet", b"PAR1nonsense", "cannot be read as a table"),
@@ -340,7 +352,14 @@ def test_a_long_hostile_text_takes_no_time() -> None:
     import time
 
     begin = time.perf_counter()
-    for text in ("1-" * 50_000, "a" * 100_000 + "@", "9" * 100_000, "tel " * 20_000, "+1 22" * 20_000, "March " * 20_000):
+    for text in (
+        "1-" * 50_000,
+        "a" * 100_000 + "@",
+        "9" * 100_000,
+        "tel " * 20_000,
+        "+1 22" * 20_000,
+        "March " * 20_000,
+    ):
         deidentified(text)
     assert time.perf_counter() - begin < 20
 

@@ -53,7 +53,7 @@ class WordRepresentation:
         """(n, q + 2k): words, pairs and keywords; whatever the training texts did not hold is not seen."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        x = np.zeros((len(data.units), 0), dtype=np.float32)
+        x: NDArray[Any] = np.zeros((len(data.units), 0))
         if self.words_:
             tool = TfidfVectorizer(**_settings(), vocabulary=self.words_, norm="l2")
             tool.idf_ = self.idf_

@@ -106,7 +106,11 @@ class NotesReader:
         known = found.times.known if found.times is not None else np.zeros(len(owner), dtype=np.int64)
         order = np.lexsort((found.rows, known, owner))
         owner, known, text = owner[order], known[order], found.text[order]
-        of_unit = np.arange(len(self.units)) if self.source.of == "unit" else whose.get_indexer(self.units["patient"])
+        of_unit = (
+            np.arange(len(self.units))
+            if self.source.of == "unit"
+            else whose.get_indexer(pd.Index(self.units["patient"]))
+        )
         begin, end = np.searchsorted(owner, of_unit, "left"), np.searchsorted(owner, of_unit, "right")
         stop = end
         if found.times is not None and self.index is not None:
