@@ -224,6 +224,9 @@ def test_new_patients_are_predicted_from_their_cells(finished: Any, tmp_path: Pa
     assert has.sum() == 35
     assert roc_auc_score(frame["ill"][has], p["ill.p_1"][has]) > 0.85
     assert p["ill.p_1"].between(0, 1).all(), "those without cells too"
+    few = anndata.read_h5ad(new / "cells.h5ad")[:20].copy()
+    few.write_h5ad(new / "cells.h5ad")  # nobody has enough cells: all are predicted without them
+    assert set(cohortium.predict(finished, new)["modalities"]) == {"clinical"}
     (new / "cells.h5ad").unlink()
     assert set(cohortium.predict(finished, new)["modalities"]) == {"clinical"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_unsorted_and_repeated_entries_of_a_sparse_matrix_are_read_right(tmp_pat
     expected = cells_of(tmp_path)
     with h5py.File(tmp_path / "cells.h5ad", "r+") as f:
         x, indptr, indices = f["X/data"][:], f["X/indptr"][:], f["X/indices"][:]
-        for a, b in zip(indptr[:-1], indptr[1:], strict=True):
+        for a, b in pairwise(indptr):
             x[a:b], indices[a:b] = x[a:b][::-1].copy(), indices[a:b][::-1].copy()
         halves = np.stack([np.ones_like(x), x - 1], axis=1).ravel()
         for name, values in (("data", halves), ("indices", np.repeat(indices, 2)), ("indptr", indptr * 2)):
@@ -130,6 +131,46 @@ def test_a_mean_of_logarithms(tmp_path: Path) -> None:
     x = cells.expression(k)
     for i in np.flatnonzero(np.isfinite(x).all(axis=1)):
         np.testing.assert_allclose(x[i], mean.loc[(cells.units[i], "T cells")], rtol=1e-5)
+
+
+def test_counts_in_raw_have_genes_of_their_own(tmp_path: Path) -> None:
+    data = files.simulated()
+    files.write(tmp_path, data)
+    expected = cells_of(tmp_path)
+    data.raw = data
+    data = data[:, ["g4", "g2"]].copy()
+    data.X = data.X.log1p()
+    files.write(tmp_path, data)
+    same(expected, cells_of(tmp_path, layer="raw"))
+    with pytest.raises(DataError, match="fractional"):
+        files.read(tmp_path)
+
+
+def test_files_of_older_versions(tmp_path: Path) -> None:
+    """Coded columns whose levels lie apart (0.7), ; .obs as one table of records (0.6) is refused."""
+    data = files.simulated()
+    files.write(tmp_path, data)
+    expected = cells_of(tmp_path)
+    with h5py.File(tmp_path / "cells.h5ad", "r+") as f:
+        for column in ("patient", "cell_type"):
+            levels, codes = f[f"obs/{column}/categories"][:], f[f"obs/{column}/codes"][:]
+            del f[f"obs/{column}"]
+            f[f"obs/__categories/{column}"] = levels
+            f[f"obs/{column}"] = codes
+            f[f"obs/{column}"].attrs["categories"] = f[f"obs/__categories/{column}"].ref
+        f["obs"].attrs["encoding-version"] = "0.1.0"
+    same(expected, cells_of(tmp_path))
+    with h5py.File(tmp_path / "cells.h5ad", "r+") as f:
+        text = h5py.string_dtype()
+        obs = np.zeros(data.n_obs, dtype=[("index", text), ("patient", text), ("cell_type", text)])
+        obs["index"], obs["patient"] = data.obs_names, data.obs["patient"].astype(str)
+        obs["cell_type"] = data.obs["cell_type"].astype(str)
+        var = np.zeros(30, dtype=[("index", text)])
+        var["index"] = data.var_names
+        del f["obs"], f["var"]
+        f["obs"], f["var"] = obs, var
+    with pytest.raises(DataError, match=r"cells.h5ad was written by anndata before 0.7"):
+        files.read(tmp_path)
 
 
 def test_who_has_too_few_cells_lacks_the_modality(tmp_path: Path) -> None:

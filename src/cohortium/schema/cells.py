@@ -18,7 +18,7 @@ class CellsSource(Declaration):
     id: str = Field(description="column of .obs: whose cell it is")
     of: Literal["patient", "unit"] = Field("patient", description="whether 'id' names patients or units")
     cell_type: str | None = Field(None, description="column of .obs: what the cell is; an empty one has no type")
-    layer: str | None = Field(None, description="layer to read; default X")
+    layer: str | None = Field(None, description="layer to read, or raw; default X")
     values: Literal["counts", "log"] = Field(
         "counts", description="counts: scaled to 10,000 a pseudobulk, then log1p; log: each cell already is, mean taken"
     )

@@ -187,6 +187,8 @@ def _refuse_outcomes(
 
 def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: pd.DataFrame | None) -> Modality:
     """A modality that is no table; images tell how far they are, and come in the shape that a model was fitted to."""
+    if isinstance(reader, CellsReader):
+        reader.fitted = expected is not None
     if not isinstance(reader, ImagesReader):
         return reader.read()  # type: ignore[no-any-return]
     if tell is not None:

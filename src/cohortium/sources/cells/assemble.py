@@ -28,8 +28,8 @@ Ints = NDArray[np.int64]
 class CellsReader:
     """Reads one modality of single cells.
 
-    units: the cohort's unit table (index: unit id; column ``patient``). index: not used, cells have no time. After
-    :meth:`read`: notes (what was done), unmatched (cells of nobody in the cohort), left_out (nothing, always), paths,
+    units: the cohort's unit table (index: unit id; column ``patient``). index: not used, cells have no time. fitted:
+    set where a model is there already; then nobody need have enough cells. After :meth:`read`: notes (what was done), unmatched (cells of nobody in the cohort), left_out (nothing, always), paths,
     why (n,) reason of units without cells.
     """
 
@@ -39,6 +39,7 @@ class CellsReader:
         self.left_out: list[str] = []
         self.paths: list[Path] = []
         self.unmatched = 0
+        self.fitted = False
         if index is not None:
             self.notes.append("cells have no time: all of them are taken to be known when the prediction is made")
 
@@ -52,14 +53,14 @@ class CellsReader:
             return self._of(file)
 
     def _of(self, file: CellFile) -> Cells:
-        genes = file.genes()
+        genes = file.genes(self.source.layer)
         if not 0 < len(genes) <= MOST_GENES:
             raise DataError(f"{file.name} has {len(genes):,} genes.")
         whose = self.units.index if self.source.of == "unit" else pd.Index(self.units["patient"].unique())
         owner = self._owners(file, whose)
         n_cells = np.bincount(owner[owner >= 0], minlength=len(whose))
         enough = n_cells >= self.source.min_cells
-        if not enough.any():
+        if not enough.any() and not self.fitted:
             raise DataError(
                 f"{file.name}: nobody of modality '{self.name}' has {self.source.min_cells} cells; the most is "
                 f"{int(n_cells.max())}. Say min_cells."

@@ -5,6 +5,7 @@ The matrix never is in memory as a whole, whether it is stored by cells (CSR), b
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,15 +48,9 @@ class CellFile:
         for part in ("obs", "var"):
             if part not in self.top:
                 raise DataError(f"{name} has no '{part}': it is no AnnData file.")
-        self.n_cells = self._length("obs")
-
-    def _length(self, part: str) -> int:
-        import h5py
-
-        where = self.top[part]
-        if not isinstance(where, h5py.Group):  # files of before 2020 keep one compound table
-            return int(where.shape[0])
-        return int(where[_index_of(where)].shape[0])
+            if not hasattr(self.top[part], "keys"):
+                raise DataError(f"{name} was written by anndata before 0.7. Read it with anndata, and write it again.")
+        self.n_cells = int(self.top["obs"][_index_of(self.top["obs"])].shape[0])
 
     def column(self, name: str) -> pd.Series:
         """(n_cells,) a column of .obs; of an .h5mu file also from the .obs that its modalities share."""
@@ -85,13 +80,25 @@ class CellFile:
             raise DataError(f"{self.name}, column '{name}': {len(values):,} values of {length:,} cells.")
         return values
 
-    def genes(self) -> NDArray[np.object_]:
-        """(G,) names of the genes. Raises :class:`DataError` when two have one name."""
-        import h5py
+    def _matrix(self, layer: str | None) -> tuple[Any, Any, str]:
+        """X or a layer, its .var, and what to call it. A layer ``raw`` may be AnnData's .raw, with genes of its own."""
+        layers = self.top.get("layers", {})
+        raw = "raw" in self.top and "X" in self.top["raw"] and "var" in self.top["raw"]
+        known = [*layers, *(["raw"] if raw and "raw" not in layers else [])]
+        if layer is None and "X" not in self.top:
+            raise DataError(f"{self.name} has no X.{' Say layer.' + did_you_mean('', known) if known else ''}")
+        if layer is not None and layer not in known:
+            raise DataError(f"{self.name} has no layer '{layer}'.{did_you_mean(layer, known)}")
+        if layer is None:
+            return self.top["X"], self.top["var"], "X"
+        if layer in layers:
+            return layers[layer], self.top["var"], f"layer '{layer}'"
+        return self.top["raw"]["X"], self.top["raw"]["var"], "raw"
 
-        var = self.top["var"]
-        index = _read(var, _index_of(var)) if isinstance(var, h5py.Group) else _read(var, None)
-        names = pd.Index([str(g) for g in index], dtype=object)
+    def genes(self, layer: str | None) -> NDArray[np.object_]:
+        """(G,) names of the genes. Raises :class:`DataError` when two have one name, or there is no such layer."""
+        var = self._matrix(layer)[1]
+        names = pd.Index([str(g) for g in _read(var, _index_of(var))], dtype=object)
         if names.has_duplicates:
             twice = names[names.duplicated()]
             raise DataError(
@@ -104,13 +111,7 @@ class CellFile:
         """The matrix, piece by piece. Raises :class:`DataError` when it does not fit the cells and genes."""
         import h5py
 
-        what = "X" if layer is None else f"layer '{layer}'"
-        known = list(self.top["layers"]) if "layers" in self.top else []
-        if layer is not None and layer not in known:
-            raise DataError(f"{self.name} has no layer '{layer}'.{did_you_mean(layer, known)}")
-        if layer is None and "X" not in self.top:
-            raise DataError(f"{self.name} has no X.{' Say layer: one of its layers.' if known else ''}")
-        stored = self.top["X"] if layer is None else self.top["layers"][layer]
+        stored, _, what = self._matrix(layer)
         sparse = isinstance(stored, h5py.Group)
         shape = stored.attrs.get("shape", stored.attrs.get("h5sparse_shape", ())) if sparse else stored.shape
         if tuple(int(k) for k in shape) != (self.n_cells, n_genes):
@@ -216,32 +217,22 @@ def _index_of(group: Any) -> str:
 
 def _columns(frame: Any) -> list[str]:
     """Names of the columns of .obs or .var, the index left out."""
-    import h5py
-
-    if not isinstance(frame, h5py.Group):
-        return [str(c) for c in (frame.dtype.names or ())[1:]]
     return [str(c) for c in frame if c != _index_of(frame) and not str(c).startswith("__")]
 
 
-def _read(frame: Any, name: str | None) -> pd.Series:
-    """A column (None: the index) of .obs or .var, of any version of the format."""
-    import h5py
-
+def _read(frame: Any, name: str) -> pd.Series:
+    """A column, or the index, of .obs or .var."""
     try:
         from anndata.io import read_elem
     except ImportError:  # anndata before 0.11
         from anndata.experimental import read_elem
 
-    # Older files keep the levels of coded columns elsewhere; anndata knows where.
-    whole = not isinstance(frame, h5py.Group) or "__categories" in frame or name is None
-    if not whole and "encoding-type" not in frame[name].attrs and isinstance(frame[name], h5py.Group):
-        whole = True
-    if not whole:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # files of older versions are read as well
+        # Some keep the levels of coded columns elsewhere; anndata knows where.
+        if "__categories" in frame and name != _index_of(frame):
+            return read_elem(frame)[name].reset_index(drop=True)
         return pd.Series(read_elem(frame[name])).reset_index(drop=True)
-    table = read_elem(frame)
-    if name is None or name not in table:
-        return pd.Series(table.index.to_numpy(dtype=object))
-    return table[name].reset_index(drop=True)
 
 
 def _numbers(values: Any) -> NDArray[np.floating]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,11 @@ def summed(
     m, g = len(n_of_type), len(genes)
     # Every cell goes into one row: its owner's and type's where that has enough cells, else its owner's rest.
     of, what = np.nonzero(n_of_type >= least)
+    offsets = np.concatenate([[0], np.cumsum(1 + np.bincount(of, minlength=m))]).astype(np.int64)
     row_of = np.full(n_of_type.shape, -1, dtype=np.int64)
-    row_of[of, what] = m + np.arange(len(of))
+    row_of[of, what] = np.arange(len(of)) + of + 1
     mine = np.flatnonzero(owner >= 0)
-    row = owner[mine].copy()
+    row = offsets[owner[mine]]
     typed = kind[mine] >= 0
     own = row_of[owner[mine[typed]], kind[mine[typed]]]
     row[typed] = np.where(own >= 0, own, row[typed])
@@ -60,12 +62,11 @@ def summed(
         _add(total, to_row[piece.cells].T @ x, piece)
         x.data = (x.data > 0).astype(np.float64)
         _add(expressing, to_owner[piece.cells].T @ x, piece)
-    np.add.at(total, of, total[m:])
-    place = np.concatenate([np.arange(m), of])
-    order = np.lexsort((np.arange(len(place)), place))
-    type_of = np.concatenate([np.full(m, -1), what])[order].astype(np.int64)
-    offsets = np.searchsorted(place[order], np.arange(m + 1)).astype(np.int64)
-    return Sums(total[order].astype(np.float32), offsets, type_of, expressing)
+    for begin, end in pairwise(offsets):
+        total[begin] = total[begin:end].sum(axis=0)
+    type_of = np.full(len(total), -1, dtype=np.int64)
+    type_of[row_of[of, what]] = what
+    return Sums(total.astype(np.float32), offsets, type_of, expressing)
 
 
 def _add(to: NDArray[Any], part: Any, piece: Piece) -> None:
