@@ -296,3 +296,6 @@ def test_descriptors_tell_what_they_are_called() -> None:
     assert f["intensity entropy"][2] > 4 > f["intensity entropy"][0]
     assert np.isnan(f["shape solidity"][3]) and f["intensity sd"][3] == 0
     assert f.iloc[:3].notna().all(axis=None)
+    even = np.tile(np.array([150, 80, 140], np.uint8), (1, 50, 50, 1))  # whose luminance differs by rounding
+    rows, _ = d.encode(d.shown(Pixels(even, picture=True)))
+    assert np.isnan(rows[0][names.index("shape solidity")]) and rows[0][names.index("colour saturation mean")] > 0.4

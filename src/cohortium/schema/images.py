@@ -16,6 +16,15 @@ class Window(Declaration):
     width: float = Field(gt=0)
 
 
+class Tiles(Declaration):
+    """Pieces of the tissue on a whole-slide image, each an image of its own."""
+
+    magnification: float = Field(10, gt=0, le=80, description="10 is one micrometre a pixel, 20 half a one")
+    size: int = Field(224, ge=32, le=2048, description="height and width in pixels at that magnification")
+    most: int = Field(64, gt=0, le=10_000, description="tiles of one slide, evenly spread over its tissue")
+    tissue: float = Field(0.5, gt=0, le=1, description="share of a tile that is tissue, at least")
+
+
 class ImagesSource(Declaration):
     """A modality of images. Each image becomes numbers by an encoder that learns nothing here.
 
@@ -48,6 +57,7 @@ class ImagesSource(Declaration):
         None,
         description="intensities to look at; default: 0 to 255, or what is no 8-bit picture by its own percentiles",
     )
+    tiles: Tiles | None = Field(None, description="files are whole-slide images, cut into tiles")
     absent_reason: Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"] = "not_measured"
 
     @model_validator(mode="after")
@@ -58,6 +68,8 @@ class ImagesSource(Declaration):
             raise ValueError("ids needs one name for each of arrays")
         if self.npz is None and {"arrays", "ids"} & self.model_fields_set:
             raise ValueError("arrays and ids are for npz")
+        if self.npz is not None and self.tiles is not None:
+            raise ValueError("tiles are cut from files of slides, not from npz")
         return self
 
     @property

@@ -76,13 +76,18 @@ def _shrunk(x: Floats) -> Floats:
     return out
 
 
+def flat(x: NDArray[Any]) -> bool:
+    """Whether an image is of one value, but for what rounding in luminance may do."""
+    return not float(np.ptp(x)) > 1e-5 * max(1.0, float(np.abs(x).max()))
+
+
 def _intensity(x: Floats) -> Row:
     v = x[np.isfinite(x)].astype(np.float64)
     if not v.size:
         v = np.full(1, np.nan)
-    mean, sd = float(v.mean()), float(v.std())
-    z = (v - mean) / sd if sd > 0 else np.full_like(v, np.nan)
-    p = np.histogram(v, bins=LEVELS)[0] / v.size if sd > 0 else np.ones(1)
+    mean, sd, even = float(v.mean()), float(v.std()), flat(v)
+    z = np.full_like(v, np.nan) if even else (v - mean) / sd
+    p = np.ones(1) if even else np.histogram(v, bins=LEVELS)[0] / v.size
     out = {"intensity mean": mean, "intensity sd": sd}
     out |= {f"intensity p{q}": float(np.percentile(v, q)) for q in PERCENTILES}
     out |= {"intensity skewness": float((z**3).mean()), "intensity kurtosis": float((z**4).mean())}
@@ -125,7 +130,7 @@ SHAPES = (
 
 def _shape(y: Floats) -> Row:
     """Of what is brighter than Otsu's threshold, and of its largest connected region; shares of the image."""
-    if float(y.max()) <= float(y.min()):
+    if flat(y):
         return dict.fromkeys(SHAPES, np.nan)
     from skimage.filters import threshold_otsu
     from skimage.measure import label, regionprops

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Sequence
 
 from cohortium.errors import DataError
-from cohortium.sources.images import dicom
-from cohortium.sources.images.listing import PICTURES, VOLUMES, File
+from cohortium.schema.images import Tiles
+from cohortium.sources.images import dicom, slides
+from cohortium.sources.images.listing import PICTURES, SLIDES, VOLUMES, File
 from cohortium.sources.images.nifti import read_nifti
 from cohortium.sources.images.pictures import read_picture, read_tiff
 from cohortium.sources.images.pixels import Image, Pixels
@@ -52,14 +53,22 @@ def content(files: Sequence[File]) -> bytes:
     return h.digest()
 
 
-def images_of(owner: str, files: Sequence[File], seen: set[str]) -> tuple[list[Image], bool]:
+def images_of(
+    owner: str, files: Sequence[File], seen: set[str], tiles: Tiles | None = None
+) -> tuple[list[Image], bool]:
     """Images of one id, and whether a DICOM file says that texts are burned into its image.
 
-    seen: DICOM instances met before. Headers of DICOM files are checked here, pixels only when decoded.
-    Raises :class:`DataError`.
+    seen: DICOM instances met before. tiles: the files are whole slides, to be cut. Headers of DICOM files are checked
+    here, pixels only when decoded. Raises :class:`DataError`.
     """
+    if tiles is not None:
+        return [
+            Image(owner, slides.content(f), f.place, lambda _, f=f: slides.read_slide(f, tiles)) for f in files
+        ], False
     out, series = [], []
     for f in files:
+        if f.ending in SLIDES:
+            raise DataError(f"{f.place} is a whole-slide image. Say how it is cut: tiles: {{magnification: 10}}.")
         if f.ending in (*PICTURES, *VOLUMES):
             out.append(Image(owner, content([f]), f.place, lambda slices, f=f: decode_file(f, slices)))
         else:

@@ -15,7 +15,8 @@ from cohortium.errors import DataError
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 VOLUMES = (".nii", ".nii.gz")
 DICOM = (".dcm", ".dicom", ".ima")
-KNOWN = (*PICTURES, *VOLUMES, *DICOM)
+SLIDES = (".svs", ".ndpi", ".scn", ".bif")
+KNOWN = (*PICTURES, *VOLUMES, *DICOM, *SLIDES)
 
 
 @dataclass(frozen=True)

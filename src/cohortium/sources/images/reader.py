@@ -47,7 +47,7 @@ class ImagesReader:
         """A table where every unit has one image of one plane, else a bag. Raises :class:`DataError`."""
         encoder = encoder_of(self.source, self.root)  # a missing package is said before files are looked through
         images = self._mine()
-        cache = Cache(self.root, f"{VERSION} {encoder.version} {self.source.slices}")
+        cache = Cache(self.root, f"{VERSION} {encoder.version} {self.source.slices} {self.source.tiles}")
         rows, names = embed(images, encoder, cache, self.source.slices, self.tell)
         if not cache.writable:
             self.notes.append("embeddings cannot be kept beside the study file, and are made anew each time")
@@ -82,7 +82,7 @@ class ImagesReader:
             if owner:
                 merged.setdefault(owner, []).extend(files)
         for owner, files in merged.items():
-            images, has_text = images_of(owner, files, seen)
+            images, has_text = images_of(owner, files, seen, self.source.tiles)
             out, burned = out + images, burned + has_text
             self.paths += [f.path for f in files]
         if burned:
