@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cohortium.schema import declare, images, notes, shapes
+from cohortium.schema import declare, images, notes, shapes, variants
 from cohortium.study import parse_study, spec
 from cohortium.study.reading import parse
 
@@ -67,7 +67,7 @@ def test_python_in_the_documentation_uses_names_that_exist(info: str, text: str)
 
 
 def models() -> dict[str, type[BaseModel]]:
-    rooms = (declare, images, notes, shapes, spec)
+    rooms = (declare, images, notes, shapes, variants, spec)
     found = [value for room in rooms for value in vars(room).values()]
     kept = [m for m in found if isinstance(m, type) and issubclass(m, declare.Declaration)]
     return {m.__name__: m for m in kept if m is not declare.Declaration}

@@ -11,6 +11,7 @@ from cohortium.schema.declare import Declaration, IdRule, ModalitySource, Where
 from cohortium.schema.durations import days_of
 from cohortium.schema.images import ImagesSource
 from cohortium.schema.notes import NotesSource
+from cohortium.schema.variants import VariantsSource
 
 Reason = Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"]
 
@@ -116,7 +117,8 @@ AnyModality = Annotated[
     | Annotated[EventsSource, Tag("events")]
     | Annotated[ImagesSource, Tag("images")]
     | Annotated[NotesSource, Tag("texts")]
-    | Annotated[CellsSource, Tag("cells")],
+    | Annotated[CellsSource, Tag("cells")]
+    | Annotated[VariantsSource, Tag("variants")],
     Discriminator(_shape),
 ]
 

@@ -26,8 +26,15 @@ from cohortium.sources.modality import ModalityReader
 from cohortium.sources.notes import NotesReader
 from cohortium.sources.outcomes import endpoint_columns, remember_rows
 from cohortium.sources.raw import Raw, column_of
+from cohortium.sources.variants import VariantsReader
 
-READERS: dict[str, Any] = {"texts": NotesReader, "events": EventsReader, "images": ImagesReader, "cells": CellsReader}
+READERS: dict[str, Any] = {
+    "texts": NotesReader,
+    "events": EventsReader,
+    "images": ImagesReader,
+    "cells": CellsReader,
+    "variants": VariantsReader,
+}
 """Shape -> reader of modalities that are no tables: ``(name, source, root, unit table, index times)``, ``read()``."""
 
 DESIGN_COLUMNS = {"site": "site", "batch": "batch", "groups": "group", "index_time": "index_time", "weight": "weight"}
@@ -189,6 +196,8 @@ def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: p
     """A modality that is no table; images tell how far they are, and come in the shape that a model was fitted to."""
     if isinstance(reader, CellsReader):
         reader.fitted = expected is not None
+    if isinstance(reader, VariantsReader):
+        return reader.read(expected)
     if not isinstance(reader, ImagesReader):
         return reader.read()  # type: ignore[no-any-return]
     if tell is not None:
