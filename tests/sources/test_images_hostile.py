@@ -152,6 +152,20 @@ def test_dicom_without_an_image_and_of_the_enhanced_kind(tmp_path: Path) -> None
     refused(tmp_path, "without an image")
 
 
+@pytest.mark.parametrize("syntax", ["JPEGLosslessSV1", "JPEG2000Lossless", "RLELossless"])
+def test_compressed_dicom_that_is_damaged(tmp_path: Path, syntax: str) -> None:
+    need("pydicom", "pylibjpeg")
+    import pydicom
+
+    path = dicom(tmp_path / "scans" / "77001.dcm", plane(1))
+    d = pydicom.dcmread(path)
+    d.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    d.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8" + SECRET.encode() * 9 + b"\xff\xd9"])
+    d["PixelData"].VR = "OB"
+    d.save_as(path)
+    refused(tmp_path, "entry 1 of 1 by name .*(cannot be decoded here.*may also be truncated|damaged)")
+
+
 def test_dicom_whose_numbers_are_texts(tmp_path: Path) -> None:
     need("pydicom")
     path = dicom(tmp_path / "scans" / "77001.dcm", plane(1), position=(0, 0, 1.25))
