@@ -57,7 +57,8 @@ class WordRepresentation:
         if self.words_:
             tool = TfidfVectorizer(**_settings(), vocabulary=self.words_, norm="l2")
             tool.idf_ = self.idf_
-            x = tool.transform(_plain(data)).toarray() if len(data.units) else np.zeros((0, len(self.words_)))
+            some = len(data.units) > 0
+            x = tool.transform(_plain(data)).astype(np.float32).toarray() if some else np.zeros((0, len(self.words_)))
         return _with_keywords(data, x, list(self.words_), self.keywords_)
 
     def state(self) -> dict[str, Any]:

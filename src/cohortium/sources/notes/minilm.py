@@ -27,6 +27,9 @@ WINDOW = 254
 """Tokens of a window, beside the two that mark its ends: what the model was trained on."""
 
 CACHE = ".cohortium_cache"
+_OFTEN = 500
+"""Texts after which the cache is written."""
+
 _PURPOSE = "representation: minilm"
 
 
@@ -44,8 +47,10 @@ def embedded(texts: Sequence[str], root: Path) -> tuple[Floats, str]:
     missing = {k: t for k, t in zip(keys, texts, strict=True) if k not in cache.known}
     # Products of a hundred tokens are too small to share out among threads.
     with threadpool_limits(1):
-        for key, text in missing.items():
+        for done, (key, text) in enumerate(missing.items(), 1):
             cache.known[key] = model.vector(text)
+            if done % _OFTEN == 0:  # who stops it loses little
+                cache.write()
     if missing:
         cache.write()
     new = f"{len(missing):,} texts read by the language model, {len(set(keys)) - len(missing):,} known from before"
