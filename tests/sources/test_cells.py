@@ -68,6 +68,27 @@ def test_pseudobulk_equals_pandas_groupby(tmp_path: Path) -> None:
     np.testing.assert_allclose(cells.expression(-1, two), cells.expression(-1)[:, two])
 
 
+@pytest.mark.parametrize("by_gene", [False, True])
+def test_the_matrix_is_never_in_memory(tmp_path: Path, by_gene: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    x = sparse.csr_matrix((rng.random((6000, 1000)) < 0.2).astype(np.float32))
+    obs = pd.DataFrame(
+        {"patient": rng.choice([f"p{i:02d}" for i in range(5)], 6000)}, index=np.arange(6000).astype(str)
+    )
+    data = anndata.AnnData(x.tocsc() if by_gene else x, obs, pd.DataFrame(index=np.arange(1000).astype(str)))
+    files.write(tmp_path, data, n=5)
+    size = x.data.nbytes + x.indices.nbytes
+    files.read(tmp_path, cell_type=None)  # what is imported on the way does not count
+    monkeypatch.setattr(matrix, "PIECE", 20_000)
+    tracemalloc.start()
+    cells = cells_of(tmp_path, cell_type=None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < size / 2 and cells.sums.sum() == x.nnz
+
+
 STORED = {
     "csr": lambda x: x.tocsr(),
     "csc": lambda x: x.tocsc(),
