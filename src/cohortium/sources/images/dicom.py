@@ -20,7 +20,7 @@ from cohortium.sources.images.pixels import Pixels, check_size, spread
 
 TAGS = [
     "SOPInstanceUID", "SeriesInstanceUID", "ImageOrientationPatient", "ImagePositionPatient", "Rows", "Columns",
-    "NumberOfFrames", "PerFrameFunctionalGroupsSequence", "BurnedInAnnotation", "BitsAllocated",
+    "NumberOfFrames", "PerFrameFunctionalGroupsSequence", "BurnedInAnnotation",
 ]  # fmt: skip
 
 SAME_DIRECTION = 1e-3
@@ -166,6 +166,7 @@ def decode(file: File) -> tuple[NDArray[Any], bool]:
     Raises :class:`DataError`.
     """
     pydicom = require("pydicom", extra="imaging", purpose="reading DICOM files")
+    syntax: Any = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,7 +177,7 @@ def decode(file: File) -> tuple[NDArray[Any], bool]:
     except DataError:
         raise
     except Exception as e:  # pydicom and its decoders raise many kinds
-        if isinstance(e, RuntimeError | NotImplementedError) and "syntax" in locals() and syntax.is_compressed:
+        if isinstance(e, RuntimeError | NotImplementedError) and syntax is not None and syntax.is_compressed:
             require("pylibjpeg", extra="imaging", purpose="reading compressed DICOM files")
             raise DataError(
                 f"{file.place}: its compression ({syntax.name}) cannot be decoded here. Install "
