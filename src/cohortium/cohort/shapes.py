@@ -66,7 +66,7 @@ def _read(file: Path, shape: str, entry: dict[str, Any]) -> Modality:
         data = anndata.read_h5ad(file)
         table = Table.from_anndata(data)
         if shape == "table":
-            return Table(unit_index(table.units), table.values, table.features)
+            return Table(unit_index(table.units), table.values, table.features, table.batches)
         units = unit_index(pd.Index(entry["order"]))
         number = data.obs["unit"].astype(str).value_counts().reindex(units).to_numpy()
         return Bag(units, table.values, np.concatenate([[0], np.cumsum(number)]).astype(np.int64), table.features)

@@ -184,7 +184,7 @@ def _parquet(folder: Path, name: str) -> pd.DataFrame:
 
 def _of_mudata(data: Any) -> Table:
     table = Table.from_anndata(data)
-    return Table(unit_index(table.units), table.values, table.features)
+    return Table(unit_index(table.units), table.values, table.features, table.batches)
 
 
 def _ordered(modality: Modality, units: pd.Index) -> Modality:

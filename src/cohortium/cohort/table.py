@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cohortium.cohort.batches import Batches
 from cohortium.schema import ColumnKind
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ class Table:
     features hold level codes 0..L-1.
     features: one row per feature (index: name, unique) with ``kind`` (:class:`ColumnKind` value),
     ``levels`` (tuple of str for coded kinds, else None), ``id_space`` and ``unit`` (str or "").
+    batches: which batch each row was measured in, where the study asks encoders to harmonise.
     """
 
     units: pd.Index
     values: NDArray[np.floating]
     features: pd.DataFrame
+    batches: Batches | None = None
 
     shape: ClassVar[str] = "table"
 
@@ -41,6 +44,8 @@ class Table:
                 f"values are {self.values.shape}, but there are {len(self.units)} units and "
                 f"{len(self.features)} features"
             )
+        if self.batches is not None and len(self.batches) != len(self.units):
+            raise ValueError(f"batches of {len(self.batches)} rows, but there are {len(self.units)} units")
 
     @property
     def n_features(self) -> int:
@@ -48,7 +53,8 @@ class Table:
 
     def take(self, rows: NDArray[np.intp]) -> Table:
         """A copy of the given rows (positions among ``units``), in that order."""
-        return Table(self.units[rows], self.values[rows], self.features)
+        batches = None if self.batches is None else self.batches.take(rows)
+        return Table(self.units[rows], self.values[rows], self.features, batches)
 
     def as_table(self) -> Table:
         """The table itself."""
@@ -60,23 +66,28 @@ class Table:
         for column in self.features.columns:
             yield str(column), self.features[column].astype(str).to_numpy(object)
         yield "features", self.features.index.to_numpy(object)
+        if self.batches is not None:
+            yield from self.batches.arrays()
 
     def select_features(self, names: list[str]) -> Table:
         """A copy with the named features only."""
         where = self.features.index.get_indexer(pd.Index(names))
         if (where < 0).any():
             raise KeyError(f"no such feature: {[n for n, w in zip(names, where, strict=True) if w < 0][:3]}")
-        return Table(self.units, self.values[:, where], self.features.iloc[where])
+        return Table(self.units, self.values[:, where], self.features.iloc[where], self.batches)
 
     def to_anndata(self) -> AnnData:
-        """As AnnData: units in ``.obs``, features with kind and levels (JSON) in ``.var``."""
+        """As AnnData: units in ``.obs`` with their batches, features with kind and levels (JSON) in ``.var``."""
         import json
 
         from anndata import AnnData
 
         var = self.features.copy()
         var["levels"] = ["" if x is None else json.dumps(list(x)) for x in var["levels"]]
-        return AnnData(X=self.values.copy(), obs=pd.DataFrame(index=self.units.astype(str)), var=var)
+        obs = pd.DataFrame(index=self.units.astype(str))
+        if self.batches is not None:
+            obs = self.batches.columns().set_axis(obs.index)
+        return AnnData(X=self.values.copy(), obs=obs, var=var)
 
     @staticmethod
     def from_anndata(data: AnnData) -> Table:
@@ -95,7 +106,7 @@ class Table:
         for column in ("id_space", "unit"):
             if column in var:
                 features[column] = var[column].astype(str).to_numpy(dtype=object)
-        return Table(pd.Index(data.obs_names.astype(str)), x, features)
+        return Table(pd.Index(data.obs_names.astype(str)), x, features, Batches.of_columns(data.obs))
 
 
 def feature_frame(

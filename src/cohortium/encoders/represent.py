@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cohortium.cohort import Bag, Cells, Events, Modality, Table, Texts
 from cohortium.encoders.cells import CellRepresentation
+from cohortium.encoders.combat import CombatRepresentation
 from cohortium.encoders.table import TableEncoder
 from cohortium.encoders.texts import CommonScale, VectorRepresentation, WordRepresentation, text_representation
 
@@ -118,13 +119,14 @@ _KINDS: dict[str, Any] = {
     "words": WordRepresentation,
     "vectors": VectorRepresentation,
     "cells": CellRepresentation,
+    "combat": CombatRepresentation,
 }
 
 
 def fit_encoder(data: Modality) -> Encoder:
     """The encoder for the modality's shape, fitted on its rows."""
     if isinstance(data, Table):
-        return TableEncoder().fit(data)
+        return TableEncoder().fit(data) if data.batches is None else Represented(CombatRepresentation()).fit(data)
     return Represented(_SHAPES[type(data)](data)).fit(data)
 
 

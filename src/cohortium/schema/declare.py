@@ -68,6 +68,12 @@ class ModalitySource(FileSource):
     duplicates: Literal["error", "mean", "first", "latest"] = "error"
     latest_by: str | None = Field(None, description="date or number column that says which row is the latest")
     transform: Literal["none", "log1p", "log2p1"] = "none"
+    harmonise: Literal["none", "combat"] = Field(
+        "none", description="combat: batch effects (design.batch) are taken out of numeric features, in each fold"
+    )
+    harmonise_covariates: list[str] = Field(
+        default_factory=list, description="columns of the unit table in which batches differ by right; no outcome"
+    )
     id_space: str = Field("", description="what the features are: symbol, ensembl, entrez, uniprot, cpg, chebi")
     absent_reason: Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"] = "not_measured"
 
@@ -75,6 +81,8 @@ class ModalitySource(FileSource):
     def _latest_needs_by(self) -> ModalitySource:
         if self.duplicates == "latest" and not self.latest_by:
             raise ValueError("duplicates: latest needs latest_by, the column that says which row is the latest")
+        if self.harmonise_covariates and self.harmonise == "none":
+            raise ValueError("harmonise_covariates need harmonise: combat")
         return self
 
 

@@ -16,6 +16,7 @@ from cohortium.errors import DataError
 from cohortium.schema.cells import CellsSource
 from cohortium.schema.declare import ModalitySource, UnitsSource
 from cohortium.schema.notes import NotesSource
+from cohortium.sources.batches import BatchColumns, batches_of
 from cohortium.sources.cells import CellsReader
 from cohortium.sources.events import EventsReader
 from cohortium.sources.formats import read_raw
@@ -108,6 +109,11 @@ def _endpoint_columns_in(file: str, endpoints: Mapping[str, Any]) -> set[str]:
     return set().union(*(endpoint_columns(e) for e in endpoints.values() if e.file in (None, file)))
 
 
+def _outcomes(endpoints: Mapping[str, Any] | None) -> set[str]:
+    """Columns that endpoints are made of."""
+    return set().union(*(endpoint_columns(e) - {e.id} for e in (endpoints or {}).values()))
+
+
 def read_cohort(
     units: UnitsSource,
     modalities: Mapping[str, Any],
@@ -118,18 +124,18 @@ def read_cohort(
     endpoints: Mapping[str, Any] | None = None,
     expected: Mapping[str, pd.DataFrame] | None = None,
     units_optional: bool = False,
+    batch: str | None = None,
     tell: Callable[[str, int, int], None] | None = None,
 ) -> ReadResult:
     """Read a cohort.
 
-    design: role (site, batch, groups, index_time, weight) -> column of the unit table. endpoints: their
-    declarations; the columns they use are never features. index: when predictions are made. expected: features frames of a fitted study, to
-    which the files are aligned. units_optional: the unit file, and modality files, may be missing (new
-    patients); units are then all that any modality file has. tell: called with a modality and how many of its images are
-    done, of how many. Raises :class:`DataError`.
+    design: role (site, batch, groups, index_time, weight) -> column of the unit table. endpoints: their declarations; the
+    columns they use are never features. index: when predictions are made. expected: features frames of a fitted study, to
+    which the files are aligned. units_optional: the unit file, and modality files, may be missing (new patients); units
+    are then all that any modality file has. batch: of new patients, the column by which modalities are harmonised; it may
+    be missing. tell: called with a modality and how many of its images are done, of how many. Raises :class:`DataError`.
     """
-    design = {k: v for k, v in (design or {}).items() if v}
-    index = index or IndexTime()
+    design, index = {k: v for k, v in (design or {}).items() if v}, index or IndexTime()
     if units_optional and not (root / units.file).exists():
         index.needs_no_units(modalities, units.file)
         frame, raw, files, id_name = _units_from_modalities(units, modalities, root, expected or {}), None, [], units.id
@@ -142,29 +148,28 @@ def read_cohort(
     table = _unit_table(frame, raw, design)
     times = index.times(frame, raw)
     reserved = _reserved(units, id_name, design, endpoints or {}, root)
+    measured = BatchColumns(table.index, raw, design.get("batch", batch), _outcomes(endpoints), units_optional)
     out = ReadResult(Cohort(table, {}), frame.drop(columns="__patient__"), files=files)
-    tables: dict[str, Modality] = {}
-    absent = pd.DataFrame(index=table.index, dtype=object)
+    tables, absent = dict[str, Modality](), pd.DataFrame(index=table.index, dtype=object)
     for name, source in modalities.items():
-        absent[name] = source.absent_reason
+        absent[name], old = source.absent_reason, None if expected is None else expected[name]
         if not isinstance(source, ModalitySource):
             if units_optional and not _is_there(source, root):
                 out.notes[name] = ["its files are not there: nobody has this modality"]
                 continue
             _refuse_outcomes(name, source, root, reserved, endpoints or {})
             other = READERS[source.shape](name, source, root, table, times)
-            tables[name] = _told(other, tell, None if expected is None else expected[name])
+            tables[name] = _told(other, tell, old)
             absent[name] = other.why
             out.said_by(other, other.paths)
             continue
-        old = expected[name] if expected is not None else None
         if units_optional and old is not None and not (root / source.file).exists():
             tables[name] = Table(pd.Index([], dtype=object), np.zeros((0, len(old))), old)
             out.notes[name] = [f"{Path(source.file).name} is not there: nobody has this modality"]
             continue
         here = reserved.get((root / source.file).resolve(), set())
         reader = ModalityReader(name, source, root, id_name, table, here, old)
-        tables[name] = reader.table()
+        tables[name] = measured.carried(reader.table(), source, reader.notes)
         out.said_by(reader, [reader.path])
     return replace(out, cohort=Cohort(table, tables, absent), files=list(dict.fromkeys(out.files)))
 
@@ -183,7 +188,7 @@ def _refuse_outcomes(
     """Columns of text that are ids, design or endpoints of the same file, or called as an endpoint's anywhere."""
     texts = source.columns if isinstance(source, NotesSource) else []
     texts = [c for c in (source.cell_type,) if c] if isinstance(source, CellsSource) else texts
-    outcomes = set().union(*(endpoint_columns(e) - {e.id} for e in endpoints.values()))
+    outcomes = _outcomes(endpoints)
     for column in texts:
         if column in outcomes or column in reserved.get((root / source.paths[0]).resolve(), set()):
             raise DataError(
@@ -233,9 +238,7 @@ def _design_column(raw: Raw, column: str, role: str) -> pd.Series:
     if role == "groups" and values.isna().any():
         row = raw.row_of(values.isna())
         raise DataError(f"{raw.name}, row {row}, column '{column}': expected a group; who belongs together is unknown.")
-    return values.map(
-        lambda v: None if pd.isna(v) else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
-    )
+    return batches_of(values)
 
 
 def _units_from_modalities(

@@ -77,6 +77,7 @@ def read_new(folder: Path, study: Study) -> NewData:
         index=IndexTime.declared(spec.design, spec.cohort.modalities),
         expected=models.features(folder),
         units_optional=True,
+        batch=spec.design.batch,
     )
     return NewData(read.cohort, read.raw_units, read.notes)
 

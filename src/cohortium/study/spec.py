@@ -122,6 +122,9 @@ class StudySpec(Declaration):
                     raise ValueError(
                         f"{what} names '{n}', which is no modality.{did_you_mean(n, self.cohort.modalities)}"
                     )
+        for n, m in self.cohort.modalities.items():
+            if getattr(m, "harmonise", "none") != "none" and self.design.batch is None:
+                raise ValueError(f"modality '{n}' says harmonise: combat, which needs design: {{batch: <column>}}")
         if self.primary is not None and self.primary not in self.endpoints:
             raise ValueError(
                 f"primary names '{self.primary}', which is no endpoint.{did_you_mean(self.primary, self.endpoints)}"
