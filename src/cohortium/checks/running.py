@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from cohortium.checks import design, disguise, people
+from cohortium.checks import design, disguise, people, variance
 from cohortium.cohort import Cohort
 from cohortium.contracts import Outcome
 from cohortium.contracts.results import Finding
@@ -36,6 +36,7 @@ def run_checks(
     tables = cohort.only([n for n, m in cohort.modalities.items() if m.shape == "table"])
     for name, modality in cohort.modalities.items():
         table = modality.as_table()
+        found += variance.find_variance(cohort, name, table)
         for outcome in outcomes.values():
             rows = pd.Index(outcome.units).get_indexer(table.units)
             sight = disguise.look(name, table, rows, outcome)
