@@ -17,6 +17,9 @@ from cohortium.sources.variants.regions import Regions
 
 FIXED = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 MOST_COPIES = 16
+MOST_GENOTYPES = 100_000
+"""Different texts of genotypes that are remembered, so that hostile files do not fill the memory."""
+
 MISSING = -1
 _NO_ALLELE = {"*", ".", "<*>", "<NON_REF>", ""}
 """What stands for no alternate allele of its own: deleted by a neighbour, none, any other."""
@@ -60,7 +63,7 @@ class VcfFile:
         self.annotation = Annotation.declared(self._meta)
         self.left_out: Counter[str] = Counter()
         self.n_alleles = 0
-        self._genotypes: dict[tuple[int, bytes], tuple[int, ...]] = {}
+        self._genotypes: dict[int, _Genotypes] = {}
 
     def _header(self) -> list[str]:
         for number, raw in self._lines:
@@ -186,18 +189,52 @@ class VcfFile:
             where = line.format.index("GT")
         except ValueError:
             raise DataError(f"{line.place}: FORMAT has no GT, and there are no genotypes without it.") from None
-        n_alt, known = len(line.alts), self._genotypes
-        if len(known) > 100_000:
-            known.clear()
-        rows = []
-        for c in columns.tolist():
-            parts = calls[c].split(b":", where + 1)
-            genotype = parts[where] if where < len(parts) else b"."
-            found = known.get((n_alt, genotype))
-            if found is None:
-                found = known[(n_alt, genotype)] = _copies(genotype, n_alt, line.place, c + 10)
-            rows.append(found)
-        return np.array(rows, dtype=np.int8).reshape(len(rows), n_alt).T
+        chosen = [calls[c] for c in columns.tolist()]
+        if where:
+            parts = (c.split(b":", where + 1) for c in chosen)
+            chosen = [p[where] if where < len(p) else b"." for p in parts]
+        elif len(line.format) > 1:
+            chosen = [c.partition(b":")[0] for c in chosen]
+        known = self._genotypes.get(len(line.alts))
+        if known is None or len(known) > MOST_GENOTYPES:
+            known = self._genotypes[len(line.alts)] = _Genotypes(len(line.alts))
+        try:
+            code = np.fromiter(map(known.__getitem__, chosen), dtype=np.intp, count=len(chosen))
+        except _GenotypeError as e:
+            column = int(columns[chosen.index(e.text)]) + 10
+            raise DataError(
+                f"{line.place}, column {column}: no genotype such as 0/1, or an allele that ALT does not have."
+            ) from None
+        return known.table()[code].T
+
+
+class _GenotypeError(Exception):
+    """text: what was found in the place of a genotype."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__()
+        self.text = text
+
+
+class _Genotypes(dict[bytes, int]):
+    """Genotype -> its row of :meth:`table`; read when it is met first. n_alt: alternate alleles of the line."""
+
+    def __init__(self, n_alt: int) -> None:
+        super().__init__()
+        self._n_alt = n_alt
+        self._rows: list[tuple[int, ...]] = []
+        self._table = np.zeros((0, n_alt), dtype=np.int8)
+
+    def __missing__(self, genotype: bytes) -> int:
+        self._rows.append(_copies(genotype, self._n_alt))
+        self[genotype] = len(self._rows) - 1
+        return len(self._rows) - 1
+
+    def table(self) -> Dosages:
+        """(genotypes, n_alt) copies of each alternate allele."""
+        if len(self._table) < len(self._rows):
+            self._table = np.array(self._rows, dtype=np.int8).reshape(-1, self._n_alt)
+        return self._table
 
 
 @dataclass(frozen=True)
@@ -247,12 +284,14 @@ def _number(text: str, place: str, what: str) -> float:
         raise DataError(f"{place}: {what} is no number.") from None
 
 
-def _copies(genotype: bytes, n_alt: int, place: str, column: int) -> tuple[int, ...]:
+def _copies(genotype: bytes, n_alt: int) -> tuple[int, ...]:
     """How many copies of each alternate allele a genotype has, phased or not, haploid or not.
 
     An allele that is partly unknown (``./1``) counts what is seen; where nothing is seen it is :data:`MISSING`.
     """
     alleles = genotype.replace(b"|", b"/").removeprefix(b"/").split(b"/")
+    if len(alleles) > MOST_COPIES:
+        raise _GenotypeError(genotype)
     counts, unknown = [0] * n_alt, False
     for a in alleles:
         if a == b".":
@@ -261,7 +300,5 @@ def _copies(genotype: bytes, n_alt: int, place: str, column: int) -> tuple[int, 
             if int(a) > 0:
                 counts[int(a) - 1] += 1
         else:
-            raise DataError(f"{place}, column {column}: no genotype such as 0/1, or an allele that ALT does not have.")
-    if len(alleles) > MOST_COPIES:
-        raise DataError(f"{place}, column {column}: a genotype of {len(alleles)} alleles.")
+            raise _GenotypeError(genotype)
     return tuple(MISSING if unknown and not c else c for c in counts)
