@@ -102,3 +102,39 @@ def test_the_slope_undoes_a_wrong_scale_and_silences_a_wrong_sign(kind):
     assert fit_slope(-score, family)[0] == 0.0
     rest, _ = fit_slope(score, family, offset=right * score)
     assert rest == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", list(EndpointKind))
+def test_a_unit_of_which_nothing_is_known_is_given_the_base_rate(kind):
+    from cohortium.contracts import Probabilities, Values
+    from cohortium.heads.families import to_prediction
+    from cohortium.heads.newton import fit_theta
+
+    rng = np.random.default_rng(8)
+    # Two humps of unequal size: the mean score is far from what stands for the base rate.
+    score = np.where(rng.random(900) < 0.2, 3.0, -3.0) + rng.normal(0, 0.3, 900)
+    y = outcome(kind, score, rng)
+    family = family_of(y)
+    k = family.n_scores
+    z = np.stack([score[:, None] * (np.linspace(-1, 1, k) if k > 1 else np.ones(1))[None, :]], axis=1)
+    z[rng.random(900) < 0.15] = np.nan
+    stack = fit_stack(z, family, 1e6)
+    gone = np.isnan(z).all(axis=(1, 2))
+    eta = stack.combine(z)
+    assert (eta[gone] == stack.neutral).all()
+    if kind is EndpointKind.SURVIVAL:
+        hazard = family.exposure[~gone] @ np.exp(eta[~gone, 0]) / family.exposure[~gone].sum()
+        assert np.exp(stack.neutral[0]) == pytest.approx(hazard)
+        return
+    known = family.take(np.flatnonzero(~gone))
+    if kind is EndpointKind.ORDINAL:  # one score for all cannot give every class its share: it is the best such score
+        theta = fit_theta(known, eta[~gone])
+        loss = [known.value_grad(np.full((known.n, 1), stack.neutral[0] + d), theta)[0] for d in (-0.2, 0.0, 0.2)]
+        assert loss[1] == min(loss)
+        return
+    p = to_prediction(y.endpoint, y.units, eta, family.finish(eta, fit_theta(known, eta[~gone])))
+    if isinstance(p, Values):
+        assert p.values[gone].mean() == pytest.approx(y.values[~gone].mean(), abs=0.05)
+    else:
+        assert isinstance(p, Probabilities)
+        assert p.p[gone][0] == pytest.approx(np.bincount(y.codes[~gone], minlength=p.p.shape[1]) / known.n, abs=0.02)

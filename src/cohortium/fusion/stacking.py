@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.heads.families import Family
-from cohortium.heads.newton import fit_theta
+from cohortium.heads.newton import fit_theta, neutral_score
 
 Array = NDArray[np.float64]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -68,33 +68,60 @@ class Fill:
 
 @dataclass(frozen=True, eq=False)
 class StackFit:
-    """weights (B,) >= 0, how to complete missing scores, and the penalty they were fitted with."""
+    """weights (B,) >= 0, how to complete missing scores, the penalty they were fitted with, and the score (K,) of units
+    that lack every input."""
 
     weights: Array
     fill: Fill
     penalty: float
+    neutral: Array
 
     def combine(self, scores: Array) -> Array:
         """(n, K) from scores (n, B, K) with NaN where an input is absent."""
         n, b, k = scores.shape
-        return np.einsum("nbk,b->nk", self.fill.complete(scores.reshape(n, b * k)).reshape(n, b, k), self.weights)
+        out = np.einsum("nbk,b->nk", self.fill.complete(scores.reshape(n, b * k)).reshape(n, b, k), self.weights)
+        out[np.isnan(scores).all(axis=(1, 2))] = self.neutral
+        return out
 
     def state(self) -> dict[str, Any]:
-        return {"weights": self.weights, "mean": self.fill.mean, "cov": self.fill.cov, "penalty": self.penalty}
+        return {
+            "weights": self.weights,
+            "mean": self.fill.mean,
+            "cov": self.fill.cov,
+            "penalty": self.penalty,
+            "neutral": self.neutral,
+        }
 
     @staticmethod
     def restore(state: dict[str, Any]) -> StackFit:
         fill = Fill(np.asarray(state["mean"]), np.asarray(state["cov"]))
-        return StackFit(np.asarray(state["weights"]), fill, float(state["penalty"]))
+        return StackFit(np.asarray(state["weights"]), fill, float(state["penalty"]), np.asarray(state["neutral"]))
 
 
 def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
-    """Fit weights on out-of-fold scores (n, B, K)."""
-    from scipy.optimize import minimize
-
+    """Fit weights on out-of-fold scores (n, B, K); units that lack every input say nothing of the weights."""
     n, b, k = scores.shape
+    some = ~np.isnan(scores).all(axis=(1, 2))
+    if not some.any():
+        return StackFit(np.zeros(b), Fill(np.zeros(b * k), np.eye(b * k)), penalty, np.zeros(k))
+    if not some.all():
+        scores, family = scores[some], family.take(np.flatnonzero(some))
+        n = len(scores)
     fill = Fill.fit(scores.reshape(n, b * k))
     z = fill.complete(scores.reshape(n, b * k)).reshape(n, b, k)
+    if penalty >= 1e5:
+        w, theta = fit_slope(z.sum(axis=1), family)
+        weights = np.full(b, w)
+    else:
+        weights, theta = _fit_weights(z, family, penalty)
+    return StackFit(weights, fill, penalty, neutral_score(family, np.einsum("nbk,b->nk", z, weights), theta))
+
+
+def _fit_weights(z: Array, family: Family, penalty: float) -> tuple[Array, Array]:
+    """Weights (B,) of complete scores (n, B, K), and theta."""
+    from scipy.optimize import minimize
+
+    n, b, k = z.shape
     theta = fit_theta(family, np.zeros((n, k)))
     # Distance from the common weight; a further weak pull to zero keeps dead inputs out.
     spread = np.eye(b) - 1.0 / b
@@ -107,15 +134,12 @@ def fit_stack(scores: Array, family: Family, penalty: float) -> StackFit:
         g = np.einsum("nbk,nk->b", z, g_eta) + penalty * d + w / b
         return (value if np.isfinite(value) else 1e300) / n, np.concatenate([g, g_theta]) / n
 
-    if penalty >= 1e5:
-        w, _ = fit_slope(z.sum(axis=1), family)
-        return StackFit(np.full(b, w), fill, penalty)
     start = np.concatenate([np.full(b, 1.0 / b), theta])
     bounds = [(0.0, None)] * b + [(None, None)] * len(theta)
     fit = minimize(
         objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200, "ftol": 1e-10}
     )
-    return StackFit(fit.x[:b], fill, penalty)
+    return fit.x[:b], fit.x[b:]
 
 
 def fit_slope(total: Array, family: Family, offset: Array | None = None) -> tuple[float, Array]:

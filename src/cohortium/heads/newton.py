@@ -103,6 +103,30 @@ def _solve(
     return x[:r].reshape(shape), x[r:]
 
 
+def neutral_score(family: Family, eta: Array, theta: Array) -> Array:
+    """(K,) the score of a unit of which nothing is known: its prediction is the base rate.
+
+    That is the constant at which the loss over all outcomes is least, theta given; for censored times, where theta
+    is the baseline, the one at which the expected number of events stays what it is. family, eta: (n, K) scores of
+    units of which something is known; the others' outcomes do not count, or lacking a modality would predict. The mean of eta would not do: of skewed or two-humped scores it is no base rate.
+    """
+    from cohortium.heads.cox import Cox
+    from cohortium.heads.families import ProportionalOdds
+
+    if not eta.any():  # nothing is known of anybody
+        return np.zeros(family.n_scores)
+    if isinstance(family, Cox):
+        hazard = family.exposure @ np.exp(np.clip(eta[:, 0], -30, 30))
+        return np.array([np.log(max(hazard, 1e-12) / max(family.exposure.sum(), 1e-12))])
+    if isinstance(family, ProportionalOdds):
+        from scipy.optimize import minimize_scalar
+
+        constant = np.ones((family.n, 1))
+        found = minimize_scalar(lambda c: family.value_grad(c * constant, theta)[0], bounds=(-30, 30), method="bounded")
+        return np.array([float(found.x)])
+    return fit_theta(family, np.zeros((family.n, family.n_scores))) - theta
+
+
 def fit_theta(family: Family, eta: Array, theta: Array | None = None) -> Array:
     """The nuisance parameters that fit fixed scores best."""
     theta = family.start() if theta is None else theta

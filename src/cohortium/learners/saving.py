@@ -26,7 +26,7 @@ from cohortium.learners.nodes import (
 from cohortium.learners.suite import ZeroFill
 from cohortium.schema import Endpoint, EndpointKind
 
-FORMAT = 2
+FORMAT = 3
 
 
 def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
