@@ -147,7 +147,7 @@ class ImagesReader:
         values, features = np.concatenate(parts), feature_frame(names)
         self.notes.append(
             f"{len(images):,} image(s) of {len(units):,} units; {len(names)} features each"
-            + ("" if (length == 1).all() else f", {length.min()} to {length.max()} images or slices a unit")
+            + ("" if (length == 1).all() else f", {_span(length)} images or slices a unit")
         )
         if (length == 1).all():
             return Table(units, values, features)
@@ -178,3 +178,8 @@ def as_before(modality: Modality, expected: pd.DataFrame, name: str) -> Modality
         f"modality '{name}': units have several images or slices, and the model was fitted to units with one. Keep one "
         "image a unit."
     )
+
+
+def _span(length: NDArray[np.int64]) -> str:
+    low, high = int(length.min()), int(length.max())
+    return str(low) if low == high else f"{low} to {high}"
