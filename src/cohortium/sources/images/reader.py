@@ -180,6 +180,6 @@ def as_before(modality: Modality, expected: pd.DataFrame, name: str) -> Modality
     )
 
 
-def _span(length: NDArray[np.int64]) -> str:
+def _span(length: np.ndarray) -> str:
     low, high = int(length.min()), int(length.max())
     return str(low) if low == high else f"{low} to {high}"
