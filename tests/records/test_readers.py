@@ -295,3 +295,10 @@ def test_events_need_an_index_time(tmp_path):
     write(tmp_path, ["2024-01-01"])
     with pytest.raises(DataError, match="the study names none"):
         read(tmp_path, tables(), index=IndexTime())
+
+
+@pytest.mark.parametrize("body", ["p0,2024-01-01,drug, forte\n", "p0,2024-01-01,c\np0,2024-01-01,drug, forte\n"])
+def test_a_row_with_a_cell_too_many_is_not_read_shifted(tmp_path, body):
+    (tmp_path / "events.csv").write_text("id,time,code\n" + body)
+    with pytest.raises(DataError, match=r"more cells|cannot be read as a table"):
+        read(tmp_path, tables())

@@ -115,3 +115,9 @@ def test_nothing_is_overwritten_and_nothing_left_half_written(tmp_path, monkeypa
     with pytest.raises(OSError, match="disk full"):
         write_hospital(tmp_path / "new", 40, only=("rna", "notes"))
     assert [p.name for p in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_place_that_cannot_be_written_is_the_users_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        write_hospital(tmp_path / "file" / "new", 40, only=("rna",))

@@ -41,6 +41,23 @@ class Times:
         return np.where(self.whole_day & (self.us != STATIC), self.us + DAY - 1, self.us)
 
 
+_CLOCKS = {"utc": "times with a zone", "local": "times without a zone", "number": "times that are numbers"}
+
+
+def check_clock(file: str, times: Times, index: Times) -> None:
+    """Raise :class:`DataError` when a file's times and the index times cannot be put in one order."""
+    if times.clock == index.clock:
+        return
+    advice = {
+        frozenset({"utc", "local"}): " Say timezone: the zone of the times without.",
+        frozenset({"number", "local"}): " Say time_unit for numbers, or name columns of dates.",
+    }.get(frozenset({times.clock, index.clock}), "")
+    raise DataError(
+        f"{file} has {_CLOCKS[times.clock]} and the index time is of another kind ({_CLOCKS[index.clock]}); what came "
+        f"first cannot be told.{advice}"
+    )
+
+
 def read_numbers(column: pd.Series, unit: str, place: Place) -> Times:
     """Times that are numbers in the given unit."""
     x = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)

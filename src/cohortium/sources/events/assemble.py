@@ -16,7 +16,7 @@ from cohortium.errors import DataError, did_you_mean
 from cohortium.schema import Presence
 from cohortium.schema.shapes import EventsSource
 from cohortium.sources.events.record import Record, read_columns
-from cohortium.sources.times import Times
+from cohortium.sources.times import Times, check_clock
 
 _MOST_UNITS = 6
 
@@ -73,17 +73,8 @@ class EventsReader:
 
     def _same_clock(self, records: Sequence[Record]) -> None:
         for r in records:
-            if (r.times.us == STATIC).all() or r.times.clock == self.index.clock:
-                continue
-            told = {"utc": "times with a zone", "local": "times without a zone", "number": "times that are numbers"}
-            advice = {
-                frozenset({"utc", "local"}): "Say timezone: the zone of the times without.",
-                frozenset({"number", "local"}): "Say time_unit for numbers, or name columns of dates.",
-            }.get(frozenset({r.times.clock, self.index.clock}), "")
-            raise DataError(
-                f"{r.file} has {told[r.times.clock]} and the index time is of another kind ({told[self.index.clock]}); "
-                f"what came first cannot be told. {advice}"
-            )
+            if not (r.times.us == STATIC).all():
+                check_clock(r.file, r.times, self.index)
 
     def _owners(self, records: Sequence[Record]) -> tuple[NDArray[np.intp], dict[str, NDArray[np.intp]]]:
         """(N,) number of the owner, -1 for strangers; patients first, then units, where tables name these."""

@@ -62,10 +62,14 @@ def read_columns(path: Path, columns: list[str] | None) -> pd.DataFrame:
                 raise DataError(f"{path.name} has no column '{c}'.{did_you_mean(c, known)}")
         if kind == "parquet":
             return pd.read_parquet(path, columns=columns)
-        return pd.read_csv(
-            path, usecols=columns, dtype=str, keep_default_na=False, na_values=["", "NA", "NULL", "NaN", "nan"],
+        # With usecols pandas takes a row with a cell too many, as an unquoted comma makes, and shifts the rest unseen.
+        frame = pd.read_csv(
+            path, dtype=str, keep_default_na=False, na_values=["", "NA", "NULL", "NaN", "nan"],
             sep="\t" if kind == "tsv" else ",",
         )  # fmt: skip
+        if not isinstance(frame.index, pd.RangeIndex):
+            raise DataError(f"{path.name}: rows have more cells than the header. Is a comma inside a cell not quoted?")
+        return frame if columns is None else frame[columns]
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as e:
         raise DataError(f"{path.name} is truncated or no valid compressed file. Copy it again from its source.") from e
     except UnicodeDecodeError as e:

@@ -15,9 +15,7 @@ from cohortium.errors import DataError
 from cohortium.schema import Presence
 from cohortium.schema.notes import NotesSource
 from cohortium.sources.notes.files import Notes, read_folder, read_table
-from cohortium.sources.times import Times
-
-_CLOCKS = {"utc": "times with a zone", "local": "times without a zone", "number": "times that are numbers"}
+from cohortium.sources.times import Times, check_clock
 
 
 class NotesReader:
@@ -81,15 +79,7 @@ class NotesReader:
             self.notes.append(f"{int(lacks.sum()):,} notes have no time and are not used")
             found = found.take(~lacks)
         assert found.times is not None
-        if found.times.clock != self.index.clock:
-            advice = {
-                frozenset({"utc", "local"}): " Say timezone: the zone of the times without.",
-                frozenset({"number", "local"}): " Say time_unit for numbers, or name columns of dates.",
-            }.get(frozenset({found.times.clock, self.index.clock}), "")
-            raise DataError(
-                f"{found.file} has {_CLOCKS[found.times.clock]} and the index time is of another kind "
-                f"({_CLOCKS[self.index.clock]}); what came first cannot be told.{advice}"
-            )
+        check_clock(found.file, found.times, self.index)
         return found
 
     def _no_match(self, found: Notes, whose: pd.Index) -> str:

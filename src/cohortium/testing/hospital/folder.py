@@ -37,8 +37,16 @@ def write_hospital(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is there already and is not empty. Give a new folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    if only is None or "ct" in only:
+        from cohortium._optional import require
+
+        # Asked for before anything is written: the packages are the same for every cohort.
+        require("pydicom", extra="imaging", purpose="Writing DICOM series")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    except OSError as e:
+        raise DataError(f"{folder} cannot be written: {e.strerror}. Give a folder that can.") from e
     try:
         people = draw_people(patients, np.random.default_rng([seed, 1]))
         people.table.to_csv(part / "patients.csv")

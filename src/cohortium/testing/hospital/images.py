@@ -21,9 +21,6 @@ def write_ct(people: People, folder: Path, rng: np.random.Generator) -> dict[str
     Two orientations (axial, coronal), 12 and 16 bits, one of three series compressed (RLE lossless), files not in the
     order of their position; headers carry a made-up name and birth date, which nobody should keep.
     """
-    from cohortium._optional import require
-
-    require("pydicom", extra="imaging", purpose="Writing DICOM series")
     for i in np.flatnonzero(people.present["ct"].to_numpy()):
         who = folder / "ct" / str(people.table.index[i])
         who.mkdir(parents=True)
