@@ -173,3 +173,9 @@ def test_rows_of_one_unit_must_agree_on_what_is_predicted(tmp_path):
     (tmp_path / "study.yaml").write_text(LANDMARKS.replace("id: id}", "id: id, duplicates: first}", 1))
     with pytest.raises(DataError, match="column 'dead': rows of one unit differ"):
         cohortium.check(cohortium.load_study(tmp_path))
+
+
+def test_what_a_modality_lacks_is_said_of_it_by_its_name(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY.replace("tables: [", "tables: [] #"))
+    with pytest.raises(StudyError, match=r"cohort\.modalities\.records: format: tables needs"):
+        cohortium.load_study(tmp_path)

@@ -19,6 +19,8 @@ def study_error(e: ValidationError, document: Document, name: str, model: type[B
     lines: list[tuple[int, str]] = []
     for error in _relevant(e.errors(include_url=False), document):
         keys = _keys(error["loc"], document)
+        if error["type"] == "value_error" and keys not in document.lines:
+            keys = keys[:-1]  # the last part is the tag of a union, which the file does not show as a key
         line = document.line((*keys, _tag(error)) if error["type"] == "union_tag_invalid" else keys)
         where = f"line {line}: " if line else ""
         text = f"{where}{_sentence(error, keys, model)}"
