@@ -148,6 +148,14 @@ def find_columns(cohort: Cohort, unmatched: Mapping[str, int]) -> list[Finding]:
     return out
 
 
+def find_transforms(transforms: Mapping[str, str]) -> list[Finding]:
+    """What was done to the values of a modality, so that it can be seen before anything is fitted."""
+    return [
+        Finding(f"transformed:{name}", "note", f"The values of {name} are transformed: {how}.", name)
+        for name, how in transforms.items()
+    ]
+
+
 def _cells(name: str, table: Table) -> list[Finding]:
     out, x = list[Finding](), table.values
     if len(x):

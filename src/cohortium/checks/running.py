@@ -23,11 +23,13 @@ def run_checks(
     splits: Mapping[str, Sequence[OuterSplit]] | None = None,
     *,
     unmatched: Mapping[str, int] | None = None,
+    transforms: Mapping[str, str] | None = None,
     acknowledge: Sequence[str] = (),
 ) -> list[Finding]:
     """Findings, serious ones first, then by name.
 
-    splits: endpoint -> outer splits. unmatched: modality -> rows that belong to no unit. acknowledge: names (or
+    splits: endpoint -> outer splits. unmatched: modality -> rows that belong to no unit. transforms:
+    modality -> what is done to its values. acknowledge: names (or
     patterns such as ``strong_single_feature:*``) that the study file accepts; those that fit nothing give a
     warning of their own. Cost: O(units × features log units) and, for duplicates, O(units^2 × features).
     """
@@ -49,6 +51,7 @@ def run_checks(
     found += design.find_sites(cohort, outcomes)
     found += design.find_events(outcomes, splits or {})
     found += design.find_columns(cohort, unmatched or {})
+    found += design.find_transforms(transforms or {})
     unique: dict[str, Finding] = {}
     for f in found:
         unique.setdefault(f.name, f)

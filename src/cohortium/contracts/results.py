@@ -17,7 +17,8 @@ Role = Literal["reference", "single", "fusion", "auto"]
 
 @dataclass(frozen=True)
 class ModalityRecord:
-    """n_units: units that have it. n_features: features as read. kinds: kind -> number of features."""
+    """n_units: units that have it. n_features: features as read. kinds: kind -> number of features. id_space: what
+    the features are, as declared (symbol, ensembl …)."""
 
     name: str
     n_units: int
@@ -26,6 +27,7 @@ class ModalityRecord:
     reference: bool = False
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    id_space: str = ""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def modalities(results: Results) -> Table:
     body = []
     for m in results.cohort.modalities:
         kinds = ", ".join(f"{k} {v:,}" for k, v in sorted(m.kinds.items()) if v)
+        kinds = "; ".join(filter(None, [kinds, m.id_space]))
         left = [f"left out: {names(m.left_out, most=12)}"] if m.left_out else []
         body.append(
             [

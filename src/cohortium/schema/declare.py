@@ -67,14 +67,19 @@ class ModalitySource(FileSource):
     )
     duplicates: Literal["error", "mean", "first", "latest"] = "error"
     latest_by: str | None = Field(None, description="date or number column that says which row is the latest")
-    transform: Literal["none", "log1p", "log2p1"] = "none"
+    transform: Literal["none", "log1p", "log2p1", "cpm_log", "m_value"] = Field(
+        "none", description="of numeric columns, each row by itself; cpm_log: of counts, m_value: of beta values"
+    )
     harmonise: Literal["none", "combat"] = Field(
         "none", description="combat: batch effects (design.batch) are taken out of numeric features, in each fold"
     )
     harmonise_covariates: list[str] = Field(
         default_factory=list, description="columns of the unit table in which batches differ by right; no outcome"
     )
-    id_space: str = Field("", description="what the features are: symbol, ensembl, entrez, uniprot, cpg, chebi")
+    id_space: Literal["", "symbol", "ensembl", "entrez", "uniprot", "cpg", "chebi"] = Field(
+        "", description="what the features are; names that plainly are something else are refused"
+    )
+    strip_version: bool = Field(False, description="take the version off feature ids: ENSG00000141510.17")
     absent_reason: Literal["not_measured", "failed_qc", "not_at_site", "withheld", "after_index"] = "not_measured"
 
     @model_validator(mode="after")

@@ -44,8 +44,9 @@ def sorted_levels(names: list[str]) -> list[str]:
 class ColumnReader:
     """Turns the columns of one file into features.
 
-    place: (row, feature) -> where that cell stands in the file, in words. notes collects what a person may want
-    to know; dates, the columns left out because they hold dates.
+    place: (row, feature) -> where that cell stands in the file, in words. numbers: undeclared columns of numbers are
+    numeric even where all are 0 or 1 (counts of a rare gene). notes collects what a person may want to know; dates, the
+    columns left out because they hold dates.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class ColumnReader:
         kinds: Mapping[str, ColumnKind],
         levels: Mapping[str, list[Any]],
         place: Callable[[int, str], str],
+        numbers: bool = False,
     ) -> None:
-        self.file, self.kinds, self.levels, self.place = file, kinds, levels, place
+        self.file, self.kinds, self.levels, self.place, self.numbers = file, kinds, levels, place, numbers
         self.notes: list[str] = []
         self.code_like: list[str] = []
         self.dates: list[str] = []
@@ -112,6 +114,8 @@ class ColumnReader:
         if np.isinf(x).any():
             x = np.where(np.isinf(x), np.nan, x)
             self.notes.append("infinite cells are read as missing")
+        if self.numbers:
+            return x, [ColumnKind.NUMERIC.value] * x.shape[1], [None] * x.shape[1]
         zero, one = x == 0, x == 1
         binary = zero.any(axis=0) & one.any(axis=0)
         binary[binary] = (zero | one | np.isnan(x))[:, binary].all(axis=0)
@@ -142,6 +146,8 @@ class ColumnReader:
         if np.isinf(x).any():
             x = np.where(np.isinf(x), np.nan, x)
             self.notes.append(f"infinite cells of '{name}' are read as missing")
+        if self.numbers and asked is None:
+            return x, ColumnKind.NUMERIC, None
         distinct = np.unique(x[~np.isnan(x)])
         if asked is ColumnKind.BINARY or (asked is None and len(distinct) == 2 and set(distinct) == {0.0, 1.0}):
             self._two_at_most(name, len(distinct))

@@ -11,7 +11,9 @@ from cohortium.cohort import Table
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema import ColumnKind
 from cohortium.schema.declare import ModalitySource
+from cohortium.sources import transforms
 from cohortium.sources.columns import ColumnReader, align, level_name
+from cohortium.sources.feature_ids import check_space, stripped
 from cohortium.sources.formats import find, read_raw
 from cohortium.sources.ids import apply_leniently, apply_rule, hint, lengths
 from cohortium.sources.raw import Raw, column_of
@@ -23,7 +25,7 @@ class ModalityReader:
     units: the cohort's unit table (index: unit id; column ``patient``). reserved: columns of the file that are ids,
     design or endpoints. expected: features of a fitted study, to which the file is fitted; a declared column may
     then be missing. After :meth:`table`: notes, left_out (columns that are no features), unmatched (rows that
-    belong to no unit).
+    belong to no unit), transform (what was done to values, in words).
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class ModalityReader:
         self.left_out: list[str] = []
         self.unmatched = 0
         self.turned: np.ndarray | None = None
-        self.raw = self._oriented(read_raw(root, source, id_name))
+        self.transform = "" if source.transform == "none" else transforms.FORMULA[source.transform]
+        self.by_row = source.transform in transforms.BY_ROW
+        self.raw = self._without_versions(self._oriented(read_raw(root, source, id_name)))
 
     def table(self) -> Table:
         """Values of the units that the file has. Raises :class:`DataError`."""
@@ -55,7 +59,11 @@ class ModalityReader:
         if not keep.all():
             frame, rows, position = frame[keep], rows[keep], position[keep]
         kinds, levels = self._declared(frame)
-        reader = ColumnReader(self.raw.name, kinds, levels, lambda i, feature: self._place(rows[i], feature))
+
+        def place(row: int, feature: str) -> str:
+            return self._place(rows[row], feature)
+
+        reader = ColumnReader(self.raw.name, kinds, levels, place, self.by_row)
         values, features = reader.read(frame, self.source.id_space)
         self.notes += reader.notes
         self.left_out += reader.dates
@@ -63,6 +71,10 @@ class ModalityReader:
             raise DataError(
                 f"{self.raw.name}: no feature is left for modality '{self.name}'. Its other columns are ids, endpoints or left out."
             )
+        if self.expected is None:
+            check_space(list(map(str, features.index)), self.source.id_space, self.raw.name, self.name)
+        if self.by_row:
+            values = self._row_by_row(values, features, rows, place)
         values, position = self._merge(values, position, rows, features, order)
         self._transform(values, features)
         empty = np.isnan(values).all(axis=1)
@@ -115,6 +127,24 @@ class ModalityReader:
         frame.columns = pd.Index(features.to_numpy(dtype=object))
         return Raw(raw.path, pd.Series(columns, dtype=object), frame, "column names")
 
+    def _without_versions(self, raw: Raw) -> Raw:
+        """Feature ids without their versions, where that is asked for."""
+        if not self.source.strip_version:
+            return raw
+        names = list(map(str, raw.frame.columns))
+        # Excluded columns keep their names: that is how one of several versions is left out.
+        new = stripped(names, self.reserved | self._unwanted, raw.name)
+        changed = sum(a != b for a, b in zip(names, new, strict=True))
+        self.notes.append(f"versions were taken off the ids of {changed:,} features")
+        frame = raw.frame.copy(deep=False)
+        frame.columns = pd.Index(new, dtype=object)
+        return Raw(raw.path, raw.labels, frame, raw.id_name)
+
+    @property
+    def _unwanted(self) -> set[str]:
+        source = self.source
+        return {*source.exclude, *source.recorded_after_index, *([source.latest_by] if source.latest_by else [])}
+
     def _columns(self, frame: pd.DataFrame) -> pd.DataFrame:
         source, names = self.source, list(map(str, frame.columns))
         known, fitted = set(names), self.expected is not None
@@ -129,7 +159,11 @@ class ModalityReader:
                     raise DataError(
                         f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean(c, names)}"
                     )
-        unwanted = {*source.exclude, *source.recorded_after_index, *([source.latest_by] if source.latest_by else [])}
+        unwanted = self._unwanted
+        summaries = [c for c in names if transforms.SUMMARY.match(c)] if source.transform == "cpm_log" else []
+        if summaries:
+            unwanted = unwanted | set(summaries)
+            self.notes.append(f"reads that belong to no feature are not counted: {', '.join(summaries)}")
         wanted = [c for c in source.columns if c in known] if source.columns is not None else names
         taken = [c for c in wanted if c in self.reserved and c not in unwanted]
         if taken and source.columns is not None:
@@ -243,10 +277,60 @@ class ModalityReader:
         chosen = at[np.unique(position[at], return_index=True)[1]]
         return np.ascontiguousarray(values[chosen]), position[chosen]
 
+    def _row_by_row(
+        self, x: np.ndarray, features: pd.DataFrame, rows: np.ndarray, place: transforms.Place
+    ) -> np.ndarray:
+        """Transforms of each row by itself; a new array."""
+        numeric = features["levels"].isna().to_numpy()
+        if self.expected is not None:
+            # Further columns of a new file are ignored, whatever they hold.
+            numeric &= features.index.isin(self.expected.index)
+        some, names = x[:, numeric], features.index[numeric]
+        if self.source.transform == "m_value":
+            transforms.check_betas(some, names, place, self.name)
+            made = transforms.m_value(some)
+        else:
+            transforms.check_counts(some, names, place, self.name)
+            made = transforms.cpm_log(some, self._libraries(some, names, rows, place))
+        self.notes.append(f"transform {self.source.transform}: {self.transform}")
+        out = x.copy()
+        out[:, numeric] = made
+        return out
+
+    def _libraries(self, x: np.ndarray, names: pd.Index, rows: np.ndarray, place: transforms.Place) -> np.ndarray:
+        """(n,) library size of each row: the sum over everything that is counted in the file, used as a feature or not."""
+        wanted = 0 if self.expected is None else int(self.expected["levels"].isna().sum())
+        if len(names) < (1 - transforms.LACKING) * wanted:
+            raise DataError(
+                f"{self.raw.name} has {len(names):,} of the {wanted:,} counted features that the model was fitted on: counts "
+                f"per million of modality '{self.name}' would be of another total. Give the whole table of counts."
+            )
+        more = self._counted_beside(set(names))
+        library = transforms.library_sizes(x)
+        if more:
+            others = self.raw.frame[more].iloc[rows].to_numpy(dtype=np.float64)
+            transforms.check_counts(others, pd.Index(more, dtype=object), place, self.name)
+            library += transforms.library_sizes(others)
+        empty = int((library == 0).sum())
+        if empty:
+            self.notes.append(f"{empty} row(s) without a single count are unknown")
+        self.notes.append(f"library sizes are sums over {len(names) + len(more):,} counted columns")
+        return library
+
+    def _counted_beside(self, features: set[str]) -> list[str]:
+        """Columns of numbers that 'columns' leaves out: no features, and counted all the same."""
+        if self.source.columns is None:
+            return []
+        used, frame = {*features, *self._unwanted, *self.reserved}, self.raw.frame
+        return [
+            c for c, dtype in zip(map(str, frame.columns), frame.dtypes, strict=True)
+            if c not in used and pd.api.types.is_numeric_dtype(dtype) and not transforms.SUMMARY.match(c)
+        ]  # fmt: skip
+
     def _transform(self, x: np.ndarray, features: pd.DataFrame) -> None:
         """In place."""
         how = self.source.transform
-        if how == "none":
+        if how == "none" or self.by_row:
             return
         numeric = features["levels"].isna().to_numpy()
         negative = (x < 0).any(axis=0) & numeric
@@ -256,6 +340,7 @@ class ModalityReader:
                 f"feature(s) have others, '{features.index[np.flatnonzero(negative)[0]]}' first. Are the values logarithms already?"
             )
         x[:, numeric] = np.log1p(x[:, numeric]) / (np.log(2.0) if how == "log2p1" else 1.0)
+        self.notes.append(f"transform {how}: {self.transform}")
 
     def _broadcast(self, values: np.ndarray, position: np.ndarray, features: pd.DataFrame) -> Table:
         if not self.by_patient:

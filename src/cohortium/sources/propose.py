@@ -10,7 +10,7 @@ import pandas as pd
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.declare import FileSource
-from cohortium.sources import guessing
+from cohortium.sources import guessing, molecules
 from cohortium.sources.columns import CODE_LIKE
 from cohortium.sources.formats import READABLE, read_raw
 from cohortium.sources.guessing import EndpointText, quote
@@ -230,6 +230,7 @@ def _modality(
         lines.append(f"      exclude: [{', '.join(map(quote, splits))}]   # by their names: say who is in which part")
     if s.raw.labels.duplicated().any() and not turned:
         lines.append("      duplicates: mean   # several rows per unit: mean, first or latest")
+    lines += molecules.declared(s.raw, features, [i for i in s.columns if i in units.rows] if turned else None)
     name = Path(s.file).name.split(".")[0]
     codes = [f for f in features if few and f not in late and f not in splits and _code_like(s.raw.frame[f])]
     doubts = []

@@ -19,6 +19,7 @@ from cohortium.schema.notes import NotesSource
 from cohortium.sources.batches import BatchColumns, batches_of
 from cohortium.sources.cells import CellsReader
 from cohortium.sources.events import EventsReader
+from cohortium.sources.feature_ids import without_version
 from cohortium.sources.formats import read_raw
 from cohortium.sources.ids import apply_leniently, apply_rule
 from cohortium.sources.images import ImagesReader, as_before
@@ -44,19 +45,23 @@ DESIGN_COLUMNS = {"site": "site", "batch": "batch", "groups": "group", "index_ti
 @dataclass(frozen=True, eq=False)
 class ReadResult:
     """cohort; raw_units: the unit table as read (index: unit id). notes, left_out: modality -> texts, columns that are
-    no features. unmatched: modality -> rows whose id is no unit. files: read, for hashing."""
+    no features. unmatched: modality -> rows whose id is no unit. transforms: modality -> what was done to its values.
+    files: read, for hashing."""
 
     cohort: Cohort
     raw_units: pd.DataFrame
     notes: dict[str, list[str]] = field(default_factory=dict)
     unmatched: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    transforms: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     def said_by(self, reader: Any, paths: list[Path]) -> None:
         """Keep what a modality's reader has to say."""
         name = reader.name
         self.notes[name], self.unmatched[name], self.left_out[name] = reader.notes, reader.unmatched, reader.left_out
+        if getattr(reader, "transform", ""):
+            self.transforms[name] = reader.transform
         self.files.extend(paths)
 
 
@@ -258,7 +263,8 @@ def _units_from_modalities(
         if source.orientation == "auto" and name in expected:
             # Without a unit table the features that the model knows say which way the file lies.
             features = set(map(str, expected[name].index))
-            turned = sum(v in features for v in raw.labels) > sum(str(c) in features for c in raw.frame.columns)
+            plain = without_version if source.strip_version else str
+            turned = sum(plain(v) in features for v in raw.labels) > sum(plain(c) in features for c in raw.frame)
         found = apply_leniently(raw.frame.columns, source.id_rule) if turned else None
         ids.update(dict.fromkeys(found or apply_rule(raw.labels, source.id_rule, raw.name)))
     if not ids:

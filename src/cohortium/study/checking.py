@@ -35,5 +35,6 @@ def find(study: Study, data: Data, plan: Plan) -> list[Finding]:
         dict(data.outcomes),
         splits,
         unmatched=data.read.unmatched,
+        transforms=data.read.transforms,
         acknowledge=study.spec.acknowledge,
     )

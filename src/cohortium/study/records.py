@@ -109,6 +109,7 @@ def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
                 reference=name in study.spec.reference,
                 left_out=data.left_out.get(name, []),
                 notes=data.notes.get(name, []),
+                id_space=", ".join(sorted({str(i) for i in table.features["id_space"]} - {""})),
             )
         )
     return out
