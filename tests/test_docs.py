@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cohortium.schema import declare, images, notes, shapes, variants
+from cohortium.schema import declare, deep, images, notes, shapes, variants
 from cohortium.study import parse_study, spec
 from cohortium.study.reading import parse
 
@@ -67,7 +67,7 @@ def test_python_in_the_documentation_uses_names_that_exist(info: str, text: str)
 
 
 def models() -> dict[str, type[BaseModel]]:
-    rooms = (declare, images, notes, shapes, variants, spec)
+    rooms = (declare, deep, images, notes, shapes, variants, spec)
     found = [value for room in rooms for value in vars(room).values()]
     kept = [m for m in found if isinstance(m, type) and issubclass(m, declare.Declaration)]
     return {m.__name__: m for m in kept if m is not declare.Declaration}
@@ -135,13 +135,13 @@ def test_metrics_and_their_defaults_are_documented() -> None:
 
 
 def test_learners_are_documented() -> None:
-    from cohortium.learners import LearnerConfig, plan
+    from cohortium.learners import DeepSpec, LearnerConfig, plan
     from cohortium.schema import Endpoint, EndpointKind
 
     endpoint = Endpoint("y", EndpointKind.BINARY, ("no", "yes"))
     text = text_of(ROOT / "docs" / "estimates.md")
-    for info in plan(LearnerConfig(reference=("a",), probes=False), endpoint, ["a", "b"]):
-        name = re.sub(r"single:\w+", "single:<modality>", info.name)
+    for info in plan(LearnerConfig(reference=("a",), deep=(DeepSpec("x"),), probes=False), endpoint, ["a", "b"]):
+        name = re.sub(r"single:\w+", "single:<modality>", info.name).replace("deep:x", "deep:<name>")
         assert f"| `{name}` |" in text, name
 
 

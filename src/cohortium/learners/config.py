@@ -15,6 +15,31 @@ HEADS = {
 TREES = {"quick": 100, "default": 200, "thorough": 500}
 
 
+DEEP_SEEDS = {"quick": 1, "default": 2, "thorough": 5}
+"""Networks whose scores a finished deep learner averages."""
+
+
+@dataclass(frozen=True)
+class DeepSpec:
+    """A deep learner. name: on the leaderboard, after ``deep:``. fusion, tables: of :mod:`cohortium.networks`; tables
+    wider than 128 features are encoded in the span of their training units, by ``lowrank`` unless ``mlp`` is asked for.
+    width: of an embedding. wide: a linear path beside the network. batch, rate, decay: of training. balanced: classes
+    weigh the same. survival: ``cox`` or ``discrete_time``."""
+
+    name: str
+    fusion: str = "attention"
+    tables: str = "mlp"
+    width: int = 32
+    dropout: float = 0.2
+    modality_dropout: float = 0.2
+    wide: bool = True
+    batch: int = 128
+    rate: float = 3e-3
+    decay: float = 0.05
+    balanced: bool = False
+    survival: str = "cox"
+
+
 @dataclass(frozen=True)
 class LearnerConfig:
     """What the study asks of its learners.
@@ -22,7 +47,7 @@ class LearnerConfig:
     reference: routine modalities. priority: order after the reference (None: as declared). models: families
     inside the learners, of ``linear`` and ``trees``. learners: names to report (None: all). preset: quick,
     default or thorough. presence_as_predictor: let having a modality predict. probes: also fit what added
-    value needs.
+    value needs. deep: deep learners; ``auto`` may choose the first.
     """
 
     reference: tuple[str, ...] = ()
@@ -32,6 +57,7 @@ class LearnerConfig:
     preset: str = "default"
     presence_as_predictor: bool = False
     probes: bool = True
+    deep: tuple[DeepSpec, ...] = ()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -72,6 +98,10 @@ def plan(config: LearnerConfig, endpoint: Endpoint, modalities: list[str], inner
         out.append(LearnerInfo("late", "fusion", every, 0))
         rest = [m for m in every if m not in config.reference]
         out.append(LearnerInfo("priority", "fusion", every, min(heads, 2) * len(rest) * splits))
+    for spec in config.deep:
+        out.append(LearnerInfo(f"deep:{spec.name}", "fusion", every, inner_folds + DEEP_SEEDS[config.preset]))
+    if config.deep and len(every) > 1:
+        out.append(LearnerInfo("auto:plain", "fusion", every, 0))
     out.append(LearnerInfo("auto", "auto", every, 0))
     known = [i.name for i in out]
     if config.learners is not None:

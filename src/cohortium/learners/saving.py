@@ -13,6 +13,7 @@ from cohortium.encoders import Encoder, restore_encoder
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.heads.trees import Boosted, Forest
+from cohortium.learners.deep_node import DeepNode
 from cohortium.learners.nodes import (
     Input,
     LinearNode,
@@ -72,7 +73,7 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
     }
 
 
-def _inputs(node: LinearNode | TreeNode, put: Any) -> list[dict[str, Any]]:
+def _inputs(node: LinearNode | TreeNode | DeepNode, put: Any) -> list[dict[str, Any]]:
     return [
         {"modality": i.modality, "encoder": put(i.encoder), "columns": i.columns, "basis": i.basis} for i in node.inputs
     ]
@@ -95,6 +96,15 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "inputs": _inputs(node, put),
             "n_scores": node.n_scores,
             "fields": {k: list(v) if isinstance(v, tuple) else v for k, v in model.items()},
+        }
+    if isinstance(node, DeepNode):
+        return {
+            "type": "deep",
+            "inputs": _inputs(node, put),
+            **{k: getattr(node, k) for k in ("design", "link", "slope", "n_scores")},
+            "members": [dict(m) for m in node.members],
+            "biases": list(node.biases),
+            "presence": None if node.presence is None else list(node.presence),
         }
     if isinstance(node, StackNode):
         return {
@@ -161,6 +171,10 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         else:
             model = Boosted(f["text"], f["rounds"], f["scale"], f["n_scores"], f["slope"])
         return TreeNode(inputs(), model, s["n_scores"])
+    if kind == "deep":
+        members, biases = tuple(s["members"]), tuple(s["biases"])
+        presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
+        return DeepNode(inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence)
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
     if kind == "zero_fill":

@@ -17,7 +17,7 @@ from cohortium.fusion.joining import SCHEMES
 from cohortium.heads.families import Family, family_of, to_prediction
 from cohortium.heads.newton import fit_theta
 from cohortium.learners.base import Base, BaseFitter, Spec, oof_losses
-from cohortium.learners.config import TREES, LearnerConfig, plan
+from cohortium.learners.config import DEEP_SEEDS, TREES, LearnerConfig, plan
 from cohortium.learners.nodes import Node, PresenceNode, ScorePredictor, StackNode, ZeroNode, presence_matrix
 from cohortium.learners.views import Views
 from cohortium.schema import EndpointKind
@@ -211,13 +211,30 @@ class Suite:
         zeroed = {n: Fitted(np.nan_to_num(p.oof), ZeroFill(p.node), p.facts) for n, p in steps.items()}
         return self.stack(zeroed, True)
 
-    def auto(self) -> Fitted:
-        """Blend of reference, early, late and priority fusion, by their inner out-of-fold scores.
+    def deep(self, name: str) -> Fitted:
+        """A network of that name: on all modalities, or on those with evidence, as inner folds say."""
+        from cohortium.learners.deep import DeepFitter
+
+        def make() -> Fitted:
+            spec = next(s for s in self.config.deep if s.name == name)
+            guide = None if self.config.presence_as_predictor else self.late().oof
+            fitter = DeepFitter(self.fold, self.views, self.family, DEEP_SEEDS[self.config.preset], guide)
+            sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
+            best = min((fitter.fit(spec, s) for s in sets), key=lambda f: f.loss)
+            return Fitted(best.oof, best.node, best.facts)
+
+        return self.fold.store.get(f"deep/{name}", make)  # type: ignore[no-any-return]
+
+    def auto(self, plain: bool = False) -> Fitted:
+        """Blend of reference, early, late and priority fusion and the first deep learner, by their inner scores.
 
         A part that is worse than the best by more than the standard error of their paired difference is dropped.
+        plain: leave the deep learner out.
         """
+        deep = {} if plain or not self.config.deep else {f"deep:{self.config.deep[0].name}": self.deep(self.config.deep[0].name)}  # fmt: skip
         if len(self.modalities) == 1:
-            return self.single(self.modalities[0])
+            alone = self.single(self.modalities[0])
+            return self.stack({"single": alone, **deep}, True) if deep else alone
         parts: dict[str, Fitted | Base] = {}
         if any(m in self.modalities for m in self.config.reference):
             parts["reference"] = self.reference()
@@ -225,6 +242,7 @@ class Suite:
             parts[f"early:{family}"] = self.early(family)
         parts["late"] = self.late()
         parts["priority"] = self.priority()
+        parts.update(deep)
         losses = {name: self.losses(part) for name, part in parts.items()}
         best = min(losses.values(), key=lambda v: float(v.mean()))
         for name, loss in losses.items():
@@ -240,6 +258,10 @@ class Suite:
             return self.single(rest) if rest in self.modalities else self._nothing()
         if kind == "early":
             return self.early(rest or None)
+        if kind == "deep":
+            return self.deep(rest)
+        if name == "auto:plain":
+            return self.auto(plain=True)
         if kind == "without":
             names = tuple(m for m in self.modalities if m != rest)
             return self.late(names, self.late_penalty()) if names and rest in self.modalities else self.late()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cohortium._optional import require
 from cohortium.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 def learner_config(study: Study) -> LearnerConfig:
     """What the learners are told."""
-    from cohortium.learners import LearnerConfig
+    from cohortium.learners import DeepSpec, LearnerConfig
 
     s = study.spec
+    if s.deep:
+        require("torch", extra="deep", purpose="A deep learner")
     return LearnerConfig(
         reference=tuple(s.reference),
         priority=None if s.priority is None else tuple(s.priority),
@@ -32,6 +35,7 @@ def learner_config(study: Study) -> LearnerConfig:
         preset=s.preset,
         presence_as_predictor=s.presence_as_predictor,
         probes=True,
+        deep=tuple(DeepSpec(**d.model_dump()) for d in s.deep),
     )
 
 

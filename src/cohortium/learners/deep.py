@@ -1,0 +1,228 @@
+"""Deep learners on a fold: networks on each inner split side by side, the number of epochs by their inner loss.
+
+As for every other learner, a point of a path is chosen by out-of-fold scores: here the path is training itself. The
+networks of the inner splits advance together, and stop when further epochs do not pay; then the same number of epochs
+is given to networks trained on the whole training part, whose scores are averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cohortium.contracts import ClassOutcome, Fold, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.fusion import fit_slope
+from cohortium.heads.families import Family
+from cohortium.heads.newton import fit_theta
+from cohortium.learners.config import DeepSpec
+from cohortium.learners.deep_node import DeepNode
+from cohortium.learners.nodes import Input
+from cohortium.learners.views import SplitView, Views
+from cohortium.networks import objectives
+from cohortium.networks.batch import Inputs, Rows
+from cohortium.networks.build import Design, build
+from cohortium.schema import EndpointKind
+from cohortium.training.loop import Settings, Trainer
+
+Array = NDArray[np.float64]
+
+NARROW = 128
+"""Tables of up to so many features are seen as they are, wider ones in the span of their training units."""
+
+MOST_TOKENS = 48
+"""Features of a table whose encoder makes a token of each; wider tables have the plain encoder."""
+
+COMPONENTS = 256
+"""Leading directions of that span that a network sees."""
+
+EPOCHS = (2, 4, 6, 9, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100)
+"""Points of the path."""
+
+LEAST, PATIENCE = 40, 3
+"""After LEAST epochs training stops when so many further points did not improve the inner loss: what lies in the
+interaction of modalities shows late, after a stretch in which nothing seems to be learned."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeepFit:
+    """oof: (n, K) out-of-fold scores, NaN where no modality is there. loss: their inner loss, absent ones at the null
+    score."""
+
+    oof: Array
+    loss: float
+    node: DeepNode
+    facts: dict[str, Any]
+
+
+class DeepFitter:
+    """Fits networks on a fold. guide: (n, K) out-of-fold scores of a plain learner, for which presence is nothing, by
+    which the effect of presence on a network's scores is told from what its features say; None: presence may predict."""
+
+    def __init__(self, fold: Fold, views: Views, family: Family, seeds: int, guide: Array | None) -> None:
+        self.fold, self.views, self.family, self.seeds, self.guide = fold, views, family, seeds, guide
+
+    def fit(self, spec: DeepSpec, modalities: tuple[str, ...]) -> DeepFit:
+        """Choose the number of epochs on the inner splits, then train on the whole training part."""
+        tokens = self.guide is None
+        tag = f"{spec.name}/{'+'.join(modalities)}"
+        inner = [self._trainer(spec, modalities, s, tag, tokens) for s in range(len(self.fold.inner))]
+        best, found = np.inf, (EPOCHS[0], 0.0, np.zeros((self.family.n, self.family.n_scores)), None)
+        have = np.column_stack([np.isin(np.arange(self.family.n), self.views.rows(m)) for m in modalities]).astype(
+            float
+        )
+        waited = 0
+        for epochs in EPOCHS:
+            oof = np.full((self.family.n, self.family.n_scores), np.nan)
+            for trainer, inputs, test in inner:
+                trainer.advance(epochs - trainer.epochs)
+                oof[test] = _scores(trainer, inputs, test)
+            presence = None if self.guide is None else presence_effect(oof, have, self.guide)
+            if presence is not None:
+                oof -= (have - presence[0]) @ presence[1]
+            slope, _ = fit_slope(np.nan_to_num(oof), self.family)
+            eta = np.nan_to_num(slope * oof)
+            loss = float(self.family.unit_loss(eta, fit_theta(self.family, eta)).mean())
+            if loss < best - 1e-9:
+                best, found, waited = loss, (epochs, slope, slope * oof, presence), 0
+            else:
+                waited += 1
+            if waited >= PATIENCE and epochs >= LEAST:
+                break
+        del inner
+        epochs, slope, oof, presence = found
+        if presence is not None:
+            presence = (presence[0], slope * presence[1])
+        outputs = objective_of(self.fold.outcome, spec).n_outputs
+        trainers = [self._trainer(spec, modalities, None, f"{tag}/{k}", tokens)[0] for k in range(self.seeds)]
+        for trainer in trainers:
+            trainer.advance(epochs)
+        node = self._node(modalities, self._design(spec, modalities, None, outputs, tokens), trainers, slope, presence)
+        facts = {
+            "fusion": spec.fusion,
+            "modalities": list(modalities),
+            "epochs": epochs,
+            "networks": self.seeds,
+            "parameters": sum(v.size for v in node.members[0].values()),
+            "slope": round(slope, 4),
+            "inner_loss": round(best, 5),
+        }
+        return DeepFit(oof, best, node, facts)
+
+    def _design(self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, outputs: int, tokens: bool) -> Design:
+        views = [self.views.split(m, s) for m in modalities]
+        dims = tuple(_dim(v) for v in views)
+        kinds = tuple(_encoder(spec.tables, v.size) for v in views)
+        return Design(
+            dims, kinds, spec.fusion, outputs, spec.width, spec.dropout, spec.modality_dropout, spec.wide, tokens
+        )
+
+    def _trainer(
+        self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, tag: str, tokens: bool
+    ) -> tuple[Trainer, Inputs, NDArray[np.intp]]:
+        """A network on an inner split (or everyone, None), all its inputs, and the test rows it can say something of."""
+        views = [self.views.split(m, s) for m in modalities]
+        inputs = Inputs(self.family.n, tuple(_part(v) for v in views))
+        train = np.unique(np.concatenate([v.train for v in views]))
+        test = np.unique(np.concatenate([v.test for v in views]))
+        objective = objective_of(self.fold.outcome, spec, train)
+        design = self._design(spec, modalities, s, objective.n_outputs, tokens)
+        seed = self.fold.seed_of(f"deep/{tag}/{s}")
+        settings = Settings(batch=spec.batch, rate=spec.rate, decay=spec.decay)
+        trainer = Trainer(lambda: build(design), inputs, objective, torch.as_tensor(train), seed, settings)
+        return trainer, inputs, test
+
+    def _node(
+        self, modalities: tuple[str, ...], design: Design, trainers: list[Trainer], slope: float, presence: Any
+    ) -> DeepNode:
+        inputs, members, biases = [], [], []
+        for m in modalities:
+            view = self.views.split(m, None)
+            assert view.block is not None
+            inputs.append(Input(m, view.block.encoder, None, _basis(view)))
+        for trainer in trainers:
+            with trainer.averaged() as model:
+                members.append({k: v.double().numpy().copy() for k, v in model.state_dict().items()})
+                biases.append(trainer.objective.bias.detach().double().numpy().copy())
+        link = trainers[0].objective.link
+        return DeepNode(
+            tuple(inputs), design.state(), tuple(members), link, tuple(biases), slope, self.family.n_scores, presence
+        )
+
+
+def presence_effect(scores: Array, have: Array, guide: Array) -> tuple[Array, Array]:
+    """(M,) mean of presence and (M, K) its effect on scores (n, K) beside the guide's scores (n, K), by least squares.
+
+    A network learns from presence whatever stands for an absent modality: it sees less where there is less. What the
+    guide's features say stays, so that patients who lack a modality because they are ill are still told to be ill.
+    """
+    rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
+    mean, known = have.mean(axis=0), np.nan_to_num(guide)[rows]
+    x = np.column_stack([np.ones(len(rows)), known - known.mean(0), have[rows] - mean])
+    penalty = np.diag(np.r_[np.zeros(x.shape[1] - have.shape[1]) + 1e-6, np.ones(have.shape[1])])
+    effect = np.linalg.solve(x.T @ x + penalty, x.T @ scores[rows])
+    return mean, effect[-have.shape[1] :]
+
+
+def objective_of(outcome: Outcome, spec: DeepSpec, train: NDArray[np.intp] | None = None) -> objectives.Objective:
+    """What a network is trained for, on the units at positions ``train``."""
+    if isinstance(outcome, SurvivalOutcome):
+        make = objectives.DiscreteTime if spec.survival == "discrete_time" else objectives.CoxEfron
+        return make(outcome.time, outcome.event, outcome.entry, train)
+    if isinstance(outcome, ValueOutcome):
+        return objectives.SquaredError(outcome.values, train)
+    assert isinstance(outcome, ClassOutcome)
+    kind, k = outcome.endpoint.kind, len(outcome.endpoint.classes)
+    if kind is EndpointKind.BINARY:
+        return objectives.Bernoulli(outcome.codes, spec.balanced, train)
+    if kind is EndpointKind.ORDINAL:
+        return objectives.Corn(outcome.codes, k, train)
+    return objectives.Softmax(outcome.codes, k, spec.balanced, train)
+
+
+def _scores(trainer: Trainer, inputs: Inputs, rows: NDArray[np.intp]) -> Array:
+    with trainer.averaged() as model:
+        outputs = model(inputs.batch(torch.as_tensor(rows)))
+        scores: Array = trainer.objective.scores(outputs).double().numpy()
+    return scores
+
+
+def _encoder(asked: str, size: int) -> str:
+    if asked == "tokens" and size > MOST_TOKENS:
+        asked = "mlp"
+    return "lowrank" if size > NARROW and asked != "mlp" else asked
+
+
+def _dim(view: SplitView) -> int:
+    return view.size if view.size <= NARROW else min(view.z[0].shape[1], COMPONENTS)
+
+
+def _forms(view: SplitView) -> tuple[Array, Array]:
+    """What a network sees of training and test rows: the features, or leading directions with unit mean square."""
+    if view.size <= NARROW:
+        return view.net
+    c = _dim(view)
+    return view.z[0][:, :c] * _scale(view), view.z[1][:, :c] * _scale(view)
+
+
+def _scale(view: SplitView) -> float:
+    return float(1.0 / np.sqrt(max(np.square(view.z[0][:, : _dim(view)]).mean(), 1e-12)))
+
+
+def _basis(view: SplitView) -> Array | None:
+    """(q, c) from encoded features to what a network sees; None when it sees them all."""
+    if view.size <= NARROW:
+        return None
+    assert view.block is not None
+    c, r = _dim(view), view.z[0].shape[1]
+    return view.block.to_features(np.eye(r)[:, :c]) * _scale(view)
+
+
+def _part(view: SplitView) -> Rows:
+    where = np.concatenate([view.train, view.test])
+    order = np.argsort(where)
+    x = np.concatenate(_forms(view))[order]
+    return Rows(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(where[order]))

@@ -1,0 +1,64 @@
+"""A trained network as a node: scores for any cohort, from weights kept as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cohortium.cohort import Cohort
+from cohortium.learners.nodes import Array, Input, Memo, Node
+
+AT_ONCE = 4096
+"""Units that go through the network together."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeepNode(Node):
+    """Mean score of networks of one design.
+
+    design: of :mod:`cohortium.networks.build`. members: per network its weights by name. link, biases: what turns
+    outputs into scores. slope: of the scores. presence: (M,) mean and (M, K) effect of having each modality, which is
+    taken away from the scores (None: presence may predict). Scores are computed in double precision, so that they do not depend on
+    which units are predicted together.
+    """
+
+    inputs: tuple[Input, ...]
+    design: dict[str, Any]
+    members: tuple[dict[str, np.ndarray], ...]
+    link: str
+    biases: tuple[np.ndarray, ...]
+    slope: float
+    n_scores: int
+    presence: tuple[Array, Array] | None = None
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        import torch
+
+        from cohortium.networks.batch import Inputs, Rows
+        from cohortium.networks.build import Design, build
+        from cohortium.networks.objectives import score_of
+        from cohortium.training.loop import one_thread
+
+        parts, seen = [], np.zeros(len(cohort), dtype=bool)
+        for source in self.inputs:
+            x, rows = source.encoded(cohort, memo)
+            x = x if source.basis is None else x @ source.basis
+            parts.append(Rows(torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64), torch.as_tensor(rows)))
+            seen[rows] = True
+        inputs = Inputs(len(cohort), tuple(parts))
+        out = np.zeros((len(cohort), self.n_scores))
+        with one_thread(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for weights, bias in zip(self.members, self.biases, strict=True):
+                model = build(Design.restore(self.design)).double()
+                model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
+                model.eval()
+                for rows in torch.arange(len(cohort)).split(AT_ONCE):
+                    outputs = model(inputs.batch(rows))
+                    out[rows.numpy()] += score_of(self.link, outputs, torch.as_tensor(bias)).numpy()
+        out *= self.slope / len(self.members)
+        if self.presence is not None:
+            out -= (inputs.present().numpy() - self.presence[0]) @ self.presence[1]
+        out[~seen] = np.nan
+        return out

@@ -1,0 +1,100 @@
+"""Encoders, fusion and head in one module: every deep learner of the leaderboard that is trained on an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cohortium.networks.batch import Batch
+
+
+class Centre(nn.Module):
+    """Takes the mean of those who have the modality from its embedding, so that having it says nothing by itself.
+
+    While training the mean is the batch's; afterwards the training units', which :meth:`JointModel.settle` sets.
+    """
+
+    mean: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # One unit is its own mean: without the fixed one its embedding would be nothing.
+        return x - (x.mean(0) if self.training and len(x) > 1 else self.mean)
+
+
+class JointModel(nn.Module):
+    """Outputs (n, H) from a batch.
+
+    encoders: one a modality, each (x of those who have it) -> (b, width). fusion: tokens and presence -> (n, width).
+    wide: per modality the number of inputs of a linear path beside the network, 0 for none; what is linear need not be
+    learned by a deep net (Cheng 2016). modality_dropout: chance that a modality of a unit is hidden in a training
+    step, one at least is kept (Neverova 2016, TPAMI 38:1692). tokens: learn a token for absence; presence then predicts.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[nn.Module],
+        fusion: nn.Module,
+        wide: Sequence[int],
+        width: int,
+        outputs: int,
+        modality_dropout: float = 0.2,
+        dropout: float = 0.2,
+        tokens: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoders, self.fusion = nn.ModuleList(encoders), fusion
+        self.centres = nn.ModuleList([Centre(width) for _ in encoders])
+        self.wide = nn.ModuleList([nn.Linear(d, outputs, bias=False) if d else nn.Identity() for d in wide])
+        self.head, self.drop = nn.Linear(width, outputs, bias=False), nn.Dropout(dropout)
+        self.width, self.outputs, self.modality_dropout = width, outputs, modality_dropout
+        self.absent = nn.Parameter(torch.zeros(len(encoders), width)) if tokens else None
+        # Training starts at the null model: few epochs then mean few effects.
+        for layer in (self.head, *self.wide):
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.weight)
+
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(n, M, width) embeddings, zero where absent, and (n, M) who has which."""
+        tokens = []
+        for encoder, centre, x, at in zip(self.encoders, self.centres, batch.x, batch.at, strict=True):
+            empty = torch.zeros(batch.n, self.width, dtype=self.head.weight.dtype)
+            tokens.append(empty if x is None else empty.index_copy(0, at, centre(encoder(x))))
+        return torch.stack(tokens, dim=1), batch.present()
+
+    def joint(self, batch: Batch) -> Tensor:
+        """(n, width) the joint representation."""
+        tokens, present = self.embed(batch)
+        present = self._drop(present)
+        if self.absent is not None:
+            tokens = torch.where(present.unsqueeze(-1), tokens, self.absent)
+            present = torch.ones_like(present)
+        return self.fusion(tokens, present)  # type: ignore[no-any-return]
+
+    def _drop(self, present: Tensor) -> Tensor:
+        if not self.training or not self.modality_dropout:
+            return present
+        kept = present & (torch.rand(present.shape) >= self.modality_dropout)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, present)
+
+    def forward(self, batch: Batch) -> Tensor:
+        out = self.head(self.drop(self.joint(batch)))
+        for layer, x, at in zip(self.wide, batch.x, batch.at, strict=True):
+            if isinstance(layer, nn.Linear) and x is not None:
+                out = out.index_add(0, at, layer(x))
+        return out  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def settle(self, batch: Batch) -> None:
+        """Set the means that embeddings are centred at to those of the given training units."""
+        training = self.training
+        self.eval()
+        for encoder, centre, x in zip(self.encoders, self.centres, batch.x, strict=True):
+            if x is not None:
+                centre.mean = encoder(x).mean(0)
+        self.train(training)

@@ -1,0 +1,40 @@
+"""Declarations of deep learners."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from cohortium.schema.declare import Declaration
+
+FusionName = Literal["attention", "gated"]
+TablesName = Literal["mlp", "lowrank", "tokens"]
+
+
+class DeepLearner(Declaration):
+    """A network that fuses all modalities. Its name alone stands for its defaults: ``deep: [attention]``."""
+
+    fusion: FusionName = "attention"
+    name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$", description="on the leaderboard, after 'deep:'; default: the fusion")  # fmt: skip
+    tables: TablesName = Field("mlp", description="encoder of tables; those wider than 128 features are seen in the span of their training units")  # fmt: skip
+    width: int = Field(32, ge=4, le=512, multiple_of=4, description="of an embedding")
+    dropout: float = Field(0.2, ge=0, lt=1)
+    modality_dropout: float = Field(0.2, ge=0, lt=1, description="chance that a modality is hidden in a training step")
+    wide: bool = Field(True, description="a linear path beside the network")
+    batch: int = Field(128, ge=8)
+    rate: float = Field(3e-3, gt=0, le=1, description="of learning")
+    decay: float = Field(0.05, ge=0, description="of weights, per step and rate")
+    balanced: bool = Field(False, description="classes weigh the same in training")
+    survival: Literal["cox", "discrete_time"] = "cox"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        return {"fusion": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _named(self) -> DeepLearner:
+        if not self.name:
+            object.__setattr__(self, "name", self.fusion)
+        return self
