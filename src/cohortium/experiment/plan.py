@@ -166,7 +166,7 @@ def _feed(h: Any, name: str, values: NDArray[Any]) -> None:
     h.update(f"\x00{name}\x00{values.shape}\x00{values.dtype}\x00".encode())
     if values.dtype == object:
         h.update("\x1f".join(map(str, values)).encode())
-    else:
+    elif values.size:  # cells without types: a view of nothing cannot be cast
         h.update(memoryview(np.ascontiguousarray(values)).cast("B"))
 
 

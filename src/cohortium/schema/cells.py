@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cohortium.schema.declare import Declaration, IdRule
+from cohortium.schema.declare import Declaration, IdRule, Where
 
 
 class CellsSource(Declaration):
@@ -19,8 +19,12 @@ class CellsSource(Declaration):
     of: Literal["patient", "unit"] = Field("patient", description="whether 'id' names patients or units")
     cell_type: str | None = Field(None, description="column of .obs: what the cell is; an empty one has no type")
     layer: str | None = Field(None, description="layer to read, or raw; default X")
-    values: Literal["counts", "log"] = Field(
-        "counts", description="counts: scaled to 10,000 a pseudobulk, then log1p; log: each cell already is, mean taken"
+    obsm: str | None = Field(None, description="data frame of .obsm to read instead of X, such as protein_expression")
+    features: Where | None = Field(None, description="features to use, by a column of .var, such as feature_types")
+    values: Literal["counts", "log", "clr", "binary"] = Field(
+        "counts",
+        description="counts: scaled to 10,000 a pseudobulk, then log1p; binary: the same of zeros and ones; clr: counts "
+        "as centred log-ratios within each cell, mean taken; log: each cell already is, mean taken",
     )
     genes: int = Field(2000, gt=0, description="so many of the most variable genes, chosen in each fold")
     min_cells: int = Field(10, gt=0, description="units with fewer cells lack the modality (failed_qc)")
@@ -34,6 +38,10 @@ class CellsSource(Declaration):
             raise ValueError("cells are read from .h5ad and .h5mu files")
         if (ending == "h5mu") != (self.modality is not None):
             raise ValueError("modality says which part of an .h5mu file to read: needed there, and only there")
+        if self.obsm is not None and (self.layer is not None or self.features is not None):
+            raise ValueError("obsm is read instead of X or a layer, and has no .var: leave out layer and features")
+        if self.features is not None and self.features.equals is None and not self.features.one_of:
+            raise ValueError("features says neither equals nor one_of")
         if self.cell_type == self.id:
             raise ValueError("id and cell_type name the same column")
         return self

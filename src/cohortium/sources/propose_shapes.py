@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from cohortium.sources.raw import Raw
 
 PICTURES = (".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii")
 INDEX = re.compile(r"^(index|admit|admission|enrol\w*|baseline|visit|diagnosis)_?(time|date|datetime)?$", re.I)
+_PROTEIN = re.compile(r"prot|adt|antibod|cite", re.I)
 _LONG = 30  # characters of a cell that is a text rather than a category
 _MEDS = {"subject_id", "time", "code", "numeric_value"}
 
@@ -124,7 +126,7 @@ def _file(path: Path, folder: Path, ids: set[str], index: str | None, out: Found
             lines.append(f"      genes: {quote(regions)}")
             out.taken.add(regions)
         out.blocks[_short(path)] = lines
-    elif name.endswith(".h5ad"):
+    elif name.endswith((".h5ad", ".h5mu")):
         _cells(path, ids, out)
     elif re.search(r"\.(csv|tsv)(\.gz)?$", name):
         _notes(path, ids, index, out)
@@ -139,26 +141,53 @@ def _regions(folder: Path) -> str | None:
 
 
 def _cells(path: Path, ids: set[str], out: Found) -> None:
-    """Cells when an ``.obs`` column repeats unit ids that the observations' names are not."""
+    """Cells when an ``.obs`` column repeats unit ids that the observations' names are not; each part of an .h5mu file."""
     import h5py
-    from anndata.io import read_elem
 
+    blocks: dict[str, list[str]] = {}
     try:
         with h5py.File(path, "r") as f:
-            obs = read_elem(f["obs"])
+            parts = {str(m): f["mod"][m] for m in f["mod"]} if path.suffix.lower() == ".h5mu" else {"": f}
+            for part, top in parts.items():
+                lines = _cells_of(path, part, top, f["obs"], ids)
+                if lines:
+                    blocks |= _matrices(_short(path) + (f"_{part}" if part else ""), part, lines, top)
     except Exception:  # h5py and anndata raise many kinds; as a table it will be complained about
         return
-    if not isinstance(obs, pd.DataFrame) or obs.index.isin(ids).mean() > 0.5:
-        return
-    owner = next((str(c) for c in obs.columns if obs[c].astype(str).isin(ids).mean() > 0.5), None)
-    if owner is None:
-        return
-    out.taken.add(path.name)
+    if blocks:
+        out.taken.add(path.name)
+        out.blocks.update(blocks)
+
+
+def _cells_of(path: Path, part: str, top: Any, shared: Any, ids: set[str]) -> list[str]:
+    """Lines below the name of a modality of cells; none when they are nobody's."""
+    from anndata.io import read_elem
+
+    obs = read_elem(top["obs"])
+    owner = _owner(obs, ids)
+    if owner is None and part:
+        owner = _owner(read_elem(shared), ids)
+    if owner is None or obs.index.isin(ids).mean() > 0.5:
+        return []
     lines = ["      shape: cells", f"      file: {quote(path.name)}", f"      id: {quote(owner)}"]
+    if part:
+        lines.append(f"      modality: {quote(part)}")
     kind = next((str(c) for c in obs.columns if re.search(r"cell_?type|cluster|annotation", str(c), re.I)), None)
-    if kind is not None:
-        lines.append(f"      cell_type: {quote(kind)}")
-    out.blocks[_short(path)] = lines
+    return lines if kind is None else [*lines, f"      cell_type: {quote(kind)}"]
+
+
+def _owner(obs: pd.DataFrame, ids: set[str]) -> str | None:
+    return next((str(c) for c in obs.columns if obs[c].astype(str).isin(ids).mean() > 0.5), None)
+
+
+def _matrices(name: str, part: str, lines: list[str], top: Any) -> dict[str, list[str]]:
+    """The modality, and further ones of surface proteins that lie beside it in .obsm."""
+    proteins = "      values: clr   # by its name: counts of surface proteins"
+    out = {name: [*lines, proteins] if _PROTEIN.search(part) else lines}
+    beside = [str(m) for m in top.get("obsm", {}) if "column-order" in top["obsm"][m].attrs and _PROTEIN.search(str(m))]
+    # Which cells there are of each type stands in the first modality already.
+    without = [line for line in lines if "cell_type:" not in line]
+    return out | {f"{name}_{m}": [*without, f"      obsm: {quote(m)}", proteins] for m in beside}
 
 
 def _notes(path: Path, ids: set[str], index: str | None, out: Found) -> None:

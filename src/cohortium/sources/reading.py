@@ -17,7 +17,7 @@ from cohortium.schema.cells import CellsSource
 from cohortium.schema.declare import ModalitySource, UnitsSource
 from cohortium.schema.notes import NotesSource
 from cohortium.sources.batches import BatchColumns, batches_of
-from cohortium.sources.cells import CellsReader
+from cohortium.sources.cells import CellsReader, measures
 from cohortium.sources.events import EventsReader
 from cohortium.sources.feature_ids import without_version
 from cohortium.sources.formats import read_raw
@@ -160,7 +160,7 @@ def read_cohort(
         absent[name], old = source.absent_reason, None if expected is None else expected[name]
         if not isinstance(source, ModalitySource):
             if units_optional and not _is_there(source, root):
-                out.notes[name] = ["its files are not there: nobody has this modality"]
+                out.notes[name] = ["its files, or its part of them, are not there: nobody has this modality"]
                 continue
             _refuse_outcomes(name, source, root, reserved, endpoints or {})
             other = READERS[source.shape](name, source, root, table, times)
@@ -205,7 +205,7 @@ def _refuse_outcomes(
 def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: pd.DataFrame | None) -> Modality:
     """A modality that is no table; images tell how far they are, and come in the shape that a model was fitted to."""
     if isinstance(reader, CellsReader):
-        reader.fitted = expected is not None
+        reader.expected = expected
     if isinstance(reader, VariantsReader):
         return reader.read(expected)
     if not isinstance(reader, ImagesReader):
@@ -219,6 +219,9 @@ def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: p
 def _is_there(source: Any, root: Path) -> bool:
     if isinstance(source, ModalitySource):
         return (root / source.file).exists()
+    if isinstance(source, CellsSource) and (root / source.file).exists():
+        # A file of genes alone is no file of proteins: nobody has these.
+        return measures(root / source.file, source.modality, source.obsm)
     return any((root / f).exists() for f in source.paths)
 
 

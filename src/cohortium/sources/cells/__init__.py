@@ -5,5 +5,6 @@ whose cells they are.
 """
 
 from cohortium.sources.cells.assemble import CellsReader
+from cohortium.sources.cells.matrix import measures
 
-__all__ = ["CellsReader"]
+__all__ = ["CellsReader", "measures"]

@@ -14,13 +14,20 @@ from cohortium.cohort.cells import ALL, Cells
 from cohortium.errors import DataError
 from cohortium.schema import Presence
 from cohortium.schema.cells import CellsSource
-from cohortium.sources.cells.matrix import MOST_GENES, CellFile, opened
+from cohortium.sources.cells.matrix import MOST_GENES, CellFile, Matrix, opened
 from cohortium.sources.cells.summing import summed
 from cohortium.sources.formats import find
 from cohortium.sources.ids import apply_rule, hint, lengths
+from cohortium.sources.transforms import LACKING
 
 MOST_TYPES = 1000
 """A column with more values does not hold cell types."""
+
+SAID = {
+    "clr": "centred log-ratio of counts within each cell, then the mean over cells",
+    "binary": "one for each count above zero, then log1p of their sum over cells per 10,000",
+}
+"""What is done to values other than plain counts and logarithms."""
 
 Ints = NDArray[np.int64]
 
@@ -28,9 +35,11 @@ Ints = NDArray[np.int64]
 class CellsReader:
     """Reads one modality of single cells.
 
-    units: the cohort's unit table (index: unit id; column ``patient``). index: not used, cells have no time. fitted:
-    set where a model is there already; then nobody need have enough cells. After :meth:`read`: notes (what was done), unmatched (cells of nobody in the cohort), left_out (nothing, always), paths,
-    why (n,) reason of units without cells.
+    units: the cohort's unit table (index: unit id; column ``patient``). index: not used, cells have no time.
+    expected: set where a model is there already, to the features it was fitted on; then nobody need have enough cells.
+    transform: what is done to values that are
+    neither counts nor logarithms. After :meth:`read`: notes (what was done), unmatched (cells of nobody in the cohort),
+    left_out (nothing, always), paths, why (n,) reason of units without cells.
     """
 
     def __init__(self, name: str, source: CellsSource, root: Path, units: pd.DataFrame, index: Any) -> None:
@@ -39,7 +48,10 @@ class CellsReader:
         self.left_out: list[str] = []
         self.paths: list[Path] = []
         self.unmatched = 0
-        self.fitted = False
+        self.expected: pd.DataFrame | None = None
+        self.transform = SAID.get(source.values, "")
+        if self.transform:
+            self.notes.append(f"values {source.values}: {self.transform}")
         if index is not None:
             self.notes.append("cells have no time: all of them are taken to be known when the prediction is made")
 
@@ -53,14 +65,15 @@ class CellsReader:
             return self._of(file)
 
     def _of(self, file: CellFile) -> Cells:
-        genes = file.genes(self.source.layer)
+        matrix = self._as_before(file.matrix(self.source.layer, self.source.obsm, self.source.features))
+        genes = matrix.genes
         if not 0 < len(genes) <= MOST_GENES:
             raise DataError(f"{file.name} has {len(genes):,} genes.")
         whose = self.units.index if self.source.of == "unit" else pd.Index(self.units["patient"].unique())
         owner = self._owners(file, whose)
         n_cells = np.bincount(owner[owner >= 0], minlength=len(whose))
         enough = n_cells >= self.source.min_cells
-        if not enough.any() and not self.fitted:
+        if not enough.any() and self.expected is None:
             raise DataError(
                 f"{file.name}: nobody of modality '{self.name}' has {self.source.min_cells} cells; the most is "
                 f"{int(n_cells.max())}. Say min_cells."
@@ -71,13 +84,25 @@ class CellsReader:
         m, t = int(enough.sum()), len(types)
         both = (owner >= 0) & (kind >= 0)
         n_of_type = np.bincount(owner[both] * t + kind[both], minlength=m * t).reshape(m, t).astype(np.int64)
-        counts = self.source.values == "counts"
-        found = summed(file, self.source.layer, genes, owner, kind, n_of_type, self.source.min_cells, counts)
+        found = summed(matrix, self.source.values, owner, kind, n_of_type, self.source.min_cells)
+        counts = self.source.values in ("counts", "binary")
         cells = Cells(
             pd.Index(whose[enough], dtype=object), genes, types, n_cells[enough].astype(np.int64), n_of_type,
             found.expressing, found.sums, found.offsets, found.type_of, counts, self.source.genes,
         )  # fmt: skip
         return self._by_unit(cells, whose, n_cells, number)
+
+    def _as_before(self, matrix: Matrix) -> Matrix:
+        """The features that a model was fitted on, where each cell is seen relative to all of its own."""
+        if self.source.values != "clr" or self.expected is None:
+            return matrix
+        known = matrix.only({str(f) for f in self.expected.index})
+        if len(known.genes) < (1 - LACKING) * len(self.expected):
+            raise DataError(
+                f"{matrix.file}: {matrix.what} has {len(known.genes):,} of the {len(self.expected):,} features that the model "
+                f"was fitted on: ratios within a cell, of modality '{self.name}', would be to other features. Give all of them."
+            )
+        return known
 
     def _owners(self, file: CellFile, whose: pd.Index) -> Ints:
         """(N,) position among ``whose``, -1 for strangers."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.errors import DataError, did_you_mean
+from cohortium.schema.declare import Where
+from cohortium.sources.raw import equals
 
 PIECE = 4_000_000
 """Stored numbers that are in memory at a time."""
@@ -75,12 +77,33 @@ class CellFile:
             raise DataError(f"{self.name}: obsmap of '{self.modality}' does not fit its cells. Write the file again.")
         return values.iloc[here[np.argsort(place[here])]].reset_index(drop=True)
 
-    def _checked(self, name: str, values: pd.Series, length: int) -> pd.Series:
+    def _checked(self, name: str, values: pd.Series, length: int, what: str = "cells") -> pd.Series:
         if len(values) != length:
-            raise DataError(f"{self.name}, column '{name}': {len(values):,} values of {length:,} cells.")
+            raise DataError(f"{self.name}, column '{name}': {len(values):,} values of {length:,} {what}.")
         return values
 
-    def _matrix(self, layer: str | None) -> tuple[Any, Any, str]:
+    def matrix(self, layer: str | None = None, obsm: str | None = None, only: Where | None = None) -> Matrix:
+        """X, a layer, or a matrix of .obsm with names of its columns. only: which of its features, by a column of .var.
+
+        Raises :class:`DataError` when there is no such thing, or two features have one name.
+        """
+        if obsm is not None:
+            stored, names, what = self._of_obsm(obsm)
+            used = np.ones(len(names), dtype=bool)
+        else:
+            stored, var, what = self._of_layers(layer)
+            names = [str(g) for g in _read(var, _index_of(var))]
+            used = np.ones(len(names), dtype=bool) if only is None else self._chosen(var, only, len(names))
+        genes = np.array(names, dtype=object)[used]
+        twice = pd.Index(genes)[pd.Index(genes).duplicated()]
+        if len(twice):
+            raise DataError(
+                f"{self.name}: the gene '{twice[0]}' is there twice ({len(twice):,} such name(s)). Make gene names unique "
+                "(scanpy: var_names_make_unique), or use Ensembl ids."
+            )
+        return Matrix(self.name, what, stored, self.n_cells, genes, used)
+
+    def _of_layers(self, layer: str | None) -> tuple[Any, Any, str]:
         """X or a layer, its .var, and what to call it. A layer ``raw`` may be AnnData's .raw, with genes of its own."""
         layers = self.top.get("layers", {})
         raw = "raw" in self.top and "X" in self.top["raw"] and "var" in self.top["raw"]
@@ -95,52 +118,128 @@ class CellFile:
             return layers[layer], self.top["var"], f"layer '{layer}'"
         return self.top["raw"]["X"], self.top["raw"]["var"], "raw"
 
-    def genes(self, layer: str | None) -> NDArray[np.object_]:
-        """(G,) names of the genes. Raises :class:`DataError` when two have one name, or there is no such layer."""
-        var = self._matrix(layer)[1]
-        names = pd.Index([str(g) for g in _read(var, _index_of(var))], dtype=object)
-        if names.has_duplicates:
-            twice = names[names.duplicated()]
+    def _of_obsm(self, name: str) -> tuple[Any, list[str], str]:
+        """A data frame of .obsm, the names of its columns, and what to call it."""
+        known = list(self.top.get("obsm", {}))
+        if name not in known:
+            raise DataError(f"{self.name} has no matrix '{name}' in .obsm.{did_you_mean(name, known)}")
+        stored = self.top["obsm"][name]
+        order = stored.attrs.get("column-order") if hasattr(stored, "keys") else None
+        if order is None:
             raise DataError(
-                f"{self.name}: the gene '{twice[0]}' is there twice ({len(twice):,} such name(s)). Make gene names unique "
-                "(scanpy: var_names_make_unique), or use Ensembl ids."
+                f"{self.name}: '{name}' of .obsm has no names of columns. Store it as a pandas DataFrame, with a name for each "
+                "protein or peak. (Components and embeddings learned from all cells belong in no study: they know the test "
+                "patients.)"
             )
-        return names.to_numpy(dtype=object)
+        return stored, _texts(order), f"'{name}' of .obsm"
 
-    def pieces(self, layer: str | None, n_genes: int) -> Iterator[Piece]:
-        """The matrix, piece by piece. Raises :class:`DataError` when it does not fit the cells and genes."""
+    def _chosen(self, var: Any, only: Where, n: int) -> NDArray[np.bool_]:
+        known = _columns(var)
+        if only.column not in known:
+            raise DataError(f"{self.name}: .var has no column '{only.column}'.{did_you_mean(only.column, known)}")
+        column = self._checked(only.column, _read(var, only.column), n, "features")
+        column = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
+        used = np.zeros(n, dtype=bool)
+        for value in only.one_of or [only.equals]:
+            used |= equals(column, value)
+        if not used.any():
+            found = [str(v) for v in pd.unique(column.dropna())[:20]]
+            raise DataError(
+                f"{self.name}: no feature has '{only.column}' of .var as 'features' asks.{did_you_mean(str(only.equals), found)}"
+            )
+        return used
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A matrix in an open file. file, what: for complaints. stored: of all its features. genes: (G,) names of those that
+    are used. used: which of all they are."""
+
+    file: str
+    what: str
+    stored: Any
+    n_cells: int
+    genes: NDArray[np.object_]
+    used: NDArray[np.bool_]
+
+    def only(self, names: set[str]) -> Matrix:
+        """Of the used features those that are among the names."""
+        kept = np.array([g in names for g in self.genes], dtype=bool)
+        used = self.used.copy()
+        used[used] = kept
+        return replace(self, genes=self.genes[kept], used=used)
+
+    def pieces(self) -> Iterator[Piece]:
+        """The used features, piece by piece. Raises :class:`DataError` when the matrix does not fit cells and features."""
+        if self.used.all():
+            yield from self._all()
+            return
+        before = np.concatenate([[0], np.cumsum(self.used)])
+        for piece in self._all():
+            inside = np.flatnonzero(self.used[piece.genes])
+            if len(inside):
+                begin = int(before[piece.genes.start])
+                yield Piece(piece.cells, slice(begin, begin + len(inside)), piece.x[:, inside])
+
+    def _all(self) -> Iterator[Piece]:
         import h5py
 
-        stored, _, what = self._matrix(layer)
+        stored, n_genes = self.stored, len(self.used)
+        if isinstance(stored, h5py.Group) and "column-order" in stored.attrs:
+            yield from self._frame()
+            return
         sparse = isinstance(stored, h5py.Group)
         shape = stored.attrs.get("shape", stored.attrs.get("h5sparse_shape", ())) if sparse else stored.shape
         if tuple(int(k) for k in shape) != (self.n_cells, n_genes):
             told = " × ".join(f"{int(k):,}" for k in shape) or "of unknown size"
-            raise DataError(f"{self.name}: {what} is {told}; there are {self.n_cells:,} cells and {n_genes:,} genes.")
-        dtype = (stored["data"] if sparse else stored).dtype
-        if dtype.kind not in "buif":
-            raise DataError(f"{self.name}: {what} is of type {dtype}; expected numbers.")
+            raise DataError(
+                f"{self.file}: {self.what} is {told}; there are {self.n_cells:,} cells and {n_genes:,} genes."
+            )
+        self._numeric((stored["data"] if sparse else stored).dtype, self.what)
         how = stored.attrs.get("encoding-type", stored.attrs.get("h5sparse_format", "csr")) if sparse else ""
         by_gene = (how.decode() if isinstance(how, bytes) else str(how)).startswith("csc")
-        yield from self._sparse(stored, what, n_genes, by_gene) if sparse else self._dense(stored, n_genes)
+        yield from self._sparse(n_genes, by_gene) if sparse else self._dense(n_genes)
 
-    def _dense(self, stored: Any, n_genes: int) -> Iterator[Piece]:
+    def _numeric(self, dtype: Any, what: str) -> None:
+        if dtype.kind not in "buif":
+            raise DataError(f"{self.file}: {what} is of type {dtype}; expected numbers.")
+
+    def _frame(self) -> Iterator[Piece]:
+        """A data frame, some columns at a time."""
+        from scipy.sparse import csr_matrix
+
+        names = _texts(self.stored.attrs["column-order"])
+        step = max(1, PIECE // self.n_cells)
+        for begin in range(0, len(names), step):
+            columns = []
+            for name in names[begin : begin + step]:
+                column, what = self.stored[name], f"'{name}' in {self.what}"
+                if not hasattr(column, "dtype") or column.shape != (self.n_cells,):
+                    raise DataError(f"{self.file}: {what} is no column of {self.n_cells:,} numbers.")
+                self._numeric(column.dtype, what)
+                columns.append(_numbers(column[()]))
+            yield Piece(
+                slice(0, self.n_cells), slice(begin, begin + len(columns)), csr_matrix(np.stack(columns, axis=1))
+            )
+
+    def _dense(self, n_genes: int) -> Iterator[Piece]:
         from scipy.sparse import csr_matrix
 
         step = max(1, PIECE // n_genes)
         for begin in range(0, self.n_cells, step):
             end = min(begin + step, self.n_cells)
-            yield Piece(slice(begin, end), slice(0, n_genes), csr_matrix(_numbers(stored[begin:end])))
+            yield Piece(slice(begin, end), slice(0, n_genes), csr_matrix(_numbers(self.stored[begin:end])))
 
-    def _sparse(self, stored: Any, what: str, n_genes: int, by_gene: bool) -> Iterator[Piece]:
+    def _sparse(self, n_genes: int, by_gene: bool) -> Iterator[Piece]:
         from scipy.sparse import csc_matrix, csr_matrix
 
+        stored, broken = self.stored, f"{self.file}: the sparse matrix {self.what} is broken"
         outer, inner = (n_genes, self.n_cells) if by_gene else (self.n_cells, n_genes)
         pointer = np.asarray(stored["indptr"][()]).astype(np.int64).ravel()
         data, indices = stored["data"], stored["indices"]
         ends = len(pointer) == outer + 1 and pointer[0] == 0 and pointer[-1] == len(data) == len(indices)
         if not ends or (np.diff(pointer) < 0).any() or indices.dtype.kind not in "ui":
-            raise DataError(f"{self.name}: the sparse matrix {what} is broken (indptr). Write the file again.")
+            raise DataError(f"{broken} (indptr). Write the file again.")
         begin = 0
         while begin < outer:
             end = int(np.searchsorted(pointer, pointer[begin] + PIECE, side="right")) - 1
@@ -148,7 +247,7 @@ class CellFile:
             a, b = int(pointer[begin]), int(pointer[end])
             at = np.asarray(indices[a:b])
             if len(at) and (at.min() < 0 or at.max() >= inner):
-                raise DataError(f"{self.name}: the sparse matrix {what} is broken (indices). Write the file again.")
+                raise DataError(f"{broken} (indices). Write the file again.")
             parts = (_numbers(data[a:b]), at.astype(np.int32), (pointer[begin : end + 1] - a).astype(np.int32))
             if by_gene:
                 x = csr_matrix(csc_matrix(parts, shape=(inner, end - begin)))
@@ -179,6 +278,18 @@ def opened(path: Path, modality: str | None) -> Iterator[CellFile]:
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, MemoryError) as e:
         kind = "MuData (.h5mu)" if modality is not None else "AnnData (.h5ad)"
         raise DataError(f"{path.name} is no readable {kind} file, or truncated. Copy it again from its source.") from e
+
+
+def measures(path: Path, modality: str | None, obsm: str | None) -> bool:
+    """Whether a file has a modality, or a matrix of .obsm; True for what cannot be opened, so that it is complained about."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            top = file if modality is None else file["mod"].get(modality)
+            return top is not None and (obsm is None or obsm in top.get("obsm", {}))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError):
+        return True
 
 
 def _sized(file: CellFile) -> CellFile:
@@ -213,6 +324,10 @@ def _inside(file: Any, name: str) -> None:
 def _index_of(group: Any) -> str:
     name = group.attrs.get("_index", "_index" if "_index" in group else "index")
     return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _texts(values: Any) -> list[str]:
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
 
 
 def _columns(frame: Any) -> list[str]:
