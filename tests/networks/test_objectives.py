@@ -39,7 +39,7 @@ def test_efron_without_ties_is_breslow_of_our_heads():
     x = torch.tensor(eta, requires_grad=True)
     loss = CoxEfron(time, event, np.zeros(60))(x, torch.arange(60)) * event.sum()
     loss.backward()
-    assert float(loss) == pytest.approx(value, rel=1e-9)
+    assert loss.item() == pytest.approx(value, rel=1e-9)
     np.testing.assert_allclose(x.grad.numpy(), gradient, atol=1e-9)
 
 

@@ -52,4 +52,57 @@ class Attention(nn.Module):
         return self.norm(self.block(x, keep)[:, 0])
 
 
-FUSIONS: dict[str, type[nn.Module]] = {"gated": Gated, "attention": Attention}
+class TensorProduct(nn.Module):
+    """Low-rank tensor fusion (Liu 2018, ACL: products of the modalities' linear images, summed over ``rank`` terms).
+
+    A modality's factor is one plus a bounded function of its token, so that an absent one is left out of the product,
+    and products of many modalities neither vanish nor explode.
+    """
+
+    def __init__(self, modalities: int, width: int, dropout: float, rank: int = 4) -> None:
+        super().__init__()
+        self.rank = rank
+        self.maps = nn.ModuleList([nn.Linear(width, rank * width) for _ in range(modalities)])
+        self.mix = nn.Parameter(torch.full((rank, 1), 1.0 / rank))
+        self.norm, self.drop, self.out = nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
+        n, _, w = tokens.shape
+        product = torch.ones(n, self.rank, w, dtype=tokens.dtype)
+        for j, layer in enumerate(self.maps):
+            factor = 1 + torch.tanh(layer(tokens[:, j])).view(n, self.rank, w)
+            product = product * torch.where(present[:, j, None, None], factor, 1.0)
+        joint = self.norm((product * self.mix).sum(1))
+        return joint + self.out(self.drop(F.gelu(joint)))  # type: ignore[no-any-return]
+
+
+class Experts(nn.Module):
+    """Mixture of experts over patterns of presence (Han 2024, NeurIPS: FuseMoE; Yun 2024, NeurIPS: Flex-MoE).
+
+    Each expert sees the tokens side by side, zero where absent; a router weighs the experts by who has which modality
+    and by the mean token. Patterns that training never saw are routed by their modalities.
+    """
+
+    def __init__(self, modalities: int, width: int, dropout: float, experts: int = 4) -> None:
+        super().__init__()
+        self.route = nn.Linear(modalities + width, experts)
+        self.up = nn.ModuleList([nn.Linear(modalities * width, width) for _ in range(experts)])
+        self.down = nn.ModuleList([nn.Linear(width, width) for _ in range(experts)])
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
+        there = present.unsqueeze(-1)
+        tokens = torch.where(there, tokens, 0.0)
+        mean = tokens.sum(1) / there.sum(1).clamp_min(1)
+        weight = self.route(torch.cat([present.to(tokens.dtype), mean], dim=1)).softmax(-1)
+        flat = tokens.flatten(1)
+        each = [down(self.drop(F.gelu(up(flat)))) for up, down in zip(self.up, self.down, strict=True)]
+        return mean + (torch.stack(each, dim=1) * weight.unsqueeze(-1)).sum(1)  # type: ignore[no-any-return]
+
+
+FUSIONS: dict[str, type[nn.Module]] = {
+    "attention": Attention,
+    "gated": Gated,
+    "tensor": TensorProduct,
+    "experts": Experts,
+}

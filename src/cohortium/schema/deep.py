@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 
-FusionName = Literal["attention", "gated"]
+FusionName = Literal["attention", "gated", "tensor", "experts"]
 TablesName = Literal["mlp", "lowrank", "tokens"]
 
 
