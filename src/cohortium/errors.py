@@ -7,6 +7,7 @@ next. It never holds a patient's id or values. May know: nothing of the other ro
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -40,6 +41,24 @@ class ChecksFailed(UserError):
 
 class MissingExtra(UserError):
     """An optional package is asked for and not installed; the message names the extra."""
+
+
+_VALUE = re.compile(r"[-+\d.,:/\s]*|.*\d{3}.*|.{61,}|(?:\S+\s+){4,}.*", re.DOTALL)
+"""What may be a patient's id or value rather than a column's name: numbers, dates, long texts, anything with three digits."""
+
+
+def is_like_a_value(name: str) -> bool:
+    """Whether the name of a column may be an id or a value: of a file without a header, or with patients in columns."""
+    return bool(_VALUE.fullmatch(name))
+
+
+def did_you_mean_column(name: str, header: Iterable[str]) -> str:
+    """As :func:`did_you_mean`, of the columns of a file; without those that may be a patient's id or value."""
+    known = [str(h) for h in header]
+    names = [h for h in known if not is_like_a_value(h)]
+    if 2 * len(names) < len(known):
+        return " Its first row seems to hold ids or values, not names of columns: has the file a header?"
+    return did_you_mean(name, names)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import gzip
-import lzma
+import io
 import re
 import warnings
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ import pandas as pd
 
 from cohortium.errors import DataError
 from cohortium.schema.declare import FileSource
+from cohortium.sources.packed import opened
 from cohortium.sources.raw import Raw, id_column, named, split_ids, unique_columns
 
 _SAMPLE = 50  # lines looked at for the decimal mark
@@ -55,23 +56,15 @@ def read_text(path: Path, source: FileSource, default_id: str | None, kind: str)
 def _open(path: Path, encoding: str) -> IO[str]:
     coding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
-        if path.suffix.lower() == ".gz":
-            return gzip.open(path, "rt", encoding=coding, newline="")
-        if path.suffix.lower() == ".xz":
-            return lzma.open(path, "rt", encoding=coding, newline="")
-        return path.open(encoding=coding, newline="")
+        codecs.lookup(coding)
+        return io.TextIOWrapper(opened(path), encoding=coding, newline="")
     except LookupError as e:
         raise DataError(f"{path.name}: there is no encoding called '{encoding}'. Try utf-8, latin-1 or cp1252.") from e
 
 
-def _binary(path: Path) -> IO[bytes]:
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
-    return opener(path, "rb")  # type: ignore[operator, no-any-return]
-
-
 def _wrong_encoding(path: Path, encoding: str) -> str:
     """The row of the first bad byte and what to try."""
-    with _binary(path) as f:
+    with opened(path) as f:
         if f.read(2) in (b"\xff\xfe", b"\xfe\xff"):
             return f"{path.name} is not {encoding} text but UTF-16. Say encoding: utf-16."
         f.seek(0)

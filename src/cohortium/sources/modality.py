@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cohortium.cohort import Table
-from cohortium.errors import DataError, did_you_mean
+from cohortium.errors import DataError, did_you_mean_column
 from cohortium.schema import ColumnKind
 from cohortium.schema.declare import ModalitySource
 from cohortium.sources import transforms
@@ -157,7 +157,7 @@ class ModalityReader:
             for c in listed:
                 if c not in known and not fitted:
                     raise DataError(
-                        f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean(c, names)}"
+                        f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean_column(c, names)}"
                     )
         unwanted = self._unwanted
         summaries = [c for c in names if transforms.SUMMARY.match(c)] if source.transform == "cpm_log" else []

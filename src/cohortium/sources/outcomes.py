@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
-from cohortium.errors import DataError, EndpointError, did_you_mean
+from cohortium.errors import DataError, EndpointError, did_you_mean_column
 from cohortium.schema import Endpoint, EndpointKind
 from cohortium.schema.declare import (
     BinarySpec,
@@ -88,7 +88,7 @@ class _Columns:
         if column not in self.frame.columns:
             raise EndpointError(
                 f"endpoint '{self.name}' uses column '{column}', which {self.file} does not have."
-                f"{did_you_mean(column, map(str, self.frame.columns))}"
+                f"{did_you_mean_column(column, map(str, self.frame.columns))}"
             )
         return self.frame[column]
 

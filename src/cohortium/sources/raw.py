@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cohortium.errors import DataError, did_you_mean
+from cohortium.errors import DataError, did_you_mean_column, is_like_a_value
 from cohortium.schema.declare import Where
 
 HEADER = 2  # the first row of data in a spreadsheet: the header is row 1
@@ -64,7 +64,7 @@ def column_of(raw: Raw, name: str) -> pd.Series:
     if name == raw.id_name:
         return raw.labels
     if name not in raw.frame.columns:
-        raise DataError(f"{raw.name} has no column '{name}'.{did_you_mean(name, map(str, raw.frame.columns))}")
+        raise DataError(f"{raw.name} has no column '{name}'.{did_you_mean_column(name, map(str, raw.frame.columns))}")
     return raw.frame[name]
 
 
@@ -90,9 +90,8 @@ def unique_columns(path: Path, header: Sequence[str]) -> None:
     seen: set[str] = set()
     for i, h in enumerate(header):
         if h in seen:
-            raise DataError(
-                f"{path.name}: the column '{h}' is there twice (again as column {i + 1}). Rename or remove one."
-            )
+            called = f"the name of column {header.index(h) + 1}" if is_like_a_value(h) else f"the column '{h}'"
+            raise DataError(f"{path.name}: {called} is there twice (again as column {i + 1}). Rename or remove one.")
         seen.add(h)
 
 
@@ -100,7 +99,7 @@ def id_column(path: Path, header: Sequence[str], declared: str | None, default: 
     """Name of the id column: as declared, else the unit table's where the file has it, else the first."""
     if declared is not None:
         if declared not in header:
-            raise DataError(f"{path.name} has no column '{declared}' (the id).{did_you_mean(declared, header)}")
+            raise DataError(f"{path.name} has no column '{declared}' (the id).{did_you_mean_column(declared, header)}")
         return declared
     return default if default is not None and default in header else header[0]
 

@@ -15,7 +15,8 @@ from cohortium.cohort.events import STATIC
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema import Presence
 from cohortium.schema.shapes import EventsSource
-from cohortium.sources.events.record import Record, read_columns
+from cohortium.sources.events.record import Record
+from cohortium.sources.named_columns import MOST_NUMBER, read_columns, texts
 from cohortium.sources.times import Times, check_clock
 
 _MOST_UNITS = 6
@@ -140,7 +141,7 @@ class EventsReader:
                 )
             at = has & (r.code == code)
             value[at] *= np.array([table[u] for u in unit[at]])
-        return value
+        return np.where(np.abs(value) <= MOST_NUMBER, value, np.nan)
 
     def _wanted(self, code: NDArray[np.object_]) -> NDArray[np.bool_]:
         if not self.source.only and not self.source.exclude:
@@ -168,7 +169,7 @@ class EventsReader:
         if rule.file is not None:
             frame = read_columns(self.root / rule.file, [rule.code, rule.to]).dropna()
             self.paths.append(self.root / rule.file)
-            known = dict(zip(frame[rule.code].astype(str), frame[rule.to].astype(str), strict=True))
+            known = dict(zip(texts(frame[rule.code]), texts(frame[rule.to]), strict=True))
             unknown = [n for n in names if n not in known]
             if unknown and rule.unmapped == "error":
                 raise DataError(f"{rule.file} does not say what '{unknown[0]}' becomes ({len(unknown)} such code(s)).")

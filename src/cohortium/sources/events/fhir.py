@@ -17,6 +17,9 @@ import pandas as pd
 from cohortium.errors import DataError
 from cohortium.schema.shapes import EventsSource
 from cohortium.sources.events.record import Record
+from cohortium.sources.ids import apply_rule
+from cohortium.sources.named_columns import MOST_NUMBER
+from cohortium.sources.raw import HEADER
 from cohortium.sources.times import read_times
 
 SYSTEMS = {
@@ -71,11 +74,11 @@ def _read(file: Path, source: EventsSource) -> Record | None:
     owner, time, code, value, unit, rows = [], [], [], [], [], []
     for row, resource in _resources(file):
         kind = resource.get("resourceType")
-        if kind not in TIMES:
+        if not isinstance(kind, str) or kind not in TIMES:
             continue
-        person = _patient(resource, file, row)
-        when = _time(resource, str(kind))
-        for c, v, u in _facts(resource, str(kind)):
+        place = f"{file.name}, entry {row}"
+        person, when = _patient(resource, kind, place), _time(resource, kind)
+        for c, v, u in _facts(resource, kind, place):
             owner.append(person)
             time.append(when)
             code.append(c)
@@ -86,13 +89,12 @@ def _read(file: Path, source: EventsSource) -> Record | None:
         return None
     at = np.array(rows, dtype=np.int64)
 
-    def place(bad: Any) -> str:
+    def where(bad: Any) -> str:
         return f"{file.name}, entry {int(at[np.flatnonzero(bad)[0]])}"
 
-    times = read_times(pd.Series(time, dtype=object), source.timezone, place, day=source.resolution == "day")
-    from cohortium.sources.ids import apply_rule
-
-    people = apply_rule(pd.Series(owner, dtype=object), source.id_rule, file.name).to_numpy(dtype=object)
+    times = read_times(pd.Series(time, dtype=object), source.timezone, where, day=source.resolution == "day")
+    labels = pd.Series(owner, dtype=object, index=at - HEADER)
+    people = apply_rule(labels, source.id_rule, file.name).to_numpy(dtype=object)
     return Record(
         file.name, "patient", people, times, np.array(code, dtype=object), np.array(value, dtype=np.float64),
         np.array(unit, dtype=object), at,
@@ -101,25 +103,30 @@ def _read(file: Path, source: EventsSource) -> Record | None:
 
 def _resources(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(entry number from 1, resource)."""
-    if file.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{file.name} has {file.stat().st_size >> 30} GB; export it as NDJSON in smaller files.")
     try:
+        size = file.stat().st_size
+        if size > _MOST_BYTES:
+            raise DataError(f"{file.name} has {size >> 30} GB; export it as NDJSON in smaller files.")
+        if file.suffix == ".ndjson":
+            with file.open(encoding="utf-8-sig", newline="\n") as f:
+                for k, line in enumerate(f, 1):
+                    if line.strip():
+                        yield k, _json(line, file, f"line {k}")
+            return
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
-        raise DataError(f"{file.name} is not UTF-8 text (byte {e.start}).") from e
-    if file.suffix == ".ndjson":
-        for k, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                yield k, _json(line, file, f"line {k}")
-        return
+        raise DataError(f"{file.name} is not UTF-8 text (byte {e.start}). Is the file damaged?") from e
+    except OSError as e:
+        raise DataError(f"{file.name} cannot be read: {e.strerror or 'the system refused'}.") from e
     whole = _json(text, file, "")
-    if whole.get("resourceType") == "Bundle":
-        for k, entry in enumerate(whole.get("entry") or [], 1):
-            resource = entry.get("resource") if isinstance(entry, dict) else None
-            if isinstance(resource, dict):
-                yield k, resource
-    else:
+    if whole["resourceType"] != "Bundle":
         yield 1, whole
+        return
+    for k, entry in enumerate(_list(whole, "entry", f"{file.name}, Bundle"), 1):
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if not isinstance(resource, dict):
+            raise DataError(f"{file.name}, entry {k}: expected an object with a resource. Is the file damaged?")
+        yield k, resource
 
 
 def _json(text: str, file: Path, where: str) -> dict[str, Any]:
@@ -133,11 +140,41 @@ def _json(text: str, file: Path, where: str) -> dict[str, Any]:
     return found
 
 
-def _patient(resource: dict[str, Any], file: Path, row: int) -> str:
-    reference = (resource.get("subject") or resource.get("patient") or {}).get("reference", "")
-    if not isinstance(reference, str) or not reference:
-        raise DataError(f"{file.name}, entry {row}: a {resource['resourceType']} that names no patient.")
-    return reference.removeprefix("urn:uuid:").split("/")[-1]
+def _object(of: dict[str, Any], key: str, place: str) -> dict[str, Any]:
+    """An object of a resource; empty when there is none."""
+    found = of.get(key)
+    if found is not None and not isinstance(found, dict):
+        raise DataError(f"{place}: '{key}' is {_called(found)}; FHIR has an object there. Export the data again.")
+    return found or {}
+
+
+def _list(of: dict[str, Any], key: str, place: str) -> list[Any]:
+    """A list of a resource; empty when there is none."""
+    found = of.get(key)
+    if found is not None and not isinstance(found, list):
+        raise DataError(f"{place}: '{key}' is {_called(found)}; FHIR has a list there. Export the data again.")
+    return found or []
+
+
+def _called(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
+def _text(value: Any) -> str:
+    """A text, or a number that a careless program did not quote; "" for anything else. Half a character becomes a ?."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return str(value).encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def _patient(resource: dict[str, Any], kind: str, place: str) -> str:
+    who = _object(resource, "subject" if resource.get("subject") else "patient", place)
+    reference = _text(who.get("reference"))
+    found = reference.removeprefix("urn:uuid:").split("/")[-1].strip()
+    if not found:
+        raise DataError(f"{place}: this {kind} names no patient.")
+    return found
 
 
 def _time(resource: dict[str, Any], kind: str) -> str | None:
@@ -145,13 +182,13 @@ def _time(resource: dict[str, Any], kind: str) -> str | None:
         found = resource.get(name)
         if isinstance(found, dict):
             found = found.get("start")
-        if isinstance(found, str) and found:
+        if isinstance(found, str) and found.strip():
             # A month or a year alone is known at its end, which no clock can tell from here: left without a time.
-            return found if len(found) >= 10 else None
+            return found if len(found.strip()) >= 10 else None
     return None
 
 
-def _facts(resource: dict[str, Any], kind: str) -> Iterator[tuple[str, float, str | None]]:
+def _facts(resource: dict[str, Any], kind: str, place: str) -> Iterator[tuple[str, float, str | None]]:
     """(code, value, unit of measurement) of the resource, and of each component of an observation."""
     concept = {
         "MedicationRequest": "medicationCodeableConcept",
@@ -159,26 +196,33 @@ def _facts(resource: dict[str, Any], kind: str) -> Iterator[tuple[str, float, st
         "Immunization": "vaccineCode",
     }.get(kind, "code")
     if kind == "Encounter":
-        given = resource.get("class") or {}
-        yield _coded({"coding": [given] if isinstance(given, dict) else []}) or "Encounter//unknown", np.nan, None
+        given = _object(resource, "class", place)
+        yield _coded({"coding": [given]}, place) or "Encounter//unknown", np.nan, None
         return
-    for part in [resource, *(resource.get("component") or [])]:
-        code = _coded(part.get(concept) or {})
-        quantity = part.get("valueQuantity") or {}
-        if code is not None:
-            number = quantity.get("value")
-            yield (
-                code,
-                float(number) if isinstance(number, int | float) else np.nan,
-                quantity.get("code") or quantity.get("unit"),
+    for part in [resource, *_list(resource, "component", place)]:
+        if not isinstance(part, dict):
+            raise DataError(
+                f"{place}: a component is {_called(part)}; FHIR has an object there. Export the data again."
             )
+        code = _coded(_object(part, concept, place), place)
+        quantity = _object(part, "valueQuantity", place)
+        if code is not None:
+            unit = _text(quantity.get("code")) or _text(quantity.get("unit"))
+            yield code, _number(quantity.get("value")), unit or None
 
 
-def _coded(concept: dict[str, Any]) -> str | None:
-    codings = [c for c in concept.get("coding") or [] if isinstance(c, dict) and c.get("code")]
+def _number(value: Any) -> float:
+    """A value, NaN for what is none: texts and true or false, and what is too large to be a measurement."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return float("nan")
+    return float(value) if -MOST_NUMBER <= value <= MOST_NUMBER else float("nan")
+
+
+def _coded(concept: dict[str, Any], place: str) -> str | None:
+    codings = [c for c in _list(concept, "coding", place) if isinstance(c, dict) and _text(c.get("code"))]
     if not codings:
-        text = concept.get("text")
+        text = _text(concept.get("text"))
         return f"text//{text}" if text else None
-    best = next((c for c in codings if c.get("system") in SYSTEMS), codings[0])
-    system = str(best.get("system", ""))
-    return f"{SYSTEMS.get(system, system.rstrip('/').split('/')[-1] or 'unknown')}//{best['code']}"
+    best = next((c for c in codings if _text(c.get("system")) in SYSTEMS), codings[0])
+    system = _text(best.get("system"))
+    return f"{SYSTEMS.get(system, system.rstrip('/').split('/')[-1] or 'unknown')}//{_text(best['code'])}"

@@ -8,9 +8,9 @@ import numpy as np
 
 from cohortium.errors import DataError
 from cohortium.schema.shapes import EventsSource
-from cohortium.sources.events.record import Record, read_columns
-from cohortium.sources.events.tables import codes_of, times_of
-from cohortium.sources.ids import apply_rule
+from cohortium.sources.events.record import Record
+from cohortium.sources.events.tables import codes_of, owners_of, times_of
+from cohortium.sources.named_columns import numbers, read_columns
 
 
 def read_meds(source: EventsSource, root: Path) -> tuple[list[Record], list[Path]]:
@@ -28,8 +28,9 @@ def read_meds(source: EventsSource, root: Path) -> tuple[list[Record], list[Path
 def _read(file: Path, source: EventsSource) -> Record:
     frame = read_columns(file, ["subject_id", "time", "code", "numeric_value"])
     rows = np.arange(len(frame)) + 1
-    owner = apply_rule(frame["subject_id"].astype(str), source.id_rule, file.name).to_numpy(dtype=object)
+    owner = owners_of(frame["subject_id"], source, file.name, rows)
     times = times_of(frame, "time", source, file.name, rows)
     code = codes_of(frame, ["code"], "", file.name, rows)
-    value = frame["numeric_value"].to_numpy(np.float64, na_value=np.nan)
-    return Record(file.name, "patient", owner, times, code, value, np.full(len(frame), None), rows)
+    return Record(
+        file.name, "patient", owner, times, code, numbers(frame["numeric_value"]), np.full(len(frame), None), rows
+    )

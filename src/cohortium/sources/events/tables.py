@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError
 from cohortium.schema.shapes import EventsSource, EventTable
-from cohortium.sources.events.record import Record, read_columns
+from cohortium.sources.events.record import Record
 from cohortium.sources.ids import apply_rule
-from cohortium.sources.raw import equals
+from cohortium.sources.named_columns import numbers, read_columns, texts
+from cohortium.sources.raw import HEADER, equals
 from cohortium.sources.times import Place, Times, read_numbers, read_times
 
 
@@ -40,13 +41,14 @@ def _read(table: EventTable, source: EventsSource, root: Path) -> list[Record]:
     if source.no_code == "drop" and table.code:
         keep = frame[table.code].notna().all(axis=1).to_numpy()
         frame, rows = frame[keep].reset_index(drop=True), rows[keep]
-    owner = apply_rule(_texts(frame[table.id]), source.id_rule, file).to_numpy(dtype=object)
+    owner = owners_of(frame[table.id], source, file, rows)
     times = times_of(frame, table.time, source, file, rows)
     if table.values:
         return [_measured(table, frame, column, file, owner, times, rows) for column in table.values]
     code = codes_of(frame, table.code, table.name, file, rows)
     unit = frame[table.unit].to_numpy(dtype=object) if table.unit else np.full(len(frame), None, dtype=object)
-    value = numbers_of(frame, table.value, file, rows) if table.value else np.full(len(frame), np.nan)
+    # Texts such as "<5" or "positive" count as an event without a value.
+    value = numbers(frame[table.value]) if table.value else np.full(len(frame), np.nan)
     out = [Record(file, table.of, owner, times, code, value, unit, rows)]
     if table.end:
         ended = frame[table.end].notna().to_numpy()
@@ -68,7 +70,7 @@ def _measured(
 ) -> Record:
     """One column of a wide table of measurements, a code of its own; empty cells are no events."""
     text = frame[column]
-    number = pd.to_numeric(text, errors="coerce")
+    number = pd.Series(numbers(text), index=text.index)
     have = text.notna().to_numpy()
     name = "//".join(p for p in (table.name, column) if p)
     if number[have].notna().all():
@@ -77,7 +79,7 @@ def _measured(
         bad = number.isna().to_numpy() & have
         raise DataError(f"{file}, row {int(rows[np.flatnonzero(bad)[0]])}, column '{column}': expected a number.")
     else:
-        code = np.array([f"{name}//{t}" for t in _texts(text[have])], dtype=object)
+        code = np.array([f"{name}//{t}" for t in texts(text[have])], dtype=object)
         value = np.full(have.sum(), np.nan)
     part = Times(times.us[have], times.whole_day[have], times.clock)
     return Record(file, table.of, owner[have], part, code, value, np.full(have.sum(), None), rows[have])
@@ -98,13 +100,19 @@ def times_of(
     return read_times(frame[column], source.timezone, where, day=source.resolution == "day")
 
 
+def owners_of(column: pd.Series, source: EventsSource, file: str, rows: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Ids of patients or units. Raises :class:`DataError` for an empty cell."""
+    labels = texts(column).set_axis(rows - HEADER)
+    return apply_rule(labels, source.id_rule, file).to_numpy(dtype=object)
+
+
 def codes_of(
     frame: pd.DataFrame, columns: list[str], name: str, file: str, rows: NDArray[np.int64]
 ) -> NDArray[np.object_]:
     """Codes: a constant, then the columns, joined by //."""
     parts = []
     for c in columns:
-        text = _texts(frame[c])
+        text = texts(frame[c])
         empty = text.isna() | (text == "")
         if empty.any():
             at = int(rows[np.flatnonzero(empty.to_numpy())[0]])
@@ -118,14 +126,3 @@ def codes_of(
     for p in parts[1:]:
         out = out + "//" + p
     return (f"{name}//" + out if name else out).to_numpy(dtype=object)
-
-
-def numbers_of(frame: pd.DataFrame, column: str, file: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Values; texts such as ``<5`` or ``positive`` count as an event without a value."""
-    return pd.to_numeric(frame[column], errors="coerce").replace([np.inf, -np.inf], np.nan).to_numpy(np.float64)
-
-
-def _texts(column: pd.Series) -> pd.Series:
-    return column.map(
-        lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v).strip(), na_action="ignore"
-    )

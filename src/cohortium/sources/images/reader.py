@@ -101,8 +101,8 @@ class ImagesReader:
 
     def _index(self) -> list[tuple[str, list[File]]]:
         """Rows of the index, each with its file or folder."""
-        from cohortium.sources.events.record import read_columns
         from cohortium.sources.formats import find
+        from cohortium.sources.named_columns import read_columns
 
         source = self.source
         index = find(self.root, str(source.file))

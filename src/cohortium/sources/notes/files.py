@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema.notes import NotesSource
-from cohortium.sources.events.record import read_columns
 from cohortium.sources.events.tables import times_of
 from cohortium.sources.formats import find, format_of
 from cohortium.sources.ids import apply_rule
+from cohortium.sources.named_columns import read_columns, texts
 from cohortium.sources.raw import HEADER, equals
 from cohortium.sources.times import Times
 
@@ -63,11 +63,7 @@ def read_table(source: NotesSource, root: Path) -> tuple[Notes, list[Path]]:
         _looked_through(path)
     named = [source.id, *source.columns, source.time, source.where.column if source.where else None]
     columns = list(dict.fromkeys(c for c in named if c))
-    # All columns of a CSV: asked for some, pandas does not notice rows with too many cells (a comma without quotes).
-    frame = read_columns(path, columns if format_of(path) == "parquet" else None)
-    for c in columns:
-        if c not in frame.columns:
-            raise DataError(f"{path.name} has no column '{c}'.{did_you_mean(c, map(str, frame.columns))}")
+    frame = read_columns(path, columns)
     if not len(frame):
         raise DataError(f"{path.name} has a header and no rows.")
     rows = np.arange(len(frame)) + HEADER
@@ -77,7 +73,7 @@ def read_table(source: NotesSource, root: Path) -> tuple[Notes, list[Path]]:
         if not keep.any():
             raise DataError(f"{path.name}: no row has '{source.where.column}' equal to what 'where' asks for.")
         frame, rows = frame[keep].reset_index(drop=True), rows[keep]
-    labels = frame[source.id].map(_id_text, na_action="ignore").astype(object).set_axis(rows - HEADER)
+    labels = texts(frame[source.id]).set_axis(rows - HEADER)
     owner = apply_rule(labels, source.id_rule, path.name).to_numpy(dtype=object)
     text = _joined(frame, source.columns, path.name, rows)
     times = times_of(frame, source.time, source, path.name, rows) if source.time is not None else None  # type: ignore[arg-type]
@@ -190,7 +186,3 @@ def _joined(frame: pd.DataFrame, columns: list[str], file: str, rows: NDArray[np
             if v.strip():
                 parts[i].append(v.strip())
     return np.array(["\n\n".join(p) for p in parts], dtype=object)
-
-
-def _id_text(v: object) -> str:
-    return str(int(v)) if isinstance(v, float) and v.is_integer() else str(v).strip()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cohortium.errors import DataError, did_you_mean
+from cohortium.errors import DataError, did_you_mean_column
 from cohortium.sources.variants.lines import lines_of, text_of
 from cohortium.sources.variants.vcf import Filters
 
@@ -50,7 +50,7 @@ class MafFile:
             if not found:
                 raise DataError(
                     f"{self.name} is no MAF file that can be read: it has no column '{names[0]}' (capitals do not "
-                    f"matter).{did_you_mean(names[0], self.columns[:50])}"
+                    f"matter).{did_you_mean_column(names[0], self.columns[:50])}"
                 )
             self._at[key] = found[0]
 
