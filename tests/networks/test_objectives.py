@@ -79,8 +79,8 @@ def test_corn_is_the_likelihood_of_its_conditional_probabilities():
     # P(Y = k) = prod_{j < k} p_j * (1 - p_k)
     each = [np.prod(p[i, : y[i]]) * (1 - p[i, y[i]] if y[i] < 3 else 1) for i in range(12)]
     assert float(corn(out, ALL)) == pytest.approx(-np.log(each).mean(), rel=1e-6)
-    score = corn.scores(out + torch.tensor([[1.0], [0.0]]).repeat(6, 1))
-    assert (score[::2] > corn.scores(out)[::2]).all()
+    score = corn.scores(out + torch.tensor([[1.0], [0.0]]).repeat(6, 1), ALL)
+    assert (score[::2] > corn.scores(out, ALL)[::2]).all()
 
 
 def test_discrete_time_at_null_is_the_life_table():
@@ -98,7 +98,7 @@ def test_discrete_time_at_null_is_the_life_table():
     times, curve = kaplan_meier(time, event)[:2]
     km = curve[np.searchsorted(times, ends[:-1], side="right") - 1]
     np.testing.assert_allclose(survival.detach().numpy()[:-1], km, atol=0.03)
-    assert (loss.scores(out + 1) > loss.scores(out)).all()
+    assert (loss.scores(out + 1, torch.arange(200)) > loss.scores(out, torch.arange(200))).all()
 
 
 def test_squared_error_is_in_standard_deviations():
@@ -125,3 +125,13 @@ def test_units_that_are_not_trained_on_do_not_reach_an_objective():
     for one, two in pairs:
         out = torch.tensor(np.random.default_rng(5).normal(size=(30, one.n_outputs)), dtype=torch.float32)
         assert one.n_outputs == two.n_outputs and torch.equal(one(out, torch.arange(30)), two(out, torch.arange(30)))
+
+
+def test_an_objective_can_start_at_the_scores_of_another_learner():
+    rng = np.random.default_rng(6)
+    y, start = rng.integers(0, 2, 12), rng.normal(size=(12, 1))
+    plain, started = Bernoulli(y), Bernoulli(y)
+    started.start_at(start)
+    out, rows = torch.tensor(rng.normal(size=(5, 1))), torch.tensor([3, 1, 7, 8, 2])
+    assert started(out, rows).item() == pytest.approx(plain(out + torch.tensor(start)[rows], rows).item(), rel=1e-6)
+    np.testing.assert_allclose(started.scores(out, rows).numpy(), out.numpy() + start[rows.numpy()], rtol=1e-6)

@@ -24,7 +24,8 @@ class DeepSpec:
     """A deep learner. name: on the leaderboard, after ``deep:``. fusion, tables: of :mod:`cohortium.networks`; tables
     wider than 128 features are encoded in the span of their training units, by ``lowrank`` unless ``mlp`` is asked for.
     width: of an embedding. wide: a linear path beside the network. batch, rate, decay: of training. balanced: classes
-    weigh the same. survival: ``cox`` or ``discrete_time``."""
+    weigh the same. survival: ``cox`` or ``discrete_time``. start: ``null``, or ``late``: the network is
+    fitted to what the plain late fusion leaves unexplained."""
 
     name: str
     fusion: str = "attention"
@@ -38,6 +39,7 @@ class DeepSpec:
     decay: float = 0.05
     balanced: bool = False
     survival: str = "cox"
+    start: str = "null"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from cohortium.heads.families import Family
 from cohortium.heads.newton import fit_theta
 from cohortium.learners.config import DeepSpec
 from cohortium.learners.deep_node import DeepNode
-from cohortium.learners.nodes import Input
+from cohortium.learners.nodes import Input, Node
 from cohortium.learners.views import SplitView, Views
 from cohortium.networks import objectives
 from cohortium.networks.batch import Inputs, Rows
@@ -39,7 +39,7 @@ MOST_TOKENS = 48
 COMPONENTS = 256
 """Leading directions of that span that a network sees."""
 
-EPOCHS = (2, 4, 6, 9, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100)
+EPOCHS = (0, 2, 4, 6, 9, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100)
 """Points of the path."""
 
 LEAST, PATIENCE = 40, 3
@@ -59,28 +59,34 @@ class DeepFit:
 
 
 class DeepFitter:
-    """Fits networks on a fold. guide: (n, K) out-of-fold scores of a plain learner, for which presence is nothing, by
-    which the effect of presence on a network's scores is told from what its features say; None: presence may predict."""
+    """Fits networks on a fold.
 
-    def __init__(self, fold: Fold, views: Views, family: Family, seeds: int, guide: Array | None) -> None:
-        self.fold, self.views, self.family, self.seeds, self.guide = fold, views, family, seeds, guide
+    late: out-of-fold scores (n, K) and node of the plain late fusion. Networks may start at them; and as presence is
+    nothing to them, they tell what presence does to a network's scores from what its features say. presence: it may
+    predict.
+    """
+
+    def __init__(
+        self, fold: Fold, views: Views, family: Family, seeds: int, late: tuple[Array, Node], presence: bool = False
+    ) -> None:
+        self.fold, self.views, self.family, self.seeds = fold, views, family, seeds
+        self.guide, self.late, self.tokens = np.nan_to_num(late[0]), late[1], presence
 
     def fit(self, spec: DeepSpec, modalities: tuple[str, ...]) -> DeepFit:
         """Choose the number of epochs on the inner splits, then train on the whole training part."""
-        tokens = self.guide is None
         tag = f"{spec.name}/{'+'.join(modalities)}"
-        inner = [self._trainer(spec, modalities, s, tag, tokens) for s in range(len(self.fold.inner))]
+        inner = [self._trainer(spec, modalities, s, tag) for s in range(len(self.fold.inner))]
         best, found = np.inf, (EPOCHS[0], 0.0, np.zeros((self.family.n, self.family.n_scores)), None)
-        have = np.column_stack([np.isin(np.arange(self.family.n), self.views.rows(m)) for m in modalities]).astype(
-            float
-        )
+        have = np.zeros((self.family.n, len(modalities)))
+        for j, m in enumerate(modalities):
+            have[self.views.rows(m), j] = 1.0
         waited = 0
         for epochs in EPOCHS:
             oof = np.full((self.family.n, self.family.n_scores), np.nan)
             for trainer, inputs, test in inner:
                 trainer.advance(epochs - trainer.epochs)
                 oof[test] = _scores(trainer, inputs, test)
-            presence = None if self.guide is None else presence_effect(oof, have, self.guide)
+            presence = None if self.tokens else presence_effect(oof, have, self.guide)
             if presence is not None:
                 oof -= (have - presence[0]) @ presence[1]
             slope, _ = fit_slope(np.nan_to_num(oof), self.family)
@@ -97,10 +103,10 @@ class DeepFitter:
         if presence is not None:
             presence = (presence[0], slope * presence[1])
         outputs = objective_of(self.fold.outcome, spec).n_outputs
-        trainers = [self._trainer(spec, modalities, None, f"{tag}/{k}", tokens)[0] for k in range(self.seeds)]
+        trainers = [self._trainer(spec, modalities, None, f"{tag}/{k}")[0] for k in range(self.seeds)]
         for trainer in trainers:
             trainer.advance(epochs)
-        node = self._node(modalities, self._design(spec, modalities, None, outputs, tokens), trainers, slope, presence)
+        node = self._node(modalities, self._design(spec, modalities, None, outputs), spec, trainers, slope, presence)
         facts = {
             "fusion": spec.fusion,
             "modalities": list(modalities),
@@ -112,16 +118,16 @@ class DeepFitter:
         }
         return DeepFit(oof, best, node, facts)
 
-    def _design(self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, outputs: int, tokens: bool) -> Design:
+    def _design(self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, outputs: int) -> Design:
         views = [self.views.split(m, s) for m in modalities]
         dims = tuple(_dim(v) for v in views)
         kinds = tuple(_encoder(spec.tables, v.size) for v in views)
         return Design(
-            dims, kinds, spec.fusion, outputs, spec.width, spec.dropout, spec.modality_dropout, spec.wide, tokens
+            dims, kinds, spec.fusion, outputs, spec.width, spec.dropout, spec.modality_dropout, spec.wide, self.tokens
         )
 
     def _trainer(
-        self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, tag: str, tokens: bool
+        self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, tag: str
     ) -> tuple[Trainer, Inputs, NDArray[np.intp]]:
         """A network on an inner split (or everyone, None), all its inputs, and the test rows it can say something of."""
         views = [self.views.split(m, s) for m in modalities]
@@ -129,14 +135,22 @@ class DeepFitter:
         train = np.unique(np.concatenate([v.train for v in views]))
         test = np.unique(np.concatenate([v.test for v in views]))
         objective = objective_of(self.fold.outcome, spec, train)
-        design = self._design(spec, modalities, s, objective.n_outputs, tokens)
+        if spec.start == "late":
+            objective.start_at(self.guide)
+        design = self._design(spec, modalities, s, objective.n_outputs)
         seed = self.fold.seed_of(f"deep/{tag}/{s}")
         settings = Settings(batch=spec.batch, rate=spec.rate, decay=spec.decay)
         trainer = Trainer(lambda: build(design), inputs, objective, torch.as_tensor(train), seed, settings)
         return trainer, inputs, test
 
     def _node(
-        self, modalities: tuple[str, ...], design: Design, trainers: list[Trainer], slope: float, presence: Any
+        self,
+        modalities: tuple[str, ...],
+        design: Design,
+        spec: DeepSpec,
+        trainers: list[Trainer],
+        slope: float,
+        presence: Any,
     ) -> DeepNode:
         inputs, members, biases = [], [], []
         for m in modalities:
@@ -149,7 +163,15 @@ class DeepFitter:
                 biases.append(trainer.objective.bias.detach().double().numpy().copy())
         link = trainers[0].objective.link
         return DeepNode(
-            tuple(inputs), design.state(), tuple(members), link, tuple(biases), slope, self.family.n_scores, presence
+            tuple(inputs),
+            design.state(),
+            tuple(members),
+            link,
+            tuple(biases),
+            slope,
+            self.family.n_scores,
+            presence,
+            self.late if spec.start == "late" else None,
         )
 
 
@@ -186,7 +208,7 @@ def objective_of(outcome: Outcome, spec: DeepSpec, train: NDArray[np.intp] | Non
 def _scores(trainer: Trainer, inputs: Inputs, rows: NDArray[np.intp]) -> Array:
     with trainer.averaged() as model:
         outputs = model(inputs.batch(torch.as_tensor(rows)))
-        scores: Array = trainer.objective.scores(outputs).double().numpy()
+        scores: Array = trainer.objective.scores(outputs, torch.as_tensor(rows)).double().numpy()
     return scores
 
 

@@ -20,7 +20,7 @@ class DeepNode(Node):
 
     design: of :mod:`cohortium.networks.build`. members: per network its weights by name. link, biases: what turns
     outputs into scores. slope: of the scores. presence: (M,) mean and (M, K) effect of having each modality, which is
-    taken away from the scores (None: presence may predict). Scores are computed in double precision, so that they do not depend on
+    taken away from the scores (None: presence may predict). start: whose scores the outputs are added to. Scores are computed in double precision, so that they do not depend on
     which units are predicted together.
     """
 
@@ -32,6 +32,7 @@ class DeepNode(Node):
     slope: float
     n_scores: int
     presence: tuple[Array, Array] | None = None
+    start: Node | None = None
 
     def _scores(self, cohort: Cohort, memo: Memo) -> Array:
         import torch
@@ -48,6 +49,7 @@ class DeepNode(Node):
             parts.append(Rows(torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64), torch.as_tensor(rows)))
             seen[rows] = True
         inputs = Inputs(len(cohort), tuple(parts))
+        start = 0.0 if self.start is None else torch.as_tensor(np.nan_to_num(self.start.scores(cohort, memo)))
         out = np.zeros((len(cohort), self.n_scores))
         with one_thread(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             for weights, bias in zip(self.members, self.biases, strict=True):
@@ -55,7 +57,7 @@ class DeepNode(Node):
                 model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
                 model.eval()
                 for rows in torch.arange(len(cohort)).split(AT_ONCE):
-                    outputs = model(inputs.batch(rows))
+                    outputs = model(inputs.batch(rows)) + (start if self.start is None else start[rows])
                     out[rows.numpy()] += score_of(self.link, outputs, torch.as_tensor(bias)).numpy()
         out *= self.slope / len(self.members)
         if self.presence is not None:

@@ -105,6 +105,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "members": [dict(m) for m in node.members],
             "biases": list(node.biases),
             "presence": None if node.presence is None else list(node.presence),
+            "start": None if node.start is None else walk(node.start),
         }
     if isinstance(node, StackNode):
         return {
@@ -174,7 +175,8 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
     if kind == "deep":
         members, biases = tuple(s["members"]), tuple(s["biases"])
         presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
-        return DeepNode(inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence)
+        start = None if s["start"] is None else nodes[s["start"]]
+        return DeepNode(inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start)
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
     if kind == "zero_fill":

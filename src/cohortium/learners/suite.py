@@ -217,8 +217,9 @@ class Suite:
 
         def make() -> Fitted:
             spec = next(s for s in self.config.deep if s.name == name)
-            guide = None if self.config.presence_as_predictor else self.late().oof
-            fitter = DeepFitter(self.fold, self.views, self.family, DEEP_SEEDS[self.config.preset], guide)
+            late, seeds = self.late(), DEEP_SEEDS[self.config.preset]
+            presence = self.config.presence_as_predictor
+            fitter = DeepFitter(self.fold, self.views, self.family, seeds, (late.oof, late.node), presence)
             sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
             best = min((fitter.fit(spec, s) for s in sets), key=lambda f: f.loss)
             return Fitted(best.oof, best.node, best.facts)

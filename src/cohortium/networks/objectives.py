@@ -29,9 +29,26 @@ class Objective(nn.Module):
     bias: Tensor
     link: str = "identity"
 
-    def scores(self, outputs: Tensor) -> Tensor:
-        """(b, K) from outputs (b, H); see :func:`score_of`."""
-        return score_of(self.link, outputs, self.bias)
+    offset: Tensor | None = None
+
+    def start_at(self, scores: NDArray[np.float64]) -> None:
+        """Outputs are from now on what is added to these scores (n, K) of another learner."""
+        self.offset = torch.as_tensor(scores, dtype=torch.float32)
+
+    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        """Mean loss of a batch: outputs (b, H) of the units at ``rows`` (b,)."""
+        return self.loss(self._from_start(outputs, rows), rows)
+
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        """The same, of outputs that hold the start."""
+        raise NotImplementedError
+
+    def scores(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        """(b, K) from outputs (b, H) of the units at ``rows``; see :func:`score_of`."""
+        return score_of(self.link, self._from_start(outputs, rows), self.bias)
+
+    def _from_start(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        return outputs if self.offset is None else outputs + self.offset[rows].to(outputs.dtype)
 
 
 def score_of(link: str, outputs: Tensor, bias: Tensor) -> Tensor:
@@ -61,7 +78,7 @@ class Bernoulli(Objective):
         self.bias = nn.Parameter(torch.zeros(1) if balanced else torch.logit(share).reshape(1))
         self.informative = y == (1.0 if share <= 0.5 else 0.0)
 
-    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         loss = F.binary_cross_entropy_with_logits(outputs[:, 0] + self.bias, self.y[rows], reduction="none")
         return (loss * self.weight[rows]).mean()
 
@@ -82,7 +99,7 @@ class Softmax(Objective):
         self.bias = nn.Parameter(torch.zeros(classes) if balanced else share.log())
         self.informative = y == int(share.argmin())
 
-    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         y = self.y[rows]
         return (F.cross_entropy(outputs + self.bias, y, reduction="none") * self.weight[y]).mean()
 
@@ -106,7 +123,7 @@ class Corn(Objective):
         self.bias = nn.Parameter(torch.logit(share))
         self.informative = y == int(torch.bincount(y, minlength=classes).argmax())
 
-    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         y, k = self.y[rows, None], torch.arange(self.n_outputs)
         loss = F.binary_cross_entropy_with_logits(outputs + self.bias, (y > k).to(outputs.dtype), reduction="none")
         return (loss * (y >= k)).sum() / len(rows)
@@ -124,7 +141,7 @@ class SquaredError(Objective):
         self.bias = nn.Parameter(torch.zeros(1))
         self.informative = y > y.median()
 
-    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         return 0.5 * ((outputs[:, 0] + self.bias - self.y[rows]) ** 2).mean()
 
 
@@ -146,7 +163,7 @@ class CoxEfron(Objective):
         self.register_buffer("bias", torch.zeros(0))
         self.informative = self.event
 
-    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         eta = outputs[:, 0]
         time, event, entry = self.time[rows], self.event[rows], self.entry[rows]
         if not event.any():
@@ -194,6 +211,6 @@ class DiscreteTime(Objective):
         self.bias = nn.Parameter(torch.logit(share))
         self.informative = torch.as_tensor(event, dtype=torch.bool)
 
-    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         loss = F.binary_cross_entropy_with_logits(outputs + self.bias, self.died[rows], reduction="none")
         return (loss * self.seen[rows]).sum() / len(rows)
