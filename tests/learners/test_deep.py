@@ -107,3 +107,49 @@ def test_what_presence_owes_to_illness_that_the_features_tell_is_kept():
     assert abs(effect[0, 0]) < 0.02 and abs(mean[0] - 0.5) < 0.05
     _, effect = presence_effect(ill - 0.8 * have, have, ill)
     assert effect[0, 0] == pytest.approx(-0.8, abs=0.02)
+
+
+def test_other_endpoints_help_where_labels_are_few():
+    """A binary endpoint that few have is trained beside survival that all have, from one score."""
+    from dataclasses import replace
+
+    from cohortium.contracts import SurvivalOutcome
+    from cohortium.networks.objectives import Together
+
+    rng = np.random.default_rng(0)
+    s = simulate_cohort(
+        rng, 500, {"labs": 6, "rna": 30}, EndpointKind.BINARY, signal=2.0, informative={"labs": 3, "rna": 6}
+    )
+    few = np.sort(rng.permutation(300)[:60])
+    fold = simulated_fold(replace(s, cohort=s.cohort), few, inner=3)
+    time = rng.exponential(np.exp(-s.score[few, 0]))
+    ids = fold.outcome.units
+    beside = SurvivalOutcome(
+        Endpoint("os", EndpointKind.SURVIVAL, (), "years"), ids[::2], time[::2], np.ones(30, bool), np.zeros(30)
+    )
+    fold = replace(fold, others=(beside,))
+    from cohortium.fusion import fit_slope  # noqa: F401
+    from cohortium.heads.families import family_of
+    from cohortium.learners.deep import DeepFitter
+    from cohortium.learners.suite import Suite
+
+    suite = Suite(LearnerConfig(models=("linear",), preset="quick"), fold)
+    late = suite.late()
+    fitter = DeepFitter(fold, suite.views, family_of(fold.outcome), 1, (late.oof, late.node))
+    objective = fitter._objective(DeepSpec("x", multitask=1.0), np.arange(40))
+    assert isinstance(objective, Together) and objective.n_outputs == 2
+    assert (objective.positions[0] >= 0).sum() == 30
+    fit = fitter.fit(DeepSpec("x", multitask=1.0), ("labs", "rna"))
+    p = fit.node.scores(s.cohort.take(np.arange(300, 500)), {})
+    assert p.shape == (200, 1) and np.corrcoef(p[:, 0], s.score[300:, 0])[0, 1] > 0.3
+
+
+def test_a_network_that_starts_at_late_fusion_is_it_after_no_epochs(monkeypatch):
+    from cohortium.learners import deep
+
+    monkeypatch.setattr(deep, "EPOCHS", (0,))
+    config = LearnerConfig(models=("linear",), preset="quick", deep=(DeepSpec("x", start="late"),))
+    s = simulate_cohort(np.random.default_rng(2), 200, {"a": 6, "b": 20}, EndpointKind.SURVIVAL, missing={"b": 0.3})
+    p = fit_all(config, simulated_fold(s, np.arange(150)), ["deep:x", "late"])
+    a, b = (p[k].predict(s.cohort).risk for k in ("deep:x", "late"))
+    assert np.corrcoef(a, b)[0, 1] > 0.99

@@ -40,7 +40,8 @@ class Fold:
 
     cohort: n units, in the order of ``outcome.units``. groups: (n,) int, equal for units of one patient
     (or another group that must stay together). inner: k splits (train, test) of positions 0..n-1.
-    seed: the study's seed; key: names this fold, e.g. ``os/0/3``.
+    seed: the study's seed; key: names this fold, e.g. ``os/0/3``. others: the study's other endpoints, of those of the
+    fold's units that have a label, for learners that are trained on several at once.
     """
 
     cohort: Cohort
@@ -50,6 +51,7 @@ class Fold:
     seed: int
     key: str
     store: Store = field(default_factory=Store)
+    others: tuple[Outcome, ...] = ()
 
     def rng(self, name: str) -> np.random.Generator:
         """A generator that depends on (seed, fold, name) only: order, jobs and resuming do not matter."""

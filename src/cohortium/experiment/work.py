@@ -111,7 +111,7 @@ def _outer(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
         rows = rows[subset(e, rows, task, plan.seed)]
         only = [plan.headline]
         key = f"{key}/{task.fraction!r}"
-    fold = build_fold(cohort, e, rows, plan.inner_folds, plan.seed, key)
+    fold = build_fold(cohort, e, rows, plan.inner_folds, plan.seed, key, others_of(plan, task.endpoint))
     begin = time.perf_counter()
     predictors = fit_all(plan.config, fold, only)
     test = np.asarray(split.test, dtype=np.intp)
@@ -132,7 +132,9 @@ def _refit(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
 
     e = plan.endpoints[task.endpoint]
     rows = np.arange(len(e.outcome), dtype=np.intp)
-    fold = build_fold(cohort, e, rows, plan.inner_folds, plan.seed, f"{task.endpoint}/final")
+    fold = build_fold(
+        cohort, e, rows, plan.inner_folds, plan.seed, f"{task.endpoint}/final", others_of(plan, task.endpoint)
+    )
     predictor = fit_all(plan.config, fold, [plan.headline])[plan.headline]
     folder = work / plan.file(task)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
@@ -153,7 +155,15 @@ def _refit(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
     part.replace(folder)
 
 
-def build_fold(cohort: Cohort, e: EndpointPlan, rows: NDArray[np.intp], inner_folds: int, seed: int, key: str) -> Fold:
+def others_of(plan: Plan, endpoint: str) -> tuple[Outcome, ...]:
+    """The outcomes of the other endpoints, of every unit that has them."""
+    return tuple(e.outcome for name, e in plan.endpoints.items() if name != endpoint)
+
+
+def build_fold(
+    cohort: Cohort, e: EndpointPlan, rows: NDArray[np.intp], inner_folds: int, seed: int, key: str,
+    others: tuple[Outcome, ...] = (),
+) -> Fold:  # fmt: skip
     """The fold of the outcome's positions ``rows``: a copy from which no other unit can be reached."""
     from cohortium.resampling import inner
 
@@ -161,7 +171,9 @@ def build_fold(cohort: Cohort, e: EndpointPlan, rows: NDArray[np.intp], inner_fo
     groups = e.groups[rows]
     bare = Fold(cohort.take(cohort.units.index.get_indexer(outcome.units)), outcome, groups, (), seed, key)
     splits = inner(outcome, groups, inner_folds, bare.seed_of("inner"))
-    return replace(bare, inner=tuple(splits))
+    mine = set(outcome.units)
+    beside = [o.take(np.flatnonzero([u in mine for u in o.units])) for o in others]
+    return replace(bare, inner=tuple(splits), others=tuple(o for o in beside if len(o)))
 
 
 def subset(e: EndpointPlan, rows: NDArray[np.intp], task: Task, seed: int) -> NDArray[np.intp]:

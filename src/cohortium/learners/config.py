@@ -25,7 +25,7 @@ class DeepSpec:
     wider than 128 features are encoded in the span of their training units, by ``lowrank`` unless ``mlp`` is asked for.
     width: of an embedding. wide: a linear path beside the network. batch, rate, decay: of training. balanced: classes
     weigh the same. survival: ``cox`` or ``discrete_time``. start: ``null``, or ``late``: the network is
-    fitted to what the plain late fusion leaves unexplained."""
+    fitted to what the plain late fusion leaves unexplained. multitask: weight of the study's other endpoints."""
 
     name: str
     fusion: str = "attention"
@@ -40,6 +40,7 @@ class DeepSpec:
     balanced: bool = False
     survival: str = "cox"
     start: str = "null"
+    multitask: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -38,6 +39,9 @@ MOST_TOKENS = 48
 
 COMPONENTS = 256
 """Leading directions of that span that a network sees."""
+
+LEAST_LABELS = 10
+"""Another endpoint is trained beside the main one when so many training units have it."""
 
 EPOCHS = (0, 2, 4, 6, 9, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100)
 """Points of the path."""
@@ -102,10 +106,10 @@ class DeepFitter:
         epochs, slope, oof, presence = found
         if presence is not None:
             presence = (presence[0], slope * presence[1])
-        outputs = objective_of(self.fold.outcome, spec).n_outputs
         trainers = [self._trainer(spec, modalities, None, f"{tag}/{k}")[0] for k in range(self.seeds)]
         for trainer in trainers:
             trainer.advance(epochs)
+        outputs = trainers[0].objective.n_outputs
         node = self._node(modalities, self._design(spec, modalities, None, outputs), spec, trainers, slope, presence)
         facts = {
             "fusion": spec.fusion,
@@ -134,7 +138,7 @@ class DeepFitter:
         inputs = Inputs(self.family.n, tuple(_part(v) for v in views))
         train = np.unique(np.concatenate([v.train for v in views]))
         test = np.unique(np.concatenate([v.test for v in views]))
-        objective = objective_of(self.fold.outcome, spec, train)
+        objective = self._objective(spec, train)
         if spec.start == "late":
             objective.start_at(self.guide)
         design = self._design(spec, modalities, s, objective.n_outputs)
@@ -142,6 +146,20 @@ class DeepFitter:
         settings = Settings(batch=spec.batch, rate=spec.rate, decay=spec.decay)
         trainer = Trainer(lambda: build(design), inputs, objective, torch.as_tensor(train), seed, settings)
         return trainer, inputs, test
+
+    def _objective(self, spec: DeepSpec, train: NDArray[np.intp]) -> objectives.Objective:
+        """Of the fold's outcome, and of the study's others beside it where asked for."""
+        main = objective_of(self.fold.outcome, spec, train)
+        if not spec.multitask or not self.fold.others:
+            return main
+        others, positions = [], []
+        for outcome in self.fold.others:
+            where = pd.Index(outcome.units).get_indexer(pd.Index(self.fold.outcome.units))
+            known = where[train][where[train] >= 0]
+            if len(known) >= LEAST_LABELS:
+                others.append(objective_of(outcome, spec, known))
+                positions.append(where.astype(np.int64))
+        return objectives.Together(main, others, positions, spec.multitask)
 
     def _node(
         self,
@@ -172,6 +190,7 @@ class DeepFitter:
             self.family.n_scores,
             presence,
             self.late if spec.start == "late" else None,
+            trainers[0].objective.main_outputs,
         )
 
 

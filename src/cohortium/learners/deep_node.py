@@ -20,7 +20,8 @@ class DeepNode(Node):
 
     design: of :mod:`cohortium.networks.build`. members: per network its weights by name. link, biases: what turns
     outputs into scores. slope: of the scores. presence: (M,) mean and (M, K) effect of having each modality, which is
-    taken away from the scores (None: presence may predict). start: whose scores the outputs are added to. Scores are computed in double precision, so that they do not depend on
+    taken away from the scores (None: presence may predict). start: whose scores the outputs are added to. used: outputs, the first of
+    them, that make the score. Scores are computed in double precision, so that they do not depend on
     which units are predicted together.
     """
 
@@ -33,6 +34,7 @@ class DeepNode(Node):
     n_scores: int
     presence: tuple[Array, Array] | None = None
     start: Node | None = None
+    used: int = 1
 
     def _scores(self, cohort: Cohort, memo: Memo) -> Array:
         import torch
@@ -57,7 +59,7 @@ class DeepNode(Node):
                 model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
                 model.eval()
                 for rows in torch.arange(len(cohort)).split(AT_ONCE):
-                    outputs = model(inputs.batch(rows)) + (start if self.start is None else start[rows])
+                    outputs = model(inputs.batch(rows))[:, : self.used] + (start if self.start is None else start[rows])
                     out[rows.numpy()] += score_of(self.link, outputs, torch.as_tensor(bias)).numpy()
         out *= self.slope / len(self.members)
         if self.presence is not None:

@@ -101,7 +101,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
         return {
             "type": "deep",
             "inputs": _inputs(node, put),
-            **{k: getattr(node, k) for k in ("design", "link", "slope", "n_scores")},
+            **{k: getattr(node, k) for k in ("design", "link", "slope", "n_scores", "used")},
             "members": [dict(m) for m in node.members],
             "biases": list(node.biases),
             "presence": None if node.presence is None else list(node.presence),
@@ -176,7 +176,9 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         members, biases = tuple(s["members"]), tuple(s["biases"])
         presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
         start = None if s["start"] is None else nodes[s["start"]]
-        return DeepNode(inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start)
+        return DeepNode(
+            inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"]
+        )
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
     if kind == "zero_fill":

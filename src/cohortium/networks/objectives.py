@@ -31,6 +31,11 @@ class Objective(nn.Module):
 
     offset: Tensor | None = None
 
+    @property
+    def main_outputs(self) -> int:
+        """How many outputs, the first ones, make the score."""
+        return self.n_outputs
+
     def start_at(self, scores: NDArray[np.float64]) -> None:
         """Outputs are from now on what is added to these scores (n, K) of another learner."""
         self.offset = torch.as_tensor(scores, dtype=torch.float32)
@@ -214,3 +219,44 @@ class DiscreteTime(Objective):
     def loss(self, outputs: Tensor, rows: Tensor) -> Tensor:
         loss = F.binary_cross_entropy_with_logits(outputs + self.bias, self.died[rows], reduction="none")
         return (loss * self.seen[rows]).sum() / len(rows)
+
+
+class Together(Objective):
+    """A main objective, and others that are trained from the same embedding (Caruana 1997, Mach Learn 28:41).
+
+    positions: per other objective (n,) the row of each unit in it, -1 where it has no label. weight: of the others
+    together, beside the main one. Outputs are the main ones first; scores are the main one's.
+    """
+
+    def __init__(self, main: Objective, others: list[Objective], positions: list[NDArray[np.int64]], weight: float) -> None:  # fmt: skip
+        super().__init__()
+        self.main, self.others, self.weight = main, nn.ModuleList(others), weight / max(len(others), 1)
+        self.positions = [torch.as_tensor(p, dtype=torch.long) for p in positions]
+        self.n_outputs = main.n_outputs + sum(o.n_outputs for o in others)
+        self.n_scores, self.link, self.informative = main.n_scores, main.link, main.informative
+
+    @property
+    def main_outputs(self) -> int:
+        return self.main.n_outputs
+
+    @property
+    def bias(self) -> Tensor:  # type: ignore[override]
+        return self.main.bias
+
+    def start_at(self, scores: NDArray[np.float64]) -> None:
+        self.main.start_at(scores)
+
+    def forward(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        at = self.main.n_outputs
+        total = self.main(outputs[:, :at], rows)
+        for objective, position in zip(self.others, self.positions, strict=True):
+            here = position[rows]
+            known = here >= 0
+            part = outputs[known, at : at + objective.n_outputs]
+            at += objective.n_outputs
+            if known.any():
+                total = total + self.weight * objective(part, here[known])
+        return total  # type: ignore[no-any-return]
+
+    def scores(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        return self.main.scores(outputs[:, : self.main.n_outputs], rows)

@@ -27,6 +27,9 @@ class DeepLearner(Declaration):
     decay: float = Field(0.05, ge=0, description="of weights, per step and rate")
     balanced: bool = Field(False, description="classes weigh the same in training")
     survival: Literal["cox", "discrete_time"] = "cox"
+    multitask: float = Field(
+        0.0, ge=0, description="weight of the study's other endpoints, trained from the same embedding"
+    )
     start: Literal["null", "late"] = Field(
         "null", description="late: fitted to what the plain late fusion leaves unexplained"
     )
