@@ -34,7 +34,8 @@ def write_shape(modality: Modality, folder: Path, stem: str) -> tuple[str, dict[
         data = table.to_anndata()
         data.obs["unit"] = of
         data.write_h5ad(folder / f"{stem}.h5ad")
-        return f"{stem}.h5ad", {"order": list(map(str, modality.units))}
+        counts = None if modality.counts is None else modality.counts.tolist()
+        return f"{stem}.h5ad", {"order": list(map(str, modality.units)), "counts": counts}
     if isinstance(modality, Cells):
         return f"{stem}.h5ad", _write_cells(modality, folder / f"{stem}.h5ad")
     assert isinstance(modality, Events)
@@ -69,7 +70,10 @@ def _read(file: Path, shape: str, entry: dict[str, Any]) -> Modality:
             return Table(unit_index(table.units), table.values, table.features, table.batches)
         units = unit_index(pd.Index(entry["order"]))
         number = data.obs["unit"].astype(str).value_counts().reindex(units).to_numpy()
-        return Bag(units, table.values, np.concatenate([[0], np.cumsum(number)]).astype(np.int64), table.features)
+        counts = None if entry.get("counts") is None else np.array(entry["counts"], dtype=np.int64)
+        return Bag(
+            units, table.values, np.concatenate([[0], np.cumsum(number)]).astype(np.int64), table.features, counts
+        )
     if shape == "cells":
         return _read_cells(file, entry)
     frame = pd.read_parquet(file)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from cohortium.schema.cells import CellsSource
+from cohortium.schema.cytometry import CytometrySource
 from cohortium.schema.declare import Declaration, IdRule, ModalitySource, Where
 from cohortium.schema.durations import days_of
 from cohortium.schema.images import ImagesSource
@@ -118,6 +119,7 @@ AnyModality = Annotated[
     | Annotated[ImagesSource, Tag("images")]
     | Annotated[NotesSource, Tag("texts")]
     | Annotated[CellsSource, Tag("cells")]
+    | Annotated[CytometrySource, Tag("cytometry")]
     | Annotated[VariantsSource, Tag("variants")],
     Discriminator(_shape),
 ]

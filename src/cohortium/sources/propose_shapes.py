@@ -76,6 +76,9 @@ def _folder(path: Path, ids: set[str], index: str | None, out: Found) -> None:
     some = next((f for m in mine[:20] for f in ([m] if m.is_file() else sorted(m.iterdir())[:1])), None)
     if some is not None and some.name.lower().removesuffix(".gz").endswith(PICTURES):
         _images(path.name, out)
+    elif some is not None and some.suffix.lower() == ".fcs":
+        out.taken.add(path.name)
+        out.blocks[path.name] = ["      shape: cytometry", f"      folder: {quote(path.name)}"]
 
 
 def _is_meds(file: Path) -> bool:

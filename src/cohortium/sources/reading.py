@@ -18,6 +18,7 @@ from cohortium.schema.declare import ModalitySource, UnitsSource
 from cohortium.schema.notes import NotesSource
 from cohortium.sources.batches import BatchColumns, batches_of
 from cohortium.sources.cells import CellsReader, measures
+from cohortium.sources.cytometry import CytometryReader
 from cohortium.sources.events import EventsReader
 from cohortium.sources.feature_ids import without_version
 from cohortium.sources.formats import read_raw
@@ -35,6 +36,7 @@ READERS: dict[str, Any] = {
     "events": EventsReader,
     "images": ImagesReader,
     "cells": CellsReader,
+    "cytometry": CytometryReader,
     "variants": VariantsReader,
 }
 """Shape -> reader of modalities that are no tables: ``(name, source, root, unit table, index times)``, ``read()``."""
@@ -206,7 +208,7 @@ def _told(reader: Any, tell: Callable[[str, int, int], None] | None, expected: p
     """A modality that is no table; images tell how far they are, and come in the shape that a model was fitted to."""
     if isinstance(reader, CellsReader):
         reader.expected = expected
-    if isinstance(reader, VariantsReader):
+    if isinstance(reader, VariantsReader | CytometryReader):
         return reader.read(expected)
     if not isinstance(reader, ImagesReader):
         return reader.read()  # type: ignore[no-any-return]
