@@ -58,6 +58,20 @@ def test_state_round_trip_transforms_the_same():
     np.testing.assert_array_equal(e.only(np.array([1, 3])).transform(t), e.transform(t)[:, [1, 3]])
 
 
+def test_unknown_cells_can_be_left_unknown_and_encoded_values_decoded():
+    t = mixed()
+    e = TableEncoder().fit(t)
+    x, whole = e.transform(t, impute=False), e.transform(t)
+    unknown = np.isnan(t.values[:, e.source_])
+    np.testing.assert_array_equal(np.isnan(x), unknown)
+    np.testing.assert_array_equal(x[~unknown], whole[~unknown])
+    inside = ~unknown & (np.abs(whole) < 6)
+    back = e.decode(whole)
+    raw = np.where(e.level_ < 0, t.values[:, e.source_], t.values[:, e.source_] == e.level_)
+    np.testing.assert_allclose(back[inside], raw[inside], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(back[unknown & (np.abs(whole) < 6)], np.broadcast_to(e.fill_, x.shape)[unknown & (np.abs(whole) < 6)], atol=1e-9)  # fmt: skip
+
+
 @pytest.mark.parametrize(("n", "p"), [(40, 300), (120, 20)])
 def test_ridge_in_sample_space_equals_ridge_on_features(n, p):
     rng = np.random.default_rng(4)

@@ -97,9 +97,12 @@ class Represented:
         """(q,) output columns."""
         return self.encoder_.names_
 
-    def transform(self, data: Modality) -> Array:
-        """(n, q) complete, standardised, clipped values, the parts of a representation with equal total variance."""
-        return self.encoder_.transform(self.representation.table(data)) * self.weight_
+    def transform(self, data: Modality, impute: bool = True) -> Array:
+        """(n, q) complete, standardised, clipped values, the parts of a representation with equal total variance.
+
+        impute: False leaves unknown cells NaN.
+        """
+        return self.encoder_.transform(self.representation.table(data), impute) * self.weight_
 
     def state(self) -> dict[str, Any]:
         return {"representation": self.representation.state(), "encoder": self.encoder_.state(), "weight": self.weight_}

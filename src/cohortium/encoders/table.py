@@ -102,14 +102,26 @@ class TableEncoder:
         for name in ("source_", "level_", "names_", "fill_", "centre_", "spread_", "asinh_", "mean_", "sd_"):
             setattr(self, name, getattr(self, name)[columns])
 
-    def transform(self, table: Table) -> Array:
-        """(n, q) complete, standardised, clipped values; features in the order of ``names_``."""
+    def transform(self, table: Table, impute: bool = True) -> Array:
+        """(n, q) complete, standardised, clipped values; features in the order of ``names_``.
+
+        impute: False leaves unknown cells NaN, for models that take them as unknown.
+        """
         x = self._expand(table)
-        np.copyto(x, self.fill_, where=np.isnan(x))
+        if impute:
+            np.copyto(x, self.fill_, where=np.isnan(x))
         x = self._compress(x)
         x -= self.mean_
         x /= self.sd_
         return np.clip(x, -CLIP, CLIP, out=x)
+
+    def decode(self, z: Array) -> Array:
+        """(n, q) what standardised values stand for, in the units of the features (0 or 1 for a level)."""
+        x = z * self.sd_ + self.mean_
+        a = self.asinh_
+        if a.any():
+            x[:, a] = self.centre_[a] + self.spread_[a] * np.sinh(x[:, a])
+        return x
 
     def only(self, columns: NDArray[np.intp]) -> TableEncoder:
         """An encoder that makes the given output columns only."""

@@ -118,8 +118,8 @@ class CommonScale:
         self.sd_ = np.where(own[kept], sd[kept], divisor)
         return self
 
-    def transform(self, table: Table) -> Array:
-        """(n, q); keywords clipped as other features are, words being bounded already."""
+    def transform(self, table: Table, impute: bool = True) -> Array:
+        """(n, q); keywords clipped as other features are, words being bounded already. impute: nothing is missing."""
         x = table.values[:, self.source_].astype(np.float64)
         x -= self.mean_
         x /= self.sd_
