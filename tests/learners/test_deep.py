@@ -20,7 +20,7 @@ from cohortium.testing.simulate import Simulated, simulate_cohort
 
 SPECS = (
     DeepSpec("attention"),
-    DeepSpec("gated", fusion="gated", tables="lowrank"),
+    DeepSpec("gated", fusion="gated", tables="lowrank", start="null"),
     DeepSpec("tokens", fusion="gated", tables="tokens", survival="discrete_time"),
 )
 CONFIG = LearnerConfig(models=("linear",), preset="quick", deep=SPECS)

@@ -24,8 +24,8 @@ class DeepSpec:
     """A deep learner. name: on the leaderboard, after ``deep:``. fusion, tables: of :mod:`cohortium.networks`; tables
     wider than 128 features are encoded in the span of their training units, by ``lowrank`` unless ``mlp`` is asked for.
     width: of an embedding. wide: a linear path beside the network. batch, rate, decay: of training. balanced: classes
-    weigh the same. survival: ``cox`` or ``discrete_time``. start: ``null``, or ``late``: the network is
-    fitted to what the plain late fusion leaves unexplained. multitask: weight of the study's other endpoints."""
+    weigh the same. survival: ``cox`` or ``discrete_time``. start: ``late``: the network is fitted to what the
+    plain late fusion leaves unexplained; ``null``: to everything. multitask: weight of the study's other endpoints."""
 
     name: str
     fusion: str = "attention"
@@ -39,8 +39,18 @@ class DeepSpec:
     decay: float = 0.05
     balanced: bool = False
     survival: str = "cox"
-    start: str = "null"
+    start: str = "late"
     multitask: float = 0.0
+
+
+@dataclass(frozen=True)
+class JointSpec:
+    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors``. size: most
+    latent variables."""
+
+    name: str
+    model: str = "factors"
+    size: int = 24
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class LearnerConfig:
     reference: routine modalities. priority: order after the reference (None: as declared). models: families
     inside the learners, of ``linear`` and ``trees``. learners: names to report (None: all). preset: quick,
     default or thorough. presence_as_predictor: let having a modality predict. probes: also fit what added
-    value needs. deep: deep learners; ``auto`` may choose the first.
+    value needs. deep: deep learners; ``auto`` may choose the first. joint: learners on joint representations.
     """
 
     reference: tuple[str, ...] = ()
@@ -61,6 +71,7 @@ class LearnerConfig:
     presence_as_predictor: bool = False
     probes: bool = True
     deep: tuple[DeepSpec, ...] = ()
+    joint: tuple[JointSpec, ...] = ()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -103,6 +114,7 @@ def plan(config: LearnerConfig, endpoint: Endpoint, modalities: list[str], inner
         out.append(LearnerInfo("priority", "fusion", every, min(heads, 2) * len(rest) * splits))
     for spec in config.deep:
         out.append(LearnerInfo(f"deep:{spec.name}", "fusion", every, inner_folds + DEEP_SEEDS[config.preset]))
+    out += [LearnerInfo(f"joint:{spec.name}", "fusion", every, 2 * splits) for spec in config.joint]
     if config.deep and len(every) > 1:
         out.append(LearnerInfo("auto:plain", "fusion", every, 0))
     out.append(LearnerInfo("auto", "auto", every, 0))

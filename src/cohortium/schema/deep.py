@@ -30,8 +30,8 @@ class DeepLearner(Declaration):
     multitask: float = Field(
         0.0, ge=0, description="weight of the study's other endpoints, trained from the same embedding"
     )
-    start: Literal["null", "late"] = Field(
-        "null", description="late: fitted to what the plain late fusion leaves unexplained"
+    start: Literal["late", "null"] = Field(
+        "late", description="late: fitted to what the plain late fusion leaves unexplained; null: to everything"
     )
 
     @model_validator(mode="before")
