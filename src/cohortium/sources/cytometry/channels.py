@@ -96,6 +96,8 @@ def compensation(file: FcsFile) -> tuple[list[int], Floats] | None:
     parts = [part.strip() for part in text.split(",")]
     try:
         k = int(parts[0])
+        if len(parts) == k + 1:
+            return None  # names of detectors alone: what was set on the instrument is not there
         names, matrix = parts[1 : k + 1], np.array([float(v) for v in parts[k + 1 :]]).reshape(k, k)
     except ValueError as e:
         raise DataError(f"{file.place}: the spillover matrix ($SPILLOVER) cannot be read. {advice}") from e
