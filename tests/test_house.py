@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,20 +100,42 @@ print([k for k in before if before[k] != after[k]], done, "torch" in sys.modules
 """
 
 
+@lru_cache
+def imports_of(path: Path) -> frozenset[str]:
+    """What a module imports when it is imported."""
+    out: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            out |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            out.add(str(node.module))
+    return frozenset(out)
+
+
+@lru_cache
+def plain_modules() -> tuple[Path, ...]:
+    """Our modules that can be imported without torch: all but those that import it, or one that does."""
+    names = {module_name(p): p for p in MODULES if p.name != "__main__.py"}
+    deep = {n for n, p in names.items() if any(m.split(".")[0] == "torch" for m in imports_of(p))}
+    while more := {n for n, p in names.items() if imports_of(p) & deep} - deep:
+        deep |= more
+    return tuple(p for n, p in names.items() if n not in deep)
+
+
 def top_level_imports() -> set[str]:
     """Modules of others that ours import when they are imported."""
-    out: set[str] = set()
-    for path in MODULES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Import):
-                out |= {a.name for a in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                out.add(str(node.module))
+    out = {m for path in plain_modules() for m in imports_of(path)}
     return {m for m in out if m.split(".")[0] != "cohortium"}
 
 
+def test_torch_stays_in_its_rooms() -> None:
+    deep = {shown(p) for p in MODULES if p.name != "__main__.py"} - {shown(p) for p in plain_modules()}
+    allowed = ("networks/", "training/", "learners/deep", "learners/joint", "testing/network_laws", "joint/")
+    assert {p for p in deep if not p.removeprefix("src/cohortium/").startswith(allowed)} == set()
+
+
 def test_importing_any_module_does_nothing() -> None:
-    ours = [module_name(p) for p in MODULES if p.name != "__main__.py"]
+    ours = [module_name(p) for p in plain_modules()]
     found = python(IMPORT_ALL.format(others=sorted(top_level_imports() - {"__future__"}), ours=ours))
     assert found.returncode == 0, found.stderr
     assert found.stdout.strip() == "[] [] False"
@@ -127,7 +150,7 @@ for name in {ours!r}:
     importlib.import_module(name)
 print(*sorted({{m.split('.')[0] for m in sys.modules}} & {heavy!r}))
 """
-    ours = [module_name(p) for p in MODULES if p.name != "__main__.py"]
+    ours = [module_name(p) for p in plain_modules()]
     found = python(code.format(ours=ours, heavy=heavy))
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == []
