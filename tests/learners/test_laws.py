@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 
@@ -183,3 +184,36 @@ def test_blocks_without_evidence_can_be_left_out_and_the_reference_never_is():
     routine = LearnerConfig(reference=("noise",), preset="quick", models=("linear",))
     assert Suite(routine, fold_of(cohort, y, np.arange(400))).gated(everything) == everything
     assert plain.gated(("noise",)) == ("noise",), "somebody has to stay"
+
+
+def test_a_joint_model_is_not_asked_about_a_gap_that_it_was_not_fitted_on(tmp_path):
+    """Every training unit has the strongest modality, no test unit has it: early fusion is then as good as without it."""
+    from cohortium.testing.laws import agreement as agree
+    from cohortium.testing.laws import simulated_fold
+    from cohortium.testing.simulate import simulate_cohort
+
+    config = LearnerConfig(preset="quick", models=("linear",), probes=False)
+    gaps = []
+    for seed in range(5):
+        s = simulate_cohort(
+            np.random.default_rng(seed), 400, {"a": 6, "b": 6, "strong": 6}, EndpointKind.BINARY,
+            signal=2.0, informative={"a": 2, "b": 2, "strong": 6},
+        )  # fmt: skip
+        # What the strong modality says is partly said by b: a joint model leaves b out.
+        b, strong = s.cohort.modalities["b"], s.cohort.modalities["strong"]
+        values = b.values.copy()
+        values[:, 2:] = strong.values[:, :4] + 0.7 * np.random.default_rng(seed + 50).normal(size=(400, 4))
+        tables = {**s.cohort.modalities, "b": Table(b.units, values, b.features)}
+        whole = Cohort(s.cohort.units, tables)
+        test = whole.take(np.arange(200, 400)).only(["a", "b"])
+        found = {}
+        for kept in (("a", "b", "strong"), ("a", "b")):
+            fold = simulated_fold(replace(s, cohort=whole.only(kept)), np.arange(200), inner=4)
+            p = fit_all(config, fold)
+            found[len(kept)] = {n: agree(p[n].predict(test), s.score[200:]) for n in ("early", "auto")}
+            if len(kept) == 3 and seed == 0:
+                save_predictor(p["early"], tmp_path)
+                again = load_predictor(tmp_path).predict(test)
+                np.testing.assert_array_equal(again.p, p["early"].predict(test).p)
+        gaps.append([found[3][n] - found[2][n] for n in ("early", "auto")])
+    assert (np.mean(gaps, axis=0) > -0.03).all(), gaps

@@ -4,12 +4,13 @@ May know: encoders, heads, fusion, metrics (thresholds), contracts, cohort. May 
 files of a study, reports. Everything is fitted on one :class:`~cohortium.contracts.Fold`.
 """
 
-from cohortium.learners.config import DeepSpec, LearnerConfig, LearnerInfo, plan
+from cohortium.learners.config import DeepSpec, JointSpec, LearnerConfig, LearnerInfo, plan
 from cohortium.learners.saving import load_predictor, restore, save_predictor
 from cohortium.learners.suite import fit_all, learner, predict_all
 
 __all__ = [
     "DeepSpec",
+    "JointSpec",
     "LearnerConfig",
     "LearnerInfo",
     "fit_all",

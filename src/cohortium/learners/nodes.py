@@ -129,6 +129,31 @@ class StackNode(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Guarded(Node):
+    """Says nothing of units that lack one of the modalities."""
+
+    node: Node
+    needs: tuple[str, ...]
+
+    @property
+    def n_scores(self) -> int:  # type: ignore[override]
+        return self.node.n_scores
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        out = self.node.scores(cohort, memo).copy()
+        out[(presence_matrix(cohort, self.needs) == 0).any(axis=1)] = np.nan
+        return out
+
+
+def modalities_of(node: Node) -> set[str]:
+    """What a linear, tree or stacked node looks at."""
+    if isinstance(node, StackNode):
+        return set().union(*(modalities_of(c) for c in node.children))
+    assert isinstance(node, LinearNode | TreeNode)
+    return {i.modality for i in node.inputs}
+
+
+@dataclass(frozen=True, eq=False)
 class PresenceNode(Node):
     """The fact of having each modality as a predictor (only where the study asks for it)."""
 

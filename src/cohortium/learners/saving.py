@@ -12,9 +12,13 @@ import numpy as np
 from cohortium.encoders import Encoder, restore_encoder
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
+from cohortium.fusion.factors import FactorModel
 from cohortium.heads.trees import Boosted, Forest
+from cohortium.joint import JointFactors
 from cohortium.learners.deep_node import DeepNode
+from cohortium.learners.joint_node import JointNode
 from cohortium.learners.nodes import (
+    Guarded,
     Input,
     LinearNode,
     Node,
@@ -107,6 +111,17 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "presence": None if node.presence is None else list(node.presence),
             "start": None if node.start is None else walk(node.start),
         }
+    if isinstance(node, JointNode):
+        assert isinstance(node.joint, JointFactors)
+        return {
+            "type": "joint",
+            "model": "factors",
+            "modalities": list(node.joint.names),
+            "encoders": [put(e) for e in node.joint.encoders],
+            "state": node.joint.model.state(),
+            "coef": node.coef,
+            "n_scores": node.n_scores,
+        }
     if isinstance(node, StackNode):
         return {
             "type": "stack",
@@ -114,6 +129,8 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "stack": node.stack.state(),
             "complete": node.complete,
         }
+    if isinstance(node, Guarded):
+        return {"type": "guarded", "node": walk(node.node), "needs": list(node.needs)}
     if isinstance(node, ZeroFill):
         return {"type": "zero_fill", "node": walk(node.node)}
     if isinstance(node, PresenceNode):
@@ -179,8 +196,14 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         return DeepNode(
             inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"]
         )
+    if kind == "joint":
+        own = tuple(encoders[i] for i in s["encoders"])
+        joint = JointFactors(tuple(s["modalities"]), own, FactorModel.restore(s["state"]))
+        return JointNode(joint, np.asarray(s["coef"], dtype=np.float64), s["n_scores"])
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
+    if kind == "guarded":
+        return Guarded(nodes[s["node"]], tuple(s["needs"]))
     if kind == "zero_fill":
         return ZeroFill(nodes[s["node"]])
     if kind == "presence":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,29 @@ from numpy.typing import NDArray
 from cohortium.cohort import Cohort
 from cohortium.contracts import ClassOutcome, Fold, Prediction, Probabilities, Survival
 from cohortium.errors import EndpointError
-from cohortium.fusion import StackFit, scheme_weights, stack_out_of_fold
+from cohortium.fusion import Fill, StackFit, scheme_weights, stack_out_of_fold
 from cohortium.fusion.joining import SCHEMES
 from cohortium.heads.families import Family, family_of, to_prediction
 from cohortium.heads.newton import fit_theta
 from cohortium.learners.base import Base, BaseFitter, Spec, oof_losses
 from cohortium.learners.config import DEEP_SEEDS, TREES, LearnerConfig, plan
-from cohortium.learners.nodes import Node, PresenceNode, ScorePredictor, StackNode, ZeroNode, presence_matrix
+from cohortium.learners.nodes import (
+    Guarded,
+    Node,
+    PresenceNode,
+    ScorePredictor,
+    StackNode,
+    ZeroNode,
+    modalities_of,
+    presence_matrix,
+)
 from cohortium.learners.views import Views
 from cohortium.schema import EndpointKind
 
 Array = NDArray[np.float64]
+
+SELDOM = 10
+"""A modality that fewer training units lack is one whose absence a joint model has not been fitted on."""
 
 HEAD_PENALTIES = (20.0,)
 """Heads on the same features say nearly the same: their weights are shrunk to their mean without a search."""
@@ -120,7 +132,8 @@ class Suite:
             return Fitted(np.zeros((self.family.n, self.family.n_scores)), ZeroNode(self.family.n_scores), {})
         if len(names) == 1:
             return self.single(names[0])
-        return self.joint(names, {h: "feature" for h in self.config.heads}, complete=False)
+        joint = self.joint(names, {h: "feature" for h in self.config.heads}, complete=False)
+        return self._backed(joint, self.late(names))
 
     def best_single(self) -> Fitted:
         """The single modality with the smallest inner loss over all units."""
@@ -139,7 +152,23 @@ class Suite:
         parts: dict[str, Fitted | Base] = {}
         for h in heads:
             parts[h] = self._early_head(h)
-        return self.stack(parts, False, HEAD_PENALTIES)
+        return self._backed(self.stack(parts, False, HEAD_PENALTIES), self.late())
+
+    def _backed(self, part: Fitted, late: Fitted) -> Fitted:
+        """A joint model that is not asked about gaps it was not fitted on.
+
+        Its weights rely on every modality that (nearly) all training units have. A unit that lacks one is given the
+        expectation of its score given that of late fusion of the same modalities, which makes good what is missing.
+        """
+        lacking = {m: self.family.n - len(self.views.rows(m)) for m in sorted(modalities_of(part.node))}
+        needs = tuple(m for m, k in lacking.items() if k < SELDOM)
+        if not needs or len(lacking) < 2:
+            return part
+        flat = np.concatenate([part.oof, late.oof], axis=1)
+        stack = StackFit(np.array([1.0, 0.0]), Fill.fit(flat), 0.0, np.zeros(self.family.n_scores))
+        assert isinstance(late.node, StackNode)
+        open_end = replace(late.node, complete=False)  # of units that lack everything neither says anything
+        return Fitted(part.oof, StackNode((Guarded(part.node, needs), open_end), stack, False), part.facts)
 
     def _early_head(self, head: str) -> Base:
         gated = self.gated(self.modalities)
@@ -226,6 +255,19 @@ class Suite:
 
         return self.fold.store.get(f"deep/{name}", make)  # type: ignore[no-any-return]
 
+    def represented(self, name: str) -> Fitted:
+        """Ridge on a joint representation: of all modalities, or of those with evidence, as inner folds say."""
+        from cohortium.learners.joint import JointFitter
+
+        def make() -> Fitted:
+            spec = next(s for s in self.config.joint if s.name == name)
+            fitter = JointFitter(self.fold, self.family)
+            sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
+            best = min((fitter.fit(spec, s) for s in sets), key=lambda f: f.loss)
+            return Fitted(best.oof, best.node, best.facts)
+
+        return self.fold.store.get(f"represented/{name}", make)  # type: ignore[no-any-return]
+
     def auto(self, plain: bool = False) -> Fitted:
         """Blend of reference, early, late and priority fusion and the first deep learner, by their inner scores.
 
@@ -261,6 +303,8 @@ class Suite:
             return self.early(rest or None)
         if kind == "deep":
             return self.deep(rest)
+        if kind == "joint":
+            return self.represented(rest)
         if name == "auto:plain":
             return self.auto(plain=True)
         if kind == "without":
@@ -355,7 +399,6 @@ class SuiteLearner:
 
 def learner(name: str, config: LearnerConfig, fold: Fold) -> SuiteLearner:
     """The learner called ``name``. Raises StudyError when there is none."""
-    from dataclasses import replace
 
     infos = plan(replace(config, learners=None), fold.outcome.endpoint, list(fold.cohort.modalities))
     by_name = {i.name: i for i in infos}

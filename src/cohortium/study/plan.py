@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def learner_config(study: Study) -> LearnerConfig:
     """What the learners are told."""
-    from cohortium.learners import DeepSpec, LearnerConfig
+    from cohortium.learners import DeepSpec, JointSpec, LearnerConfig
 
     s = study.spec
     if s.deep:
@@ -36,6 +36,7 @@ def learner_config(study: Study) -> LearnerConfig:
         presence_as_predictor=s.presence_as_predictor,
         probes=True,
         deep=tuple(DeepSpec(**d.model_dump()) for d in s.deep),
+        joint=tuple(JointSpec(**j.model_dump()) for j in s.joint),
     )
 
 

@@ -10,6 +10,7 @@ from cohortium.errors import did_you_mean
 from cohortium.schema.declare import Declaration, EndpointSpec, UnitsSource
 from cohortium.schema.deep import DeepLearner
 from cohortium.schema.durations import days_of
+from cohortium.schema.joint import JointLearner
 from cohortium.schema.shapes import AnyModality, Landmarks
 
 MetricName = str
@@ -107,6 +108,9 @@ class StudySpec(Declaration):
     deep: list[DeepLearner] = Field(
         default_factory=list, description="networks to add, by fusion; auto may choose the first (needs the extra deep)"
     )
+    joint: list[JointLearner] = Field(
+        default_factory=list, description="representations of all modalities with a linear head, to add as learners"
+    )
     priority: list[str] | None = Field(
         None, description="order of priority fusion after the reference; default: as declared"
     )
@@ -126,10 +130,10 @@ class StudySpec(Declaration):
                     raise ValueError(
                         f"{what} names '{n}', which is no modality.{did_you_mean(n, self.cohort.modalities)}"
                     )
-        names = [d.name for d in self.deep]
-        for n in names:
-            if names.count(n) > 1:
-                raise ValueError(f"deep names '{n}' twice: give each its own name")
+        for key, names in (("deep", [d.name for d in self.deep]), ("joint", [j.name for j in self.joint])):
+            for n in names:
+                if names.count(n) > 1:
+                    raise ValueError(f"{key} names '{n}' twice: give each its own name")
         for n, m in self.cohort.modalities.items():
             if getattr(m, "harmonise", "none") != "none" and self.design.batch is None:
                 raise ValueError(f"modality '{n}' says harmonise: combat, which needs design: {{batch: <column>}}")

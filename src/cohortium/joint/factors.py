@@ -1,0 +1,83 @@
+"""Factor analysis of the modalities of a cohort: encoders and :mod:`cohortium.fusion.factors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cohortium.cohort import Cohort
+from cohortium.encoders import Encoder, fit_encoder
+from cohortium.fusion.factors import Block, FactorModel, Latent, fit_factors
+from cohortium.joint.model import Array, Embedding
+
+FACTORS = 24
+"""Most factors; those that explain nothing are dropped while fitting."""
+
+UNITS_PER_FACTOR = 4
+
+
+@dataclass(frozen=True, eq=False)
+class JointFactors:
+    """Encoders of some modalities and the factors they share. Unknown cells stay unknown."""
+
+    names: tuple[str, ...]
+    encoders: tuple[Encoder, ...]
+    model: FactorModel
+
+    @property
+    def size(self) -> int:
+        """K, the number of factors."""
+        return self.model.size
+
+    def latent(self, cohort: Cohort, without: str | None = None) -> Latent:
+        """Posterior of each unit's factors given its modalities, of which one may be left out."""
+        return self.model.latent(self._blocks(cohort, without), len(cohort))
+
+    def embed(self, cohort: Cohort) -> Embedding:
+        """Posterior means and standard deviations; see :class:`~cohortium.joint.model.Joint`."""
+        latent = self.latent(cohort)
+        known = np.zeros(len(cohort), dtype=bool)
+        for name in self.names:
+            if name in cohort.modalities:
+                known[cohort.units.index.get_indexer(cohort.modalities[name].units)] = True
+        return Embedding(latent.mean, latent.sd(), known)
+
+    def predict(self, cohort: Cohort, target: str) -> tuple[Array, Array]:
+        """(n, q) expected features of ``target`` given the others, and their standard deviations, noise included."""
+        value, variance = self.model.predict(self.names.index(target), self.latent(cohort, target))
+        return value, np.sqrt(variance)
+
+    def _blocks(self, cohort: Cohort, without: str | None) -> list[Block | None]:
+        out: list[Block | None] = []
+        for name, encoder in zip(self.names, self.encoders, strict=True):
+            data = None if name == without else cohort.modalities.get(name)
+            if data is None or not len(data.units):
+                out.append(None)
+            else:
+                out.append(Block(encoder.transform(data, impute=False), cohort.units.index.get_indexer(data.units)))
+        return out
+
+
+def fit_joint_factors(cohort: Cohort, names: Sequence[str] | None = None, size: int = FACTORS) -> JointFactors:
+    """Fit encoders and factors on the units of a cohort.
+
+    names: modalities to use, default all; those without a unit or a feature that varies are left out. size: most factors;
+    no more than a quarter of the units.
+    """
+    kept, encoders = list[str](), list[Encoder]()
+    for name in cohort.modalities if names is None else names:
+        data = cohort.modalities[name]
+        if len(data.units) > 1:
+            encoder = fit_encoder(data)
+            if len(encoder.names_):
+                kept.append(name)
+                encoders.append(encoder)
+    empty = FactorModel((), (), (), (), np.zeros((0, 1)))
+    bare = JointFactors(tuple(kept), tuple(encoders), empty)
+    blocks = [b for b in bare._blocks(cohort, None) if b is not None]
+    if not blocks:
+        raise ValueError("no modality has units and a feature that varies")
+    model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)))
+    return JointFactors(bare.names, bare.encoders, model)

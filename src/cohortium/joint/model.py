@@ -1,0 +1,46 @@
+"""What every joint representation can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.cohort import Cohort
+from cohortium.encoders import Encoder
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """mean, sd: (n, K) of the representation of each unit given what is known of it. known: (n,) bool, False for a unit
+    that has none of the modalities: it stands at the prior, mean 0 and sd 1."""
+
+    mean: Array
+    sd: Array
+    known: NDArray[np.bool_]
+
+
+class Joint(Protocol):
+    """A fitted representation. names: its modalities, in the order of ``encoders``."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def encoders(self) -> tuple[Encoder, ...]: ...
+    @property
+    def size(self) -> int:
+        """K."""
+        ...
+
+    def embed(self, cohort: Cohort) -> Embedding:
+        """The units of any cohort, whatever modalities they have."""
+        ...
+
+    def predict(self, cohort: Cohort, target: str) -> tuple[Array, Array]:
+        """(n, q) encoded features of the modality ``target`` expected from the unit's other modalities, and their standard
+        deviations."""
+        ...

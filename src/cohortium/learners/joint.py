@@ -1,0 +1,119 @@
+"""Learners on a joint representation: latent variables of all modalities, and ridge on them.
+
+The representation is fitted without outcomes, on each inner split's training rows and on the whole training part. As
+a representation is found up to a rotation, splits share no coordinates, only choices: how many of the leading latent
+variables the head looks at, and its penalty, both by inner loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.cohort import Cohort
+from cohortium.contracts import Fold
+from cohortium.heads.families import Family
+from cohortium.heads.linear import PRIOR_SDS, RidgePath
+from cohortium.joint import Joint, fit_joint_factors
+from cohortium.learners.base import PATIENCE, oof_loss
+from cohortium.learners.config import JointSpec
+from cohortium.learners.joint_node import JointNode
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+NUMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+"""Numbers of leading latent variables that are tried, up to those there are."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointFit:
+    """oof: (n, K) out-of-fold scores, NaN where no modality is there. loss: their inner loss."""
+
+    oof: Array
+    loss: float
+    node: JointNode
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Latent variables of the training and test rows of a split, and which rows they are."""
+
+    train: Rows
+    test: Rows
+    z: tuple[Array, Array]
+
+
+class JointFitter:
+    """Fits learners on representations of a fold."""
+
+    def __init__(self, fold: Fold, family: Family) -> None:
+        self.fold, self.family = fold, family
+
+    def fit(self, spec: JointSpec, modalities: tuple[str, ...]) -> JointFit:
+        """Choose on the inner splits, then fit on the whole training part."""
+        splits = [self._split(spec, modalities, s) for s in range(len(self.fold.inner))]
+        most = min(s.z[0].shape[1] for s in splits)
+        best: tuple[float, int, int, Array] | None = None
+        for k in [*(k for k in NUMBERS if k < most), most]:
+            found = self._path(splits, k)
+            if best is None or found[0] < best[0] - 1e-9:
+                best = found
+        assert best is not None
+        loss, k, point, oof = best
+        joint = self._joint(spec, modalities, self.fold.cohort, None)
+        z, rows = _known(joint, self.fold.cohort)
+        k = min(k, z.shape[1])
+        scale = _scale(z[:, :k])
+        coef = RidgePath(z[:, :k] * scale, self.family.take(rows)).coef(point) * scale
+        facts = {
+            "representation": spec.model,
+            "modalities": list(modalities),
+            "latent_variables": k,
+            "of": joint.size,
+            "prior_sd_of_score": round(PRIOR_SDS[point], 4),
+            "inner_loss": round(loss, 5),
+        }
+        return JointFit(oof, loss, JointNode(joint, coef, self.family.n_scores), facts)
+
+    def _joint(self, spec: JointSpec, modalities: tuple[str, ...], cohort: Cohort, s: int | None) -> Joint:
+        return fit_joint_factors(cohort, modalities, spec.size)
+
+    def _split(self, spec: JointSpec, modalities: tuple[str, ...], s: int) -> _Split:
+        train, test = self.fold.inner[s]
+        seen, hidden = self.fold.cohort.take(train), self.fold.cohort.take(test)
+        joint = self._joint(spec, modalities, seen, s)
+        (z, rows), (fresh, new) = _known(joint, seen), _known(joint, hidden)
+        return _Split(train[rows], test[new], (z, fresh))
+
+    def _path(self, splits: list[_Split], k: int) -> tuple[float, int, int, Array]:
+        """Loss, k, point of the ridge path and out-of-fold scores of the best penalty for k latent variables."""
+        scales = [_scale(s.z[0][:, :k]) for s in splits]
+        paths = [RidgePath(s.z[0][:, :k] * c, self.family.take(s.train)) for s, c in zip(splits, scales, strict=True)]
+        best: tuple[float, int, int, Array] | None = None
+        for point in range(RidgePath.length):
+            oof = np.full((self.family.n, self.family.n_scores), np.nan)
+            for split, scale, path in zip(splits, scales, paths, strict=True):
+                oof[split.test] = split.z[1][:, :k] @ path.coef(point) * scale
+            loss = oof_loss(self.family, oof)
+            if best is None or loss < best[0] - 1e-9:
+                best = (loss, k, point, oof)
+            elif point - best[2] >= PATIENCE:
+                break
+        assert best is not None
+        return best
+
+
+def _known(joint: Joint, cohort: Cohort) -> tuple[Array, Rows]:
+    """Representation of the units that have any of its modalities, and their positions."""
+    found = joint.embed(cohort)
+    return found.mean[found.known], np.flatnonzero(found.known)
+
+
+def _scale(z: Array) -> float:
+    """What makes the total variance of training rows one, as the ridge path expects."""
+    return float(1 / np.sqrt(max(np.square(z).mean(axis=0).sum(), 1e-12)))
