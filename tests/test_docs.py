@@ -135,13 +135,14 @@ def test_metrics_and_their_defaults_are_documented() -> None:
 
 
 def test_learners_are_documented() -> None:
-    from cohortium.learners import DeepSpec, LearnerConfig, plan
+    from cohortium.learners import DeepSpec, JointSpec, LearnerConfig, plan
     from cohortium.schema import Endpoint, EndpointKind
 
     endpoint = Endpoint("y", EndpointKind.BINARY, ("no", "yes"))
     text = text_of(ROOT / "docs" / "estimates.md")
-    for info in plan(LearnerConfig(reference=("a",), deep=(DeepSpec("x"),), probes=False), endpoint, ["a", "b"]):
-        name = re.sub(r"single:\w+", "single:<modality>", info.name).replace("deep:x", "deep:<name>")
+    config = LearnerConfig(reference=("a",), deep=(DeepSpec("x"),), joint=(JointSpec("x"),), probes=False)
+    for info in plan(config, endpoint, ["a", "b"]):
+        name = re.sub(r"single:\w+", "single:<modality>", info.name).replace(":x", ":<name>")
         assert f"| `{name}` |" in text, name
 
 
