@@ -20,6 +20,7 @@ _PUBLIC = {
     "load_study": "cohortium.study",
     "load_cohort": "cohortium.study",
     "check": "cohortium.study",
+    "embed": "cohortium.study",
     "run": "cohortium.study",
     "predict": "cohortium.study",
     "validate": "cohortium.study",

@@ -31,6 +31,12 @@ class Preset(enum.StrEnum):
     thorough = "thorough"
 
 
+class Method(enum.StrEnum):
+    """A joint representation."""
+
+    factors = "factors"
+
+
 class Which(enum.StrEnum):
     """Which JSON Schema."""
 
@@ -227,6 +233,32 @@ def validate(run: RunFolder, data: DataFolder, as_json: Json = False) -> None:
     for name, values in found.items():
         show.estimates(f"{name}, external validation on {data}", values)
     show.say(f"Report: {file}")
+
+
+@app.command()
+def embed(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option(help="file to write, .h5ad")] = Path("embedding.h5ad"),
+    method: Annotated[Method, typer.Option(help="which representation")] = Method.factors,
+    train_only: Annotated[
+        bool, typer.Option("--train-only", help="fit on the training part of the study's only split")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """One vector for every unit from whatever modalities it has, as h5ad, which scanpy opens. Sees no outcome.
+
+    Fitted on all units of the study unless --train-only is given; the file says so, and so does this command.
+
+    \b
+    Example:
+      cohortium embed mydata/study.yaml --out embedding.h5ad
+    """
+    from cohortium.study import embed as make
+
+    with progress(quiet) as tell:
+        found = make(study, out, method=method.value, train_only=train_only, progress=tell)
+    show.embedding(found, out, as_json, quiet)
 
 
 @app.command()

@@ -14,6 +14,7 @@ STAGES = {
     "read": "reading files",
     "check": "checking",
     "folds": "fitting",
+    "fit": "fitting",
     "score": "scoring",
     "report": "writing report",
 }

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
 
     from cohortium.contracts import Estimate
     from cohortium.contracts.results import Finding
     from cohortium.study import Comparison, RunResult
+
+
+LITTLE = 0.002
+"""A latent variable that explains less than this of every modality explains nothing."""
 
 
 def say(text: str = "") -> None:
@@ -103,6 +108,31 @@ def comparisons(found: Sequence[Comparison]) -> None:
             say(f"No differences: {reason}.")
 
 
+def embedding(found: AnnData, file: Path, as_json: bool, quiet: bool) -> None:
+    """What was embedded and on whom it was fitted; the share of each modality that the latent variables explain."""
+    facts = dict(found.uns["cohortium"])
+    shares = {c.removeprefix("explained_"): found.var[c].to_numpy() for c in found.var if c.startswith("explained_")}
+    if as_json:
+        explained = {n: [float(x) for x in v] for n, v in shares.items()}
+        emit({"file": file, "n_units": found.n_obs, "size": found.n_vars, **facts, "explained": explained})
+        return
+    if quiet:
+        return
+    most = 8
+    say(f"Share of each modality's variance that the latent variables ({facts['method']}) explain:")
+    table = _table(None, "modality", "units", "all", *(str(k + 1) for k in range(min(found.n_vars, most))))
+    for name, share in shares.items():
+        cells = ["" if x < 0.0005 else f"{x:.3f}" for x in share[:most]]
+        table.add_row(name, str(int(found.obs[f"has_{name}"].sum())), f"{share.sum():.3f}", *cells)
+    _print(table)
+    if max(v.max() for v in shares.values()) < LITTLE:
+        say("The features have next to nothing in common: there is no structure to be represented.")
+    plural = "" if found.n_vars == 1 else "s"
+    say(f"Wrote {file}: {found.n_obs} units, {found.n_vars} latent variable{plural} in X_joint; {facts['note']}.")
+    if facts["n_without_any_modality"]:
+        say(f"{facts['n_without_any_modality']} units have no modality: they stand at 0, with standard deviation 1.")
+
+
 def predictions(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """One record per unit."""
     rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -119,12 +149,13 @@ def _number(x: float | None) -> str:
     return "" if x is None else f"{x:.3f}".rstrip("0").rstrip(".") if x == round(x) else f"{x:.3f}"
 
 
-def _table(title: str, *columns: str) -> Any:
+def _table(title: str | None, *columns: str) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", pad_edge=False)
+    heading = None if title is None else Text(title)
+    table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", pad_edge=False)
     for c in columns:
         table.add_column(c, overflow="fold")
     return table

@@ -15,7 +15,7 @@ model is then the same in every rotation of the features, and is fitted in the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,7 +107,7 @@ class FactorModel:
             linear[block.rows] += np.where(known, block.x, 0.0) @ (w[:, :k] * v[:, None]) - gram[which, :k, k]
             patterns.add(block.rows, which)
             grams.append(gram)
-        cov = np.linalg.inv(np.eye(k) + patterns.total(grams, k))
+        cov = np.asarray(np.linalg.inv(np.eye(k) + patterns.total(grams, k)), dtype=np.float64)
         return Latent(np.einsum("nkl,nl->nk", cov[patterns.of], linear), cov, patterns.of)
 
     def predict(self, block: int, latent: Latent) -> tuple[Array, Array]:
@@ -123,9 +123,12 @@ class FactorModel:
 
     @staticmethod
     def restore(state: dict[str, Any]) -> FactorModel:
-        names = ("loadings", "intercepts", "noise", "spread")
-        parts = {k: tuple(np.asarray(a, dtype=np.float64) for a in state[k]) for k in names}
-        return FactorModel(**parts, explained=np.asarray(state["explained"], dtype=np.float64))
+
+        def arrays(name: str) -> tuple[Array, ...]:
+            return tuple(np.asarray(a, dtype=np.float64) for a in state[name])
+
+        explained = np.asarray(state["explained"], dtype=np.float64)
+        return FactorModel(arrays("loadings"), arrays("intercepts"), arrays("noise"), arrays("spread"), explained)
 
 
 class _Patterns:
@@ -154,10 +157,13 @@ class _Patterns:
         return out
 
 
-def fit_factors(blocks: Sequence[Block], n: int, size: int, rounds: int = ROUNDS) -> FactorModel:
+def fit_factors(
+    blocks: Sequence[Block], n: int, size: int, rounds: int = ROUNDS, each: Callable[[int, int], None] | None = None
+) -> FactorModel:
     """Fit at most ``size`` factors to the blocks of n units. Features should be of about unit variance.
 
-    Units that have no block have no influence. Each block has a feature and a unit at least.
+    Units that have no block have no influence. Each block has a feature and a unit at least. each: called with the
+    iterations done and the most there will be.
     """
     views = [_View(b) for b in blocks]
     some = np.unique(np.concatenate([v.rows for v in views]))
@@ -181,6 +187,8 @@ def fit_factors(blocks: Sequence[Block], n: int, size: int, rounds: int = ROUNDS
             v.update_scales()
         if round_ and round_ % 10 == 0:
             latent = _prune(views, latent)
+            if each is not None:
+                each(round_, rounds)
         if round_ > 1 and abs(bound[-1] - bound[-2]) < TOLERANCE * cells:
             break
     return _finish(views, _prune(views, latent), tuple(bound))
@@ -224,7 +232,7 @@ def _posterior(views: list[_View], patterns: _Patterns, k: int, some: Rows) -> t
     linear = np.zeros((len(patterns.of), k))
     for v, gram in zip(views, grams, strict=True):
         linear[v.rows] += v.projected() - gram[v.pattern, :k, k]
-    cov = np.linalg.inv(np.eye(k) + patterns.total(grams, k))
+    cov = np.asarray(np.linalg.inv(np.eye(k) + patterns.total(grams, k)), dtype=np.float64)
     mean = np.einsum("nkl,nl->nk", cov[patterns.of], linear)
     of = patterns.of[some]
     logdet = np.linalg.slogdet(cov)[1]
@@ -369,7 +377,7 @@ class _View:
 
     def projected(self) -> Array:
         """(m, K) known values times precision times loadings."""
-        return self.y @ (self.omega[:, :-1] * self.precision[:, None])
+        return np.asarray(self.y @ (self.omega[:, :-1] * self.precision[:, None]))
 
     def _residual(self) -> tuple[Array, float]:
         """(q,) expected squared residuals of each feature, and those of a tied block's further ones."""
@@ -392,7 +400,7 @@ class _View:
         if len(self.part):
             value += float(np.linalg.slogdet(self.own_cov)[1].sum())
         value += float(self.count * (np.log(prior) + 1).sum() - prior @ self._second())
-        return 0.5 * value
+        return 0.5 * float(value)
 
     def _second(self) -> Array:
         """(K + 1,) sum over features of E[w²]."""
@@ -443,4 +451,4 @@ class _View:
         total = self._shared_cov()
         if len(self.part):
             total = total + np.tensordot(self.precision[self.part], self.own_cov, axes=1)
-        return total / self.count
+        return np.asarray(total / self.count)

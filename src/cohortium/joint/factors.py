@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,16 @@ class JointFactors:
         """K, the number of factors."""
         return self.model.size
 
+    @property
+    def loadings(self) -> tuple[Array, ...]:
+        """Per modality (q, K) loadings of its encoded features."""
+        return self.model.loadings
+
+    @property
+    def explained(self) -> Array:
+        """(M, K) share of a modality's variance that a factor explains."""
+        return self.model.explained
+
     def latent(self, cohort: Cohort, without: str | None = None) -> Latent:
         """Posterior of each unit's factors given its modalities, of which one may be left out."""
         return self.model.latent(self._blocks(cohort, without), len(cohort))
@@ -56,15 +66,22 @@ class JointFactors:
             if data is None or not len(data.units):
                 out.append(None)
             else:
-                out.append(Block(encoder.transform(data, impute=False), cohort.units.index.get_indexer(data.units)))
+                x = encoder.transform(data, impute=False)  # type: ignore[arg-type]
+                out.append(Block(x, cohort.units.index.get_indexer(data.units)))
         return out
 
 
-def fit_joint_factors(cohort: Cohort, names: Sequence[str] | None = None, size: int = FACTORS) -> JointFactors:
+def fit_joint_factors(
+    cohort: Cohort,
+    names: Sequence[str] | None = None,
+    size: int = FACTORS,
+    each: Callable[[int, int], None] | None = None,
+) -> JointFactors:
     """Fit encoders and factors on the units of a cohort.
 
     names: modalities to use, default all; those without a unit or a feature that varies are left out. size: most factors;
-    no more than a quarter of the units.
+    no more than a quarter of the units. each: called with iterations done, of how many. Raises ValueError when no
+    modality is left.
     """
     kept, encoders = list[str](), list[Encoder]()
     for name in cohort.modalities if names is None else names:
@@ -78,6 +95,10 @@ def fit_joint_factors(cohort: Cohort, names: Sequence[str] | None = None, size: 
     bare = JointFactors(tuple(kept), tuple(encoders), empty)
     blocks = [b for b in bare._blocks(cohort, None) if b is not None]
     if not blocks:
-        raise ValueError("no modality has units and a feature that varies")
-    model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)))
+        raise ValueError("no modality has two units and a feature that varies")
+    if each is not None:
+        each(0, 1)
+    model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)), each=each)
+    if each is not None:
+        each(1, 1)
     return JointFactors(bare.names, bare.encoders, model)

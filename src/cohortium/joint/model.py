@@ -36,6 +36,16 @@ class Joint(Protocol):
         """K."""
         ...
 
+    @property
+    def loadings(self) -> tuple[Array, ...]:
+        """Per modality (q, K): how much of each encoded feature a unit of each latent variable makes."""
+        ...
+
+    @property
+    def explained(self) -> Array:
+        """(M, K) share of a modality's variance that each latent variable explains."""
+        ...
+
     def embed(self, cohort: Cohort) -> Embedding:
         """The units of any cohort, whatever modalities they have."""
         ...

@@ -112,16 +112,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "start": None if node.start is None else walk(node.start),
         }
     if isinstance(node, JointNode):
-        assert isinstance(node.joint, JointFactors)
-        return {
-            "type": "joint",
-            "model": "factors",
-            "modalities": list(node.joint.names),
-            "encoders": [put(e) for e in node.joint.encoders],
-            "state": node.joint.model.state(),
-            "coef": node.coef,
-            "n_scores": node.n_scores,
-        }
+        return _joint_state(node, put)
     if isinstance(node, StackNode):
         return {
             "type": "stack",
@@ -143,6 +134,19 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
         }
     assert isinstance(node, ZeroNode)
     return {"type": "zero", "n_scores": node.n_scores}
+
+
+def _joint_state(node: JointNode, put: Any) -> dict[str, Any]:
+    assert isinstance(node.joint, JointFactors)
+    return {
+        "type": "joint",
+        "model": "factors",
+        "modalities": list(node.joint.names),
+        "encoders": [put(e) for e in node.joint.encoders],
+        "state": node.joint.model.state(),
+        "coef": node.coef,
+        "n_scores": node.n_scores,
+    }
 
 
 def restore(state: dict[str, Any]) -> ScorePredictor:

@@ -1,7 +1,8 @@
 """The study file and the verbs on it. The only room that knows all rooms and reads YAML.
 
 ``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
-run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other.
+run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
+``embed`` makes one vector of all modalities of a unit.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -27,6 +28,7 @@ _PUBLIC = {
     "expected_fits": "costs",
     "predict": "predicting",
     "validate": "validating",
+    "embed": "embedding",
     "Comparison": "comparing",
     "compare": "comparing",
 }

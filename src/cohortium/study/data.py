@@ -35,15 +35,15 @@ class Data:
     n_rows: int
 
 
-def load_data(study: Study, tell: Callable[[str, int, int], None] | None = None) -> Data:
-    """Read every file of a study. tell: called with a modality and how many of its images are done, of how many.
+def read_study(study: Study, tell: Callable[[str, int, int], None] | None = None) -> Any:
+    """Unit table and modalities of a study, of every unit, labelled or not. tell: as of :func:`load_data`.
 
-    Raises :class:`DataError` and :class:`EndpointError`.
+    Raises :class:`DataError`.
     """
     from cohortium.sources import IndexTime, read_cohort
 
     spec = study.spec
-    read = read_cohort(
+    return read_cohort(
         spec.cohort.units,
         spec.cohort.modalities,
         study.folder,
@@ -52,6 +52,14 @@ def load_data(study: Study, tell: Callable[[str, int, int], None] | None = None)
         index=IndexTime.declared(spec.design, spec.cohort.modalities),
         tell=tell,
     )
+
+
+def load_data(study: Study, tell: Callable[[str, int, int], None] | None = None) -> Data:
+    """Read every file of a study. tell: called with a modality and how many of its images are done, of how many.
+
+    Raises :class:`DataError` and :class:`EndpointError`.
+    """
+    spec, read = study.spec, read_study(study, tell)
     outcomes, excluded = {}, {}
     for name in spec.endpoints:
         outcomes[name], excluded[name] = read_endpoint(study, name, read.raw_units)
