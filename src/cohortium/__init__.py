@@ -21,6 +21,7 @@ _PUBLIC = {
     "load_cohort": "cohortium.study",
     "check": "cohortium.study",
     "embed": "cohortium.study",
+    "impute": "cohortium.study",
     "run": "cohortium.study",
     "predict": "cohortium.study",
     "validate": "cohortium.study",

@@ -66,7 +66,7 @@ def test_complete_data_have_the_covariance_that_scikit_learn_finds():
     w = rng.normal(size=(12, 3))
     x = rng.normal(size=(4000, 3)) @ w.T + rng.normal(size=(4000, 12)) * rng.uniform(0.5, 1.5, 12) + 5
     x /= x.std(0)
-    ours = fit_factors([Block(x, np.arange(4000))], 4000, 3)
+    ours = fit_factors([Block(x, np.arange(4000))], 4000, 3, tolerance=1e-7)
     theirs = FactorAnalysis(3, tol=1e-8, max_iter=5000).fit(x)
     (loadings,), (noise,), (intercept,) = ours.loadings, ours.noise, ours.intercepts
     np.testing.assert_allclose(loadings @ loadings.T + np.diag(noise), theirs.get_covariance(), atol=0.01)
@@ -150,6 +150,10 @@ def test_a_wide_block_in_the_span_of_its_units_is_the_block_itself(monkeypatch):
         assert model.predict(0, model.latent([Block(x, np.arange(60)), small], 60))[0].shape == (60, 150)
     np.testing.assert_allclose(two.loadings[0], turn.T @ one.loadings[0], atol=1e-5)
     np.testing.assert_allclose(one.bound, two.bound, rtol=1e-8)
+    # Counted as fewer features it is another model, in the span of its units as well.
+    three, four = (fit_factors([Block(x, np.arange(60), 0.2), small], 60, 5) for x in (wide, wide @ turn))
+    np.testing.assert_allclose(three.bound, four.bound, rtol=1e-8)
+    assert abs(three.bound[-1] - one.bound[-1]) > 100
     assert canonical(one.latent([Block(wide, np.arange(60)), small], 60).mean[:, :3], z).min() > 0.95
 
 
@@ -182,3 +186,24 @@ def test_many_units_start_from_lanczos_vectors_and_end_the_same(monkeypatch):
     other = fit_factors(blocks, 160, 6)
     assert other.size == usual.size
     assert other.bound[-1] == pytest.approx(usual.bound[-1], rel=1e-4)
+
+
+def test_wide_blocks_that_crowd_out_what_small_ones_share_can_be_given_less_weight():
+    """Six wide blocks with forty factors each and nothing in common; three small ones with four common factors."""
+    rng = np.random.default_rng(2)
+    n, blocks = 250, []
+    for _ in range(3):
+        z = rng.normal(size=(n, 40)) * np.arange(1, 41) ** -0.4
+        blocks.append(z @ rng.normal(size=(40, 200)) * 0.7 + rng.normal(size=(n, 200)))
+    common = rng.normal(size=(n, 4))
+    blocks += [common @ rng.normal(size=(4, p)) * 0.6 + rng.normal(size=(n, p)) for p in (12, 10, 15)]
+    blocks = [x / x.std(0) for x in blocks]
+    found = []
+    for cap in (1e9, 50):
+        weights = [min(1.0, cap / x.shape[1]) for x in blocks]
+        seen = [Block(x[:180], np.arange(180), w) for x, w in zip(blocks, weights, strict=True)]
+        model = fit_factors(seen, 180, 10)
+        new = [Block(x[180:], np.arange(70)) for x in blocks[:-1]]
+        value, _ = model.predict(5, model.latent([*new, None], 70))
+        found.append(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(value.T, blocks[-1][180:].T, strict=True)]))
+    assert found[1] > 0.5 and found[1] > found[0] + 0.2, found

@@ -37,6 +37,15 @@ class Method(enum.StrEnum):
     factors = "factors"
 
 
+class Imputer(enum.StrEnum):
+    """How a modality is predicted from the others."""
+
+    factors = "factors"
+    ridge = "ridge"
+    knn = "knn"
+    mean = "mean"
+
+
 class Which(enum.StrEnum):
     """Which JSON Schema."""
 
@@ -259,6 +268,34 @@ def embed(
     with progress(quiet) as tell:
         found = make(study, out, method=method.value, train_only=train_only, progress=tell)
     show.embedding(found, out, as_json, quiet)
+
+
+@app.command()
+def impute(
+    study: StudyFile,
+    target: Annotated[str, typer.Option(help="the modality to predict, of shape table")],
+    out: Annotated[Path | None, typer.Option(help="new folder for the tables; without it only the scores")] = None,
+    method: Annotated[Imputer, typer.Option(help="how; nothing is chosen for you")] = Imputer.factors,
+    folds: Annotated[int, typer.Option(min=2, max=20, help="in which the target is hidden for the scores")] = 5,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of Parquet")] = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Predict a modality for the units that lack it, with its uncertainty, and say how well that goes.
+
+    The scores come from units that have it, of whom it was hidden on purpose, beside the mean, nearest neighbours and
+    ridge. What is written is marked as imputed and holds no measured row.
+
+    \b
+    Example:
+      cohortium impute mydata/study.yaml --target protein --out protein_imputed
+    """
+    from cohortium.study import impute as make
+
+    with progress(quiet) as tell:
+        found = make(study, target, out, method=method.value, folds=folds, csv=csv, jobs=jobs, progress=tell)
+    show.imputation(found, out, as_json, quiet)
 
 
 @app.command()

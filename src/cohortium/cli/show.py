@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cohortium.contracts import Estimate
     from cohortium.contracts.results import Finding
-    from cohortium.study import Comparison, RunResult
+    from cohortium.study import Comparison, Imputation, RunResult
 
 
 LITTLE = 0.002
@@ -131,6 +131,44 @@ def embedding(found: AnnData, file: Path, as_json: bool, quiet: bool) -> None:
     say(f"Wrote {file}: {found.n_obs} units, {found.n_vars} latent variable{plural} in X_joint; {facts['note']}.")
     if facts["n_without_any_modality"]:
         say(f"{facts['n_without_any_modality']} units have no modality: they stand at 0, with standard deviation 1.")
+
+
+def imputation(found: Imputation, folder: Path | None, as_json: bool, quiet: bool) -> None:
+    """Scores of every method on the hidden cells; what stands out; where the tables are."""
+    n = 0 if found.values is None else len(found.values)
+    if as_json:
+        emit({"target": found.target, "method": found.method, "n_imputed": n, "folder": folder,
+              "scores": predictions(found.scores), "notes": list(found.notes)})  # fmt: skip
+        return
+    if quiet:
+        return
+    first = found.scores.iloc[0]
+    say(f"'{found.target}' hidden on purpose, {first['n_features']} features, {first['n_cells']} cells; medians over features:")
+    table = _table(None, "method", "correlation", "95% interval", "minus ridge", "95% interval", "R²",
+                   "error (sd)", "90% holds", "width (sd)")  # fmt: skip
+    for _, row in found.scores.iterrows():
+        ends = [_between(row[f"{k}_low"], row[f"{k}_high"]) for k in ("correlation", "difference")]
+        cells = (_known(row["correlation"]), ends[0], _known(row["difference"]), ends[1], _known(row["r2"]))
+        table.add_row(row["method"], *cells, _known(row["rmse"]), _known(row["coverage"]), _known(row["width"]))
+    _print(table)
+    best = found.scores.loc[found.scores["correlation"].fillna(-2).idxmax()]
+    mine = found.scores.set_index("method").loc[found.method]
+    if best["method"] != found.method and not mine["correlation"] >= best["correlation"]:
+        say(f"{best['method']} was closer here than {found.method}: --method {best['method']}")
+    for note in found.notes:
+        say(f"Note: {note}.")
+    if folder is None:
+        say("Only scored; with --out FOLDER the tables are written.")
+    else:
+        say(f"Wrote {folder}: {n} units by {found.method}. These values are predicted, not measured.")
+
+
+def _known(x: float) -> str:
+    return "–" if x != x else f"{x:.3f}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None or low != low else f"{low:.3f} to {high:.3f}"
 
 
 def predictions(frame: pd.DataFrame) -> list[dict[str, Any]]:

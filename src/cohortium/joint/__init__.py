@@ -4,7 +4,7 @@ For learners, ``embed`` and ``impute``. May know: cohorts, encoders, fusion, and
 know: endpoints, outer folds, files of a study, the command line. Everything is fitted on the cohort it is handed.
 """
 
-from cohortium.joint.factors import JointFactors, fit_joint_factors
+from cohortium.joint.factors import JointFactors, cross_modal, fit_joint_factors, weightings
 from cohortium.joint.model import Embedding, Joint
 
-__all__ = ["Embedding", "Joint", "JointFactors", "fit_joint_factors"]
+__all__ = ["Embedding", "Joint", "JointFactors", "cross_modal", "fit_joint_factors", "weightings"]

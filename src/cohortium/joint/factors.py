@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,9 @@ FACTORS = 24
 """Most factors; those that explain nothing are dropped while fitting."""
 
 UNITS_PER_FACTOR = 4
+
+WIDE = 100.0
+"""Features as which a wider modality counts, where its features have more in common than the factors say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +78,14 @@ def fit_joint_factors(
     cohort: Cohort,
     names: Sequence[str] | None = None,
     size: int = FACTORS,
+    cap: float | None = None,
     each: Callable[[int, int], None] | None = None,
 ) -> JointFactors:
     """Fit encoders and factors on the units of a cohort.
 
     names: modalities to use, default all; those without a unit or a feature that varies are left out. size: most factors;
-    no more than a quarter of the units. each: called with iterations done, of how many. Raises ValueError when no
-    modality is left.
+    no more than a quarter of the units. cap: modalities of more features count as so many (see :func:`weightings`).
+    each: called with iterations done, of how many. Raises ValueError when no modality is left.
     """
     kept, encoders = list[str](), list[Encoder]()
     for name in cohort.modalities if names is None else names:
@@ -91,14 +95,48 @@ def fit_joint_factors(
             if len(encoder.names_):
                 kept.append(name)
                 encoders.append(encoder)
-    empty = FactorModel((), (), (), (), np.zeros((0, 1)))
+    empty = FactorModel((), (), (), (), (), np.zeros((0, 1)))
     bare = JointFactors(tuple(kept), tuple(encoders), empty)
     blocks = [b for b in bare._blocks(cohort, None) if b is not None]
     if not blocks:
         raise ValueError("no modality has two units and a feature that varies")
+    if cap is not None:
+        blocks = [replace(b, weight=min(1.0, cap / b.x.shape[1])) for b in blocks]
     if each is not None:
         each(0, 1)
     model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)), each=each)
     if each is not None:
         each(1, 1)
     return JointFactors(bare.names, bare.encoders, model)
+
+
+def weightings(cohort: Cohort, names: Sequence[str] | None = None) -> tuple[float | None, ...]:
+    """Values of ``cap`` to choose among: features as many as there are, and, where a modality among several is wider,
+    no more than :data:`WIDE`.
+
+    Features of wide modalities have more in common than a few factors can say. Each of them taken at its word, they take
+    all the factors, and what small modalities share is not found; where factors do explain what features have in
+    common, counting features as fewer costs accuracy. Which is the case is to be seen where cells were hidden.
+    """
+    used = cohort.modalities if names is None else {n: cohort.modalities[n] for n in names}
+    wide = len(used) > 1 and any(data.n_features > WIDE or data.shape != "table" for data in used.values())
+    return (None, WIDE) if wide else (None,)
+
+
+def cross_modal(joint: JointFactors, cohort: Cohort) -> float:
+    """How well each modality of further units is predicted from their others: the mean over modalities of the share of variance
+    that is explained, relative to the training mean; no less than -1 for each. NaN where nobody has two modalities."""
+    found = []
+    have = cohort.presence()
+    for name, encoder in zip(joint.names, joint.encoders, strict=True):
+        data = cohort.modalities[name]
+        at = cohort.units.index.get_indexer(data.units)
+        other = have[[m for m in joint.names if m != name]].any(axis=1).to_numpy(bool)[at]
+        if not other.any():
+            continue
+        z = encoder.transform(data, impute=False)[other]  # type: ignore[arg-type]
+        value = joint.predict(cohort, name)[0][at[other]]
+        known = ~np.isnan(z)
+        left = np.square(np.where(known, z - value, 0.0)).sum() / max(np.square(np.where(known, z, 0.0)).sum(), 1e-12)
+        found.append(max(1 - float(left), -1.0))
+    return float(np.mean(found)) if found else float("nan")

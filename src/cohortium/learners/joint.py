@@ -7,6 +7,7 @@ variables the head looks at, and its penalty, both by inner loss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from cohortium.cohort import Cohort
 from cohortium.contracts import Fold
 from cohortium.heads.families import Family
 from cohortium.heads.linear import PRIOR_SDS, RidgePath
-from cohortium.joint import Joint, fit_joint_factors
+from cohortium.joint import Joint, fit_joint_factors, weightings
 from cohortium.learners.base import PATIENCE, oof_loss
 from cohortium.learners.config import JointSpec
 from cohortium.learners.joint_node import JointNode
@@ -48,25 +49,51 @@ class _Split:
     z: tuple[Array, Array]
 
 
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """cap: how wide modalities are counted. k: latent variables. point: of the ridge path. oof: (n, K) scores; loss: of them."""
+
+    modalities: tuple[str, ...]
+    cap: float | None
+    k: int
+    point: int
+    oof: Array
+    loss: float
+
+
 class JointFitter:
     """Fits learners on representations of a fold."""
 
     def __init__(self, fold: Fold, family: Family) -> None:
         self.fold, self.family = fold, family
 
-    def fit(self, spec: JointSpec, modalities: tuple[str, ...]) -> JointFit:
-        """Choose on the inner splits, then fit on the whole training part."""
-        splits = [self._split(spec, modalities, s) for s in range(len(self.fold.inner))]
-        most = min(s.z[0].shape[1] for s in splits)
-        best: tuple[float, int, int, Array] | None = None
-        for k in [*(k for k in NUMBERS if k < most), most]:
-            found = self._path(splits, k)
-            if best is None or found[0] < best[0] - 1e-9:
-                best = found
+    def fit(self, spec: JointSpec, sets: Sequence[tuple[str, ...]]) -> JointFit:
+        """Choose on the inner splits, then fit on the whole training part. sets: of modalities, all of them first; how wide
+        ones are counted is chosen with those."""
+        best: _Choice | None = None
+        caps = weightings(self.fold.cohort, sets[0])
+        for modalities in sets:
+            for cap in caps if best is None else (best.cap,):
+                found = self._choose(spec, modalities, cap)
+                if best is None or found.loss < best.loss - 1e-9:
+                    best = found
         assert best is not None
-        loss, k, point, oof = best
-        joint = self._joint(spec, modalities, self.fold.cohort, None)
+        return self._finish(spec, best)
+
+    def _choose(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None) -> _Choice:
+        """The best number of latent variables and penalty of one representation."""
+        splits = [self._split(spec, modalities, cap, s) for s in range(len(self.fold.inner))]
+        most = min(s.z[0].shape[1] for s in splits)
+        paths = [self._path(splits, k) for k in [*(k for k in NUMBERS if k < most), most]]
+        loss, k, point, oof = min(paths, key=lambda p: p[0])
+        return _Choice(modalities, cap, k, point, oof, loss)
+
+    def _finish(self, spec: JointSpec, best: _Choice) -> JointFit:
+        """The representation and head that were chosen, on the whole training part."""
+        loss, point, oof, modalities = best.loss, best.point, best.oof, best.modalities
+        joint = fit_joint_factors(self.fold.cohort, modalities, spec.size, best.cap)
         z, rows = _known(joint, self.fold.cohort)
+        k = best.k
         k = min(k, z.shape[1])
         scale = _scale(z[:, :k])
         coef = RidgePath(z[:, :k] * scale, self.family.take(rows)).coef(point) * scale
@@ -75,18 +102,16 @@ class JointFitter:
             "modalities": list(modalities),
             "latent_variables": k,
             "of": joint.size,
+            "wide_count_as": best.cap,
             "prior_sd_of_score": round(PRIOR_SDS[point], 4),
             "inner_loss": round(loss, 5),
         }
         return JointFit(oof, loss, JointNode(joint, coef, self.family.n_scores), facts)
 
-    def _joint(self, spec: JointSpec, modalities: tuple[str, ...], cohort: Cohort, s: int | None) -> Joint:
-        return fit_joint_factors(cohort, modalities, spec.size)
-
-    def _split(self, spec: JointSpec, modalities: tuple[str, ...], s: int) -> _Split:
+    def _split(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None, s: int) -> _Split:
         train, test = self.fold.inner[s]
         seen, hidden = self.fold.cohort.take(train), self.fold.cohort.take(test)
-        joint = self._joint(spec, modalities, seen, s)
+        joint = fit_joint_factors(seen, modalities, spec.size, cap)
         (z, rows), (fresh, new) = _known(joint, seen), _known(joint, hidden)
         return _Split(train[rows], test[new], (z, fresh))
 

@@ -263,7 +263,7 @@ class Suite:
             spec = next(s for s in self.config.joint if s.name == name)
             fitter = JointFitter(self.fold, self.family)
             sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
-            best = min((fitter.fit(spec, s) for s in sets), key=lambda f: f.loss)
+            best = fitter.fit(spec, sets)
             return Fitted(best.oof, best.node, best.facts)
 
         return self.fold.store.get(f"represented/{name}", make)  # type: ignore[no-any-return]

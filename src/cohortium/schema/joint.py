@@ -10,6 +10,9 @@ from cohortium.schema.declare import Declaration
 
 JointName = Literal["factors"]
 
+IMPUTED = frozenset({"imputed", "imputed_from"})
+"""Columns that mark a table of predicted values: that they are, and the modalities that each row was predicted from."""
+
 
 class JointLearner(Declaration):
     """Latent variables of all modalities, found without outcomes, and a linear head. Its name alone stands for its

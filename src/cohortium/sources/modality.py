@@ -11,6 +11,7 @@ from cohortium.cohort import Table
 from cohortium.errors import DataError, did_you_mean_column
 from cohortium.schema import ColumnKind
 from cohortium.schema.declare import ModalitySource
+from cohortium.schema.joint import IMPUTED
 from cohortium.sources import transforms
 from cohortium.sources.columns import ColumnReader, align, level_name
 from cohortium.sources.feature_ids import check_space, stripped
@@ -160,6 +161,12 @@ class ModalityReader:
                         f"{what} of modality '{self.name}' names '{c}', which is no column of {self.raw.name}.{did_you_mean_column(c, names)}"
                     )
         unwanted = self._unwanted
+        if known >= IMPUTED and not unwanted >= IMPUTED:
+            raise DataError(
+                f"{self.raw.name} holds values that 'cohortium impute' predicted, not measurements (columns "
+                f"{' and '.join(sorted(IMPUTED))}). A study tested on the units they were learned from tests nothing. If you mean "
+                f"to use them, say so in modality '{self.name}': exclude: [{', '.join(sorted(IMPUTED))}]."
+            )
         summaries = [c for c in names if transforms.SUMMARY.match(c)] if source.transform == "cpm_log" else []
         if summaries:
             unwanted = unwanted | set(summaries)

@@ -2,7 +2,7 @@
 
 ``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
 run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
-``embed`` makes one vector of all modalities of a unit.
+``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -29,6 +29,8 @@ _PUBLIC = {
     "predict": "predicting",
     "validate": "validating",
     "embed": "embedding",
+    "Imputation": "imputing",
+    "impute": "imputing",
     "Comparison": "comparing",
     "compare": "comparing",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from cohortium.joint import Joint
 
 METHODS = ("factors",)
+CHECKS = 3
+"""Folds of units by which the weighting of wide modalities is chosen."""
+
 FEWEST = 10
 """Units without which no representation is learned."""
 
@@ -65,9 +69,11 @@ def embed(
     fitted = np.ones(len(cohort), dtype=bool)
     if rows is not None:
         fitted = np.isin(cohort.ids, rows)
-    joint = _fit(study, cohort.take(np.flatnonzero(fitted)), method, tell)
+    joint, cap = _fit(study, cohort.take(np.flatnonzero(fitted)), method, tell)
     made = _anndata(cohort, joint, fitted)
     made.uns["cohortium"] = _facts(study, method, cohort, fitted)
+    if cap is not None:
+        made.uns["cohortium"]["wide_modalities_count_as"] = f"{cap:g} features each"
     if file is not None:
         _write(made, file)
     return made
@@ -107,22 +113,47 @@ def settings_of(study: Study, method: str) -> Any:
     return next((j for j in study.spec.joint if j.model == method), JointLearner(model=method))
 
 
-def _fit(study: Study, cohort: Cohort, method: str, tell: Progress) -> Joint:
+def _fit(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, float | None]:
+    """The representation, and as how many features wide modalities count in it."""
     from threadpoolctl import threadpool_limits
 
     from cohortium.experiment import ProgressEvent
-    from cohortium.joint import fit_joint_factors
+    from cohortium.joint import fit_joint_factors, weightings
 
     n = int(cohort.presence().any(axis=1).sum())
     if n < FEWEST:
         raise DataError(f"Only {n} units have any modality; a joint representation needs {FEWEST}.")
-    settings = settings_of(study, method)
-    each = lambda done, total: tell(ProgressEvent("fit", done, total))  # noqa: E731
+    settings, caps = settings_of(study, method), weightings(cohort)
+    fits = len(caps) * CHECKS + 1 if len(caps) > 1 else 1
+    told = iter(range(1, fits + 1))
+    each = lambda: tell(ProgressEvent("fit", next(told), fits))  # noqa: E731
+    tell(ProgressEvent("fit", 0, fits))
     with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
         try:
-            return fit_joint_factors(cohort, size=settings.size, each=each)
+            cap = caps[0] if len(caps) == 1 else _best_cap(cohort, settings.size, caps, study.spec.seed, each)
+            joint = fit_joint_factors(cohort, size=settings.size, cap=cap)
         except ValueError as e:
             raise DataError(f"{study.path.name}: {e}.") from e
+    each()
+    return joint, cap
+
+
+def _best_cap(
+    cohort: Cohort, size: int, caps: Sequence[float | None], seed: int, each: Callable[[], None]
+) -> float | None:
+    """The weighting with which factors of some units tell most of each modality of the others, hidden in turn."""
+    from cohortium.joint import cross_modal, fit_joint_factors
+    from cohortium.resampling.dealing import deal
+
+    groups = cohort.groups()
+    fold = deal(np.zeros(len(cohort), dtype=np.int64), groups, CHECKS, [], np.random.default_rng([seed, 19]))
+    found = np.zeros((len(caps), CHECKS))
+    for k in range(CHECKS):
+        seen, others = cohort.take(np.flatnonzero(fold != k)), cohort.take(np.flatnonzero(fold == k))
+        for c, cap in enumerate(caps):
+            found[c, k] = cross_modal(fit_joint_factors(seen, size=size, cap=cap), others)
+            each()
+    return caps[int(np.nan_to_num(found, nan=-1.0).mean(axis=1).argmax())]
 
 
 def _anndata(cohort: Cohort, joint: Joint, fitted: NDArray[np.bool_]) -> AnnData:
@@ -190,7 +221,7 @@ def _write(made: AnnData, file: Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".part.h5ad")
     os.close(handle)  # made by mkstemp for its owner only
     try:
-        made.write_h5ad(temporary)
+        made.write_h5ad(Path(temporary))
         Path(temporary).replace(file)
     except OSError as e:
         raise DataError(f"{file} cannot be written: {e.strerror or e}. Give a file in a folder with room.") from e

@@ -97,14 +97,18 @@ def groups_of(study: Study, data: Data, outcome: Outcome) -> NDArray[np.int64]:
 
     Units are together when a chain of shared patients or groups links them.
     """
-    patients = pd.factorize(data.cohort.units["patient"].reindex(outcome.units))[0].astype(np.int64)
-    column = study.spec.design.groups
-    if column is None:
+    patients, column = data.cohort.units["patient"].reindex(outcome.units), study.spec.design.groups
+    return linked_groups(patients, None if column is None else design_column(study, data, column, "groups", outcome))
+
+
+def linked_groups(patients: pd.Series, labels: pd.Series | None) -> NDArray[np.int64]:
+    """(n,) codes of units that a chain of shared patients or labels links; a missing label links nobody."""
+    patients = pd.factorize(patients)[0].astype(np.int64)
+    if labels is None:
         return patients
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    labels = design_column(study, data, column, "groups", outcome)
     codes = pd.factorize(labels)[0].astype(np.int64)
     known = np.flatnonzero(codes >= 0)
     n = int(patients.max()) + 1
