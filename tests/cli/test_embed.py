@@ -97,6 +97,23 @@ def test_wrong_input_is_refused_before_anything_is_done(call: Call, study: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_autoencoder_embeds_as_well(call: Call, study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+    short = tmp_path / "study.yaml"
+    short.write_text(
+        study.read_text().replace("file: ", f"file: {study.parent}/") + "joint: [{model: vae, size: 6, epochs: 60}]\n"
+    )
+    found = call("embed", short, "--out", tmp_path / "v.h5ad", "--method", "vae")
+    assert found.code == 0 and "latent variables (vae)" in found.out and "fitting" in found.err
+    made = read(tmp_path / "v.h5ad")
+    assert made.uns["cohortium"]["method"] == "vae" and made.uns["cohortium"]["epochs"] <= 60
+    qa, qb = (np.linalg.qr(x[:-1] - x[:-1].mean(0))[0] for x in (factor_files.factors(N), made.obsm["X_joint"]))
+    assert np.linalg.svd(qa.T @ qb)[1][0] > 0.9
+    assert not made.X[-1].any() and (made.obsm["X_joint_sd"][-1] == 1).all()
+    short.write_text(short.read_text().replace("epochs: 60", "counts: [rna], epochs: 60"))
+    refused(call("embed", short, "--out", tmp_path / "w.h5ad", "--method", "vae"), "'rna' is named under counts")
+
+
 def test_too_few_units_and_nothing_in_common_are_said(call: Call, tmp_path: Path) -> None:
     few = factor_files.write(tmp_path / "few", 12)
     for name in ("rna", "protein", "notes", "labs"):

@@ -94,11 +94,26 @@ def test_only_scored_without_a_folder_and_quiet(call: Call, study: Path, tmp_pat
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
+def test_an_autoencoder_imputes_as_well(call: Call, study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+    short = tmp_path / "study.yaml"
+    text = study.read_text().replace("file: ", f"file: {study.parent}/")
+    short.write_text(text + "joint: [{model: vae, size: 6, epochs: 40, posterior: poe}]\n")
+    found = call(
+        "impute", short, "--target", "protein", "--method", "vae", "--folds", 2, "--jobs", 1, "--out", tmp_path / "o"
+    )
+    assert found.code == 0
+    scores = pd.read_csv(tmp_path / "o" / "scores.csv").set_index("method")
+    assert scores.loc["vae", "rmse"] < 0.9 and 0.83 < scores.loc["vae", "coverage"] < 0.97
+    values = pd.read_parquet(tmp_path / "o" / "values.parquet")
+    assert values["positive=yes"].between(0, 1).all() and len(values) > 20
+
+
 def test_hidden_units_do_not_reach_what_predicts_them(copy: Path) -> None:
     """Other values of the target in the hidden units: what is said of them, and how sure of it, does not change by a bit."""
     from cohortium.cohort import Cohort, Table
     from cohortium.experiment.imputing import deal_hidden, score_fold
-    from cohortium.joint.imputing import fit_factor_imputer, fit_ridge_imputer
+    from cohortium.joint.imputing import Among, fit_factor_imputer, fit_ridge_imputer
     from cohortium.study.data import read_study
 
     cohort = read_study(cohortium.load_study(copy)).cohort
@@ -111,7 +126,10 @@ def test_hidden_units_do_not_reach_what_predicts_them(copy: Path) -> None:
     values[tested] = values[tested] * 100 + 5
     tables["protein"] = Table(t.units, values, t.features)
     spoilt = Cohort(cohort.units, tables)
-    methods = {"ridge": [fit_ridge_imputer], "factors": [fit_factor_imputer(8), fit_factor_imputer(8, 15.0)]}
+    methods = {
+        "ridge": Among((fit_ridge_imputer,)),
+        "factors": Among((fit_factor_imputer(8), fit_factor_imputer(8, 15.0))),
+    }
     one, two = (score_fold(c, groups, fold, 0, "protein", methods, 0) for c in (cohort, spoilt))
     assert not np.array_equal(one.truth, two.truth, equal_nan=True)
     for name in methods:

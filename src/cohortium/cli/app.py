@@ -35,12 +35,14 @@ class Method(enum.StrEnum):
     """A joint representation."""
 
     factors = "factors"
+    vae = "vae"
 
 
 class Imputer(enum.StrEnum):
     """How a modality is predicted from the others."""
 
     factors = "factors"
+    vae = "vae"
     ridge = "ridge"
     knn = "knn"
     mean = "mean"

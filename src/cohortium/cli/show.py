@@ -143,7 +143,9 @@ def imputation(found: Imputation, folder: Path | None, as_json: bool, quiet: boo
     if quiet:
         return
     first = found.scores.iloc[0]
-    say(f"'{found.target}' hidden on purpose, {first['n_features']} features, {first['n_cells']} cells; medians over features:")
+    say(
+        f"'{found.target}' hidden on purpose, {first['n_features']} features, {first['n_cells']} cells; medians over features:"
+    )
     table = _table(None, "method", "correlation", "95% interval", "minus ridge", "95% interval", "R²",
                    "error (sd)", "90% holds", "width (sd)")  # fmt: skip
     for _, row in found.scores.iterrows():
@@ -151,10 +153,9 @@ def imputation(found: Imputation, folder: Path | None, as_json: bool, quiet: boo
         cells = (_known(row["correlation"]), ends[0], _known(row["difference"]), ends[1], _known(row["r2"]))
         table.add_row(row["method"], *cells, _known(row["rmse"]), _known(row["coverage"]), _known(row["width"]))
     _print(table)
-    best = found.scores.loc[found.scores["correlation"].fillna(-2).idxmax()]
-    mine = found.scores.set_index("method").loc[found.method]
-    if best["method"] != found.method and not mine["correlation"] >= best["correlation"]:
-        say(f"{best['method']} was closer here than {found.method}: --method {best['method']}")
+    error = found.scores.set_index("method")["rmse"]
+    if error[found.method] > error.min():
+        say(f"{error.idxmin()} was closer here than {found.method}: --method {error.idxmin()}")
     for note in found.notes:
         say(f"Note: {note}.")
     if folder is None:

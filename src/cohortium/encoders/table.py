@@ -110,6 +110,14 @@ class TableEncoder:
         x = self._expand(table)
         if impute:
             np.copyto(x, self.fill_, where=np.isnan(x))
+        return self.encode(x)
+
+    def raw(self, table: Table) -> Array:
+        """(n, q) the values behind ``transform``: numbers and codes as they are, 0 or 1 for a level, NaN where unknown."""
+        return self._expand(table)
+
+    def encode(self, x: Array) -> Array:
+        """(n, q) of raw values (n, q) the standardised, clipped ones; changes x. ``decode`` is the way back."""
         x = self._compress(x)
         x -= self.mean_
         x /= self.sd_

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.joint.imputing import LEVEL, NORMAL, Fit, Target, fit_scale, hidden
+from cohortium.joint.imputing import LEVEL, NORMAL, Method, Part, Target, fit_scale
 
 Array = NDArray[np.float64]
 
@@ -27,8 +27,8 @@ FEWEST_PAIRS = 5
 @dataclass(frozen=True, eq=False)
 class FoldScores:
     """One fold: features by name; (n, q) truth in training standard deviations, NaN where unknown; training means (q,); per
-    method value, standard deviation as the method has it, and as inner folds have corrected it. picked: per method the
-    setting that inner folds chose."""
+    method value, standard deviation as the method has it, and as inner folds have corrected it. picked: per method what
+    inner folds chose."""
 
     n_train: int
     names: NDArray[np.object_]
@@ -51,47 +51,44 @@ def deal_hidden(have: NDArray[np.bool_], groups: NDArray[np.int64], k: int, seed
 
 
 def score_fold(
-    cohort: Cohort, groups: NDArray[np.int64], fold: NDArray[np.int64], k: int, target: str, methods: Mapping[str, Sequence[Fit]], seed: int
-) -> FoldScores:  # fmt: skip
-    """Hide the target of fold ``k`` and predict it. fold: of :func:`deal_hidden`. methods: name -> its settings, of which
-    inner folds choose one by squared error."""
+    cohort: Cohort,
+    groups: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    k: int,
+    target: str,
+    methods: Mapping[str, Method],
+    seed: int,
+) -> FoldScores:
+    """Hide the target of fold ``k`` and predict it. fold: of :func:`deal_hidden`."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):
-        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        seen, groups = cohort.take(train), groups[train]
-        tested = cohort.take(test)
-        tested = tested.take(tested.units.index.get_indexer(tested.modalities[target].units))
-        own = Target.fit(seen, target)
-        truth = Target.of(tested, target, own.encoder).z
-        blind = hidden(tested, target)
-        inner = deal_hidden(seen.presence()[target].to_numpy(bool), groups, INNER, seed + 1 + k)
+        train = np.flatnonzero(fold != k)
+        seen, tested = cohort.take(train), cohort.take(np.flatnonzero(fold == k))
+        own, whole = Target.fit(seen, target), Part.of(seen, tested, target)
+        assert whole is not None
+        inner = deal_hidden(seen.presence()[target].to_numpy(bool), groups[train], INNER, seed + 1 + k)
+        rows = [(np.flatnonzero(inner != j), np.flatnonzero(inner == j)) for j in range(int(inner.max()) + 1)]
+        tried = [Part.of(seen.take(a), seen.take(b), target) for a, b in rows]
+        parts = [p for p in tried if p is not None]
         made, picked = {}, {}
-        for name, settings in methods.items():
-            tried = [_tried(seen, inner, target, fit, seed, own) for fit in settings]
-            errors = [float(np.nanmean(np.square(residual))) for residual, _ in tried]
-            picked[name] = int(np.argmin(errors))
-            value, sd = settings[picked[name]](seen, target, seed).predict(blind)
-            made[name] = (value, sd, sd * fit_scale(*tried[picked[name]]))
-        return FoldScores(len(own.rows), own.encoder.names_, truth, own.moments()[0], made, picked)
+        for name, method in methods.items():
+            picked[name], inside = method.tune(parts, target, seed)
+            value, sd = method.fit(seen, target, seed, picked[name]).predict(whole.blind)
+            made[name] = (value, sd, sd * _scale(parts, inside, own))
+        return FoldScores(len(own.rows), own.encoder.names_, whole.truth, own.moments()[0], made, picked)
 
 
-def _tried(
-    cohort: Cohort, inner: NDArray[np.int64], target: str, fit: Fit, seed: int, own: Target
-) -> tuple[Array, Array]:
-    """(m, q) residuals of a method in inner folds and its standard deviations, of the features that the whole part has."""
+def _scale(parts: Sequence[Part], made: Sequence[tuple[Array, Array]], own: Target) -> Array:
+    """(q,) correction of standard deviations by the inner folds, for the features that the whole training part has."""
     names, residuals, sds = list(own.encoder.names_), [], []
-    for k in range(int(inner.max()) + 1):
-        seen, tested = cohort.take(np.flatnonzero(inner != k)), cohort.take(np.flatnonzero(inner == k))
-        if len(seen.modalities[target].units) < 2 or not len(tested.modalities[target].units):
-            continue
-        tested = tested.take(tested.units.index.get_indexer(tested.modalities[target].units))
-        part = Target.fit(seen, target)
+    for part, (value, sd) in zip(parts, made, strict=True):
         at = _positions(part.encoder.names_, names)
-        value, sd = fit(seen, target, seed).predict(hidden(tested, target))
-        residuals.append(_spread(Target.of(tested, target, part.encoder).z - value, at, len(names)))
+        residuals.append(_spread(part.truth - value, at, len(names)))
         sds.append(_spread(sd, at, len(names)))
-    return np.concatenate(residuals), np.concatenate(sds)
+    if not residuals:
+        return np.ones(len(names))
+    return fit_scale(np.concatenate(residuals), np.concatenate(sds))
 
 
 def _positions(some: NDArray[Any], names: list[Any]) -> NDArray[np.intp]:
@@ -171,8 +168,10 @@ def summary(folds: Sequence[FoldScores], features: pd.DataFrame, names: Sequence
 
 
 def picked_most(folds: Sequence[FoldScores], method: str) -> int:
-    """The setting that was chosen in most folds, the first of several."""
-    return int(np.bincount([f.picked[method] for f in folds]).argmax())
+    """What was chosen in most folds; of several as often, the middle one."""
+    picks, counts = np.unique([f.picked[method] for f in folds], return_counts=True)
+    often = picks[counts == counts.max()]
+    return int(often[(len(often) - 1) // 2])
 
 
 def final_scale(folds: Sequence[FoldScores], method: str, names: Sequence[str]) -> Array:

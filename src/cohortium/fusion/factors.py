@@ -411,7 +411,9 @@ class _View:
         residual, rest = self._residual()
         tau, prior = self.precision, np.r_[self.ard, FLAT]
         noise = self.weight / tau
-        value = -self.weight * (float((self.seen * np.log(noise)).sum()) + self.cells * np.log(2 * np.pi)) - tau @ residual
+        value = (
+            -self.weight * (float((self.seen * np.log(noise)).sum()) + self.cells * np.log(2 * np.pi)) - tau @ residual
+        )
         value += float(np.log(self.shrink[self.full]).sum()) - (self.count - len(self.part)) * np.log(prior).sum()
         if self.others:
             value -= self.others * self.weight * len(self.y) * np.log(noise[0]) + tau[0] * rest

@@ -17,7 +17,7 @@ FACTORS = 24
 
 UNITS_PER_FACTOR = 4
 
-WIDE = 100.0
+WIDE = (100.0, 25.0)
 """Features as which a wider modality counts, where its features have more in common than the factors say."""
 
 
@@ -111,16 +111,16 @@ def fit_joint_factors(
 
 
 def weightings(cohort: Cohort, names: Sequence[str] | None = None) -> tuple[float | None, ...]:
-    """Values of ``cap`` to choose among: features as many as there are, and, where a modality among several is wider,
-    no more than :data:`WIDE`.
+    """Values of ``cap`` to choose among: features as many as there are, and, where one of several modalities is wider, those
+    of :data:`WIDE` that make a difference.
 
     Features of wide modalities have more in common than a few factors can say. Each of them taken at its word, they take
     all the factors, and what small modalities share is not found; where factors do explain what features have in
     common, counting features as fewer costs accuracy. Which is the case is to be seen where cells were hidden.
     """
     used = cohort.modalities if names is None else {n: cohort.modalities[n] for n in names}
-    wide = len(used) > 1 and any(data.n_features > WIDE or data.shape != "table" for data in used.values())
-    return (None, WIDE) if wide else (None,)
+    most = max((data.n_features if data.shape == "table" else np.inf) for data in used.values())
+    return (None, *(c for c in WIDE if most > c and len(used) > 1))
 
 
 def cross_modal(joint: JointFactors, cohort: Cohort) -> float:

@@ -8,7 +8,7 @@ prediction, Lei 2018, JASA 113:1094).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
 from cohortium.encoders import Encoder, fit_encoder
-from cohortium.joint.factors import FACTORS, JointFactors, fit_joint_factors
-from cohortium.joint.model import Array
+from cohortium.joint.factors import FACTORS, fit_joint_factors
+from cohortium.joint.model import Array, Joint
 
 LEVEL, NORMAL = 0.9, 1.6448536269514722
 """Intervals hold 90% of the cells: the value plus and minus so many standard deviations."""
@@ -67,6 +67,60 @@ class Target:
         count = np.maximum(known.sum(axis=0), 1)
         mean = np.where(known, self.z, 0.0).sum(axis=0) / count
         return mean, np.sqrt(np.square(np.where(known, self.z - mean, 0.0)).sum(axis=0) / count)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Units that a method learns from, and further ones whose target is hidden. blind: these without it. truth: (m, q) encoded by
+    ``encoder``, which is that of the units learned from."""
+
+    seen: Cohort
+    blind: Cohort
+    truth: Array
+    encoder: Encoder
+
+    @staticmethod
+    def of(seen: Cohort, others: Cohort, target: str) -> Part | None:
+        """None when one side lacks the target."""
+        if len(seen.modalities[target].units) < 2 or not len(others.modalities[target].units):
+            return None
+        others = others.take(others.units.index.get_indexer(others.modalities[target].units))
+        own = Target.fit(seen, target)
+        return Part(seen, hidden(others, target), Target.of(others, target, own.encoder).z, own.encoder)
+
+
+class Method(Protocol):
+    """A way to impute, with something to choose."""
+
+    def tune(self, parts: Sequence[Part], target: str, seed: int) -> tuple[int, list[tuple[Array, Array]]]:
+        """What to choose, by the squared error on the hidden cells of all parts; with it, per part values and standard
+        deviations of its hidden units."""
+        ...
+
+    def fit(self, cohort: Cohort, target: str, seed: int, pick: int) -> Imputer:
+        """The method with that choice."""
+        ...
+
+
+@dataclass(frozen=True)
+class Among:
+    """A method that is one of some settings; the choice is its position."""
+
+    fits: tuple[Fit, ...]
+
+    def tune(self, parts: Sequence[Part], target: str, seed: int) -> tuple[int, list[tuple[Array, Array]]]:
+        made = [[f(p.seen, target, seed).predict(p.blind) for p in parts] for f in self.fits]
+        pick = int(np.argmin([squared_error(parts, [value for value, _ in each]) for each in made]))
+        return pick, made[pick]
+
+    def fit(self, cohort: Cohort, target: str, seed: int, pick: int) -> Imputer:
+        return self.fits[pick](cohort, target, seed)
+
+
+def squared_error(parts: Sequence[Part], values: Sequence[Array]) -> float:
+    """Mean over the hidden cells of all parts."""
+    cells = [np.square(p.truth - v)[~np.isnan(p.truth)] for p, v in zip(parts, values, strict=True)]
+    return float(np.concatenate(cells).mean()) if cells else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,10 +273,10 @@ def _neighbours(far: Array, z: Array, k: int, mean: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class FactorImputer:
-    """What the factors expect of the target, given the posterior of a unit's factors from its other modalities."""
+class JointImputer:
+    """What a representation expects of the target, given what a unit's other modalities say of it."""
 
-    joint: JointFactors
+    joint: Joint
     target: str
 
     def predict(self, cohort: Cohort) -> tuple[Array, Array]:
@@ -233,8 +287,8 @@ def fit_factor_imputer(size: int = FACTORS, cap: float | None = None) -> Fit:
     """Factors of at most ``size``, of all units, be the target among what they have or not. cap: see
     :func:`~cohortium.joint.factors.weightings`."""
 
-    def fit(cohort: Cohort, target: str, seed: int) -> FactorImputer:
-        return FactorImputer(fit_joint_factors(cohort, size=size, cap=cap), target)
+    def fit(cohort: Cohort, target: str, seed: int) -> JointImputer:
+        return JointImputer(fit_joint_factors(cohort, size=size, cap=cap), target)
 
     return fit
 

@@ -45,12 +45,24 @@ class DeepSpec:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors``. size: most
-    latent variables."""
+    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors`` or ``vae``. size:
+    most latent variables. The others are the autoencoder's: posterior: ``mopoe``, ``poe`` or ``moe``. supervised: weight of
+    the endpoint in its training. counts: modalities that are tables of counts. epochs: most."""
 
     name: str
     model: str = "factors"
     size: int = 24
+    posterior: str = "mopoe"
+    supervised: float = 1.0
+    counts: tuple[str, ...] = ()
+    width: int = 32
+    dropout: float = 0.1
+    batch: int = 128
+    rate: float = 3e-3
+    decay: float = 0.01
+    epochs: int = 300
+    balanced: bool = False
+    survival: str = "cox"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from cohortium.joint import Joint, fit_joint_factors, weightings
 from cohortium.learners.base import PATIENCE, oof_loss
 from cohortium.learners.config import JointSpec
 from cohortium.learners.joint_node import JointNode
+from cohortium.learners.nodes import Node
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -36,12 +37,12 @@ class JointFit:
 
     oof: Array
     loss: float
-    node: JointNode
+    node: Node
     facts: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class _Split:
+class Split:
     """Latent variables of the training and test rows of a split, and which rows they are."""
 
     train: Rows
@@ -92,10 +93,10 @@ class JointFitter:
         """The representation and head that were chosen, on the whole training part."""
         loss, point, oof, modalities = best.loss, best.point, best.oof, best.modalities
         joint = fit_joint_factors(self.fold.cohort, modalities, spec.size, best.cap)
-        z, rows = _known(joint, self.fold.cohort)
+        z, rows = known_units(joint, self.fold.cohort)
         k = best.k
         k = min(k, z.shape[1])
-        scale = _scale(z[:, :k])
+        scale = scale_of(z[:, :k])
         coef = RidgePath(z[:, :k] * scale, self.family.take(rows)).coef(point) * scale
         facts = {
             "representation": spec.model,
@@ -108,16 +109,16 @@ class JointFitter:
         }
         return JointFit(oof, loss, JointNode(joint, coef, self.family.n_scores), facts)
 
-    def _split(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None, s: int) -> _Split:
+    def _split(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None, s: int) -> Split:
         train, test = self.fold.inner[s]
         seen, hidden = self.fold.cohort.take(train), self.fold.cohort.take(test)
         joint = fit_joint_factors(seen, modalities, spec.size, cap)
-        (z, rows), (fresh, new) = _known(joint, seen), _known(joint, hidden)
-        return _Split(train[rows], test[new], (z, fresh))
+        (z, rows), (fresh, new) = known_units(joint, seen), known_units(joint, hidden)
+        return Split(train[rows], test[new], (z, fresh))
 
-    def _path(self, splits: list[_Split], k: int) -> tuple[float, int, int, Array]:
+    def _path(self, splits: list[Split], k: int) -> tuple[float, int, int, Array]:
         """Loss, k, point of the ridge path and out-of-fold scores of the best penalty for k latent variables."""
-        scales = [_scale(s.z[0][:, :k]) for s in splits]
+        scales = [scale_of(s.z[0][:, :k]) for s in splits]
         paths = [RidgePath(s.z[0][:, :k] * c, self.family.take(s.train)) for s, c in zip(splits, scales, strict=True)]
         best: tuple[float, int, int, Array] | None = None
         for point in range(RidgePath.length):
@@ -133,12 +134,12 @@ class JointFitter:
         return best
 
 
-def _known(joint: Joint, cohort: Cohort) -> tuple[Array, Rows]:
+def known_units(joint: Joint, cohort: Cohort) -> tuple[Array, Rows]:
     """Representation of the units that have any of its modalities, and their positions."""
     found = joint.embed(cohort)
     return found.mean[found.known], np.flatnonzero(found.known)
 
 
-def _scale(z: Array) -> float:
+def scale_of(z: Array) -> float:
     """What makes the total variance of training rows one, as the ridge path expects."""
     return float(1 / np.sqrt(max(np.square(z).mean(axis=0).sum(), 1e-12)))

@@ -14,9 +14,10 @@ from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.fusion.factors import FactorModel
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.joint import JointFactors
+from cohortium.joint import Joint, JointFactors
+from cohortium.joint.vae import JointVae, Views
 from cohortium.learners.deep_node import DeepNode
-from cohortium.learners.joint_node import JointNode
+from cohortium.learners.joint_node import JointNode, VaeNode
 from cohortium.learners.nodes import (
     Guarded,
     Input,
@@ -112,7 +113,9 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "start": None if node.start is None else walk(node.start),
         }
     if isinstance(node, JointNode):
-        return _joint_state(node, put)
+        return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": _joint_state(node.joint, put)}
+    if isinstance(node, VaeNode):
+        return _vae_state(node, put)
     if isinstance(node, StackNode):
         return {
             "type": "stack",
@@ -136,17 +139,37 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
     return {"type": "zero", "n_scores": node.n_scores}
 
 
-def _joint_state(node: JointNode, put: Any) -> dict[str, Any]:
-    assert isinstance(node.joint, JointFactors)
+def _vae_state(node: VaeNode, put: Any) -> dict[str, Any]:
     return {
-        "type": "joint",
-        "model": "factors",
-        "modalities": list(node.joint.names),
-        "encoders": [put(e) for e in node.joint.encoders],
-        "state": node.joint.model.state(),
-        "coef": node.coef,
-        "n_scores": node.n_scores,
+        "type": "vae",
+        **{k: getattr(node, k) for k in ("link", "slope", "n_scores")},
+        "modalities": list(node.modalities),
+        "biases": list(node.biases),
+        "presence": None if node.presence is None else list(node.presence),
+        "joint": _joint_state(node.joint, put),
     }
+
+
+def _joint_state(joint: Joint, put: Any) -> dict[str, Any]:
+    shared = {"modalities": list(joint.names), "encoders": [put(e) for e in joint.encoders]}
+    if isinstance(joint, JointFactors):
+        return {"model": "factors", **shared, "state": joint.model.state()}
+    assert isinstance(joint, JointVae)
+    own = {
+        "design": joint.design,
+        "members": [dict(m) for m in joint.members],
+        "kept": list(joint.kept),
+        "explained": joint.explained,
+    }
+    return {"model": "vae", **shared, "views": joint.views.state(), **own}
+
+
+def _restore_joint(s: dict[str, Any], encoders: list[Encoder]) -> Any:
+    names, own = tuple(s["modalities"]), tuple(encoders[i] for i in s["encoders"])
+    if s["model"] == "factors":
+        return JointFactors(names, own, FactorModel.restore(s["state"]))
+    views, kept = Views.restore(names, own, s["views"]), tuple(s["kept"])
+    return JointVae(views, s["design"], tuple(s["members"]), kept, np.asarray(s["explained"]))
 
 
 def restore(state: dict[str, Any]) -> ScorePredictor:
@@ -201,9 +224,12 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
             inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"]
         )
     if kind == "joint":
-        own = tuple(encoders[i] for i in s["encoders"])
-        joint = JointFactors(tuple(s["modalities"]), own, FactorModel.restore(s["state"]))
-        return JointNode(joint, np.asarray(s["coef"], dtype=np.float64), s["n_scores"])
+        joint, coef = _restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
+        return JointNode(joint, coef, s["n_scores"])
+    if kind == "vae":
+        presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
+        joint, names, biases = _restore_joint(s["joint"], encoders), tuple(s["modalities"]), tuple(s["biases"])
+        return VaeNode(joint, names, s["link"], biases, s["slope"], s["n_scores"], presence)
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
     if kind == "guarded":

@@ -256,12 +256,17 @@ class Suite:
         return self.fold.store.get(f"deep/{name}", make)  # type: ignore[no-any-return]
 
     def represented(self, name: str) -> Fitted:
-        """Ridge on a joint representation: of all modalities, or of those with evidence, as inner folds say."""
+        """A linear head on a joint representation: of all modalities, or of those with evidence, as inner folds say."""
         from cohortium.learners.joint import JointFitter
 
         def make() -> Fitted:
             spec = next(s for s in self.config.joint if s.name == name)
             fitter = JointFitter(self.fold, self.family)
+            if spec.model == "vae":
+                from cohortium.learners.deep_vae import VaeFitter
+
+                seeds, presence = DEEP_SEEDS[self.config.preset], self.config.presence_as_predictor
+                fitter = VaeFitter(self.fold, self.family, self.late().oof, seeds, presence)
             sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
             best = fitter.fit(spec, sets)
             return Fitted(best.oof, best.node, best.facts)

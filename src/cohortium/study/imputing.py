@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.joint import IMPUTED
-from cohortium.study.embedding import settings_of
+from cohortium.study.embedding import settings_of, vae_settings
 from cohortium.study.load import Study, load_study
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
     from cohortium.experiment import Progress
-    from cohortium.joint.imputing import Fit
+    from cohortium.joint.imputing import Imputer, Method
 
 BASELINES = ("mean", "knn", "ridge")
-METHODS = ("factors", "ridge", "knn", "mean")
+METHODS = ("factors", "vae", "ridge", "knn", "mean")
 AGAINST = "ridge"
 FEWEST = 20
 """Units with the target (and patients, by half) without which nothing is learned."""
@@ -73,7 +73,7 @@ def impute(
 
     First the target is hidden in ``folds`` folds of the units that have it, patients together, and predicted by the method and
     by the baselines: mean, nearest neighbours, ridge. Then the method is fitted on everyone. No outcome is looked at.
-    method: ``factors``, ``ridge``, ``knn`` or ``mean``; nothing is chosen for you. out: a new folder for the tables
+    method: ``factors``, ``vae``, ``ridge``, ``knn`` or ``mean``; nothing is chosen for you. out: a new folder for the tables
     (Parquet, or CSV with ``csv``), whole or not at all. jobs: processes; results do not depend on it.
 
     Raises :class:`StudyError` for a target that is no table of the study, :class:`DataError` for too few units.
@@ -146,22 +146,26 @@ def _groups(study: Study, cohort: Cohort) -> NDArray[np.int64]:
     return linked_groups(cohort.units["patient"], labels)
 
 
-def _methods(study: Study, cohort: Cohort, method: str) -> dict[str, list[Fit]]:
-    """name -> the settings among which inner folds choose."""
+def _methods(study: Study, cohort: Cohort, method: str) -> dict[str, Method]:
     from cohortium.joint import imputing, weightings
 
     size = settings_of(study, "factors").size
-    known: dict[str, list[Fit]] = {
-        "mean": [imputing.fit_mean],
-        "knn": [imputing.fit_neighbours],
-        "ridge": [imputing.fit_ridge_imputer],
-        "factors": [imputing.fit_factor_imputer(size, cap) for cap in weightings(cohort)],
+    known: dict[str, Method] = {
+        "mean": imputing.Among((imputing.fit_mean,)),
+        "knn": imputing.Among((imputing.fit_neighbours,)),
+        "ridge": imputing.Among((imputing.fit_ridge_imputer,)),
+        "factors": imputing.Among(tuple(imputing.fit_factor_imputer(size, cap) for cap in weightings(cohort))),
     }
+    if method == "vae":
+        settings = vae_settings(study)
+        from cohortium.joint.vae_training import VaeMethod
+
+        known["vae"] = VaeMethod(settings)
     return {name: known[name] for name in (*BASELINES, method)}
 
 
 def _work(
-    study: Study, cohort: Cohort, groups: NDArray[np.int64], target: str, method: str, methods: Mapping[str, Sequence[Fit]],
+    study: Study, cohort: Cohort, groups: NDArray[np.int64], target: str, method: str, methods: Mapping[str, Method],
     folds: int, jobs: int | None, tell: Progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[pd.DataFrame | None, ...], tuple[str, ...]]:  # fmt: skip
     from joblib import Parallel, delayed
@@ -192,8 +196,8 @@ def _work(
         made: tuple[pd.DataFrame | None, ...] = (None,) * 4
         if not have.all():
             scale = imputing.final_scale(done, method, names)
-            fit = methods[method][imputing.picked_most(done, method)]
-            made = _predict(cohort, target, fit, seed, scale, own, labels, coded)
+            fitted = methods[method].fit(cohort, target, seed, imputing.picked_most(done, method))
+            made = _predict(cohort, target, fitted, scale, own, labels, coded)
     tell(ProgressEvent("folds", len(parts) + 1, len(parts) + 1))
     return scores, features, made, _notes(cohort, target, have, names, coded)
 
@@ -214,8 +218,7 @@ def _labels(encoder: Any, declared: pd.DataFrame) -> tuple[list[str], NDArray[np
 def _predict(
     cohort: Cohort,
     target: str,
-    fit: Fit,
-    seed: int,
+    fitted: Imputer,
     scale: NDArray[np.float64],
     own: Any,
     labels: list[str],
@@ -226,7 +229,7 @@ def _predict(
 
     lacks = cohort.take(np.flatnonzero(~cohort.presence()[target].to_numpy(bool)))
     blind = hidden(lacks, target)
-    value, sd = fit(cohort, target, seed).predict(blind)
+    value, sd = fitted.predict(blind)
     inner, weight = getattr(own.encoder, "encoder_", own.encoder), getattr(own.encoder, "weight_", 1.0)
     ends = {}
     for name, z in (("value", value), ("low", value - NORMAL * sd * scale), ("high", value + NORMAL * sd * scale)):

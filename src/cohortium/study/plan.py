@@ -27,6 +27,8 @@ def learner_config(study: Study) -> LearnerConfig:
     s = study.spec
     if s.deep:
         require("torch", extra="deep", purpose="A deep learner")
+    if any(j.model == "vae" for j in s.joint):
+        require("torch", extra="deep", purpose="The representation 'vae'")
     return LearnerConfig(
         reference=tuple(s.reference),
         priority=None if s.priority is None else tuple(s.priority),
@@ -36,7 +38,7 @@ def learner_config(study: Study) -> LearnerConfig:
         presence_as_predictor=s.presence_as_predictor,
         probes=True,
         deep=tuple(DeepSpec(**d.model_dump()) for d in s.deep),
-        joint=tuple(JointSpec(**j.model_dump()) for j in s.joint),
+        joint=tuple(JointSpec(**{**j.model_dump(), "counts": tuple(j.counts)}) for j in s.joint),
     )
 
 

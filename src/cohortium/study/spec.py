@@ -134,6 +134,9 @@ class StudySpec(Declaration):
             for n in names:
                 if names.count(n) > 1:
                     raise ValueError(f"{key} names '{n}' twice: give each its own name")
+        for n in [n for j in self.joint for n in j.counts]:
+            if n not in self.cohort.modalities:
+                raise ValueError(f"counts names '{n}', which is no modality.{did_you_mean(n, self.cohort.modalities)}")
         for n, m in self.cohort.modalities.items():
             if getattr(m, "harmonise", "none") != "none" and self.design.batch is None:
                 raise ValueError(f"modality '{n}' says harmonise: combat, which needs design: {{batch: <column>}}")
