@@ -216,3 +216,11 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "study" / "events.csv").symlink_to(tmp_path / "events.csv")
     with pytest.raises(DataError, match=r"events\.csv leads out of its folder"):
         read(tmp_path / "study", tables())
+
+
+def test_a_folder_behind_a_link_is_not_passed_over(tmp_path: Path) -> None:
+    source = meds(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "m" / "train").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="a link to a folder, 'train', which is not followed"):
+        read(tmp_path, source)

@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "parquet": ("lab.parquet", b"PAR1nonsense", "no readable Parquet file"),
     "excel": ("lab.xlsx", b"PK\x03\x04nonsense", "no readable Excel file"),
     "old excel": ("lab.xls", b"\xd0\xcf\x11\xe0", "Save it as .xlsx or .csv"),
-    "npz": ("lab.npz", b"PK\x03\x04nonsense", "no readable .npz file"),
+    "npz": ("lab.npz", b"PK\x03\x04nonsense", "truncated or no valid .npz file"),
     "h5ad": ("lab.h5ad", b"\x89HDF\r\n\x1a\nnonsense", "no readable .h5ad file"),
     "h5mu": ("lab.h5mu", b"\x89HDF\r\n\x1a\nnonsense", "no readable .h5mu file"),
     "ending": ("lab.docx", b"x", "format is not known from the name. Say format"),

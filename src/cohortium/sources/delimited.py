@@ -183,15 +183,23 @@ def _no_short_row(path: Path, f: IO[str], head: _Head) -> None:
 
 def ids_beside(path: Path) -> list[str]:
     """Ids of an array file, one per line, from a small text file beside it (a header 'id' is no id)."""
-    ids = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    ids = [i for i in ids if i]
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as e:
+        raise DataError(f"{path.name} is not UTF-8 text (byte {e.start}). Save it as UTF-8, an id per line.") from e
+    ids = [i for i in (line.strip().strip('"') for line in lines) if i]
     return ids[1:] if ids and ids[0].lower() in ("id", "ids", "patient_id", "unit") else ids
 
 
-def as_text(values: np.ndarray) -> list[str]:
-    """Ids stored as an array: whole numbers without '.0', bytes decoded."""
+def as_text(values: np.ndarray, what: str) -> list[str]:
+    """Ids stored as an array: whole numbers without '.0', bytes decoded. what: the file and array, for complaints."""
+    if values.ndim != 1 or values.dtype.kind not in "SUbiufM":
+        raise DataError(f"{what} is of {values.ndim} axes and type {values.dtype}; expected a list of texts.")
     if values.dtype.kind == "S":
-        return [v.decode("utf-8") for v in values]
-    if values.dtype.kind == "f" and (values == np.round(values)).all():
-        values = values.astype(np.int64)
+        try:
+            return [v.decode("utf-8") for v in values]
+        except UnicodeDecodeError as e:
+            raise DataError(f"{what} holds bytes that are no UTF-8 text. Store it as texts.") from e
+    if values.dtype.kind == "f":
+        return [str(int(v)) if float(v).is_integer() else str(v) for v in values]
     return [str(v) for v in values]

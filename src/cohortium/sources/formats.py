@@ -14,6 +14,7 @@ import pandas as pd
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema.declare import FileSource
 from cohortium.sources.delimited import as_text, ids_beside, read_text
+from cohortium.sources.packed import check_bytes, check_h5, check_workbook, nbytes, npy_header, npz_arrays
 from cohortium.sources.raw import Raw, filtered, id_column, named, split_ids, unique_columns
 
 _ENDINGS = {
@@ -77,7 +78,10 @@ def read_raw(root: Path, source: FileSource, default_id: str | None) -> Raw:
 
 def _parquet(path: Path, source: FileSource, default_id: str | None) -> Raw:
     try:
+        _not_too_large(path)
         frame = pd.read_parquet(path)
+    except DataError:
+        raise
     except Exception as e:  # pyarrow raises its own many kinds; all mean that the file is not readable
         raise DataError(f"{path.name} is no readable Parquet file. Copy it again from its source.") from e
     if not isinstance(frame.index, pd.RangeIndex):
@@ -91,10 +95,18 @@ def _parquet(path: Path, source: FileSource, default_id: str | None) -> Raw:
     return split_ids(path, frame, id_column(path, list(frame.columns), source.id, default_id))
 
 
+def _not_too_large(path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as f:
+        check_bytes(path.name, 8 * f.metadata.num_rows * f.metadata.num_columns)
+
+
 def _excel(path: Path, source: FileSource, default_id: str | None) -> Raw:
     if path.suffix.lower() == ".xls":
         raise DataError(f"{path.name} is an Excel file of before 2007, which is not read. Save it as .xlsx or .csv.")
     try:
+        check_workbook(path)
         with pd.ExcelFile(path) as book:
             names = list(map(str, book.sheet_names))
             if source.sheet is not None and source.sheet not in names:
@@ -117,6 +129,7 @@ def _excel(path: Path, source: FileSource, default_id: str | None) -> Raw:
 
 
 def _npz(path: Path, source: FileSource, default_id: str | None) -> Raw:
+    check_bytes(f"{path.name}: its arrays", sum(nbytes(*a) for a in npz_arrays(path).values()))
     try:
         with np.load(path, allow_pickle=False) as z:
             arrays = {k: z[k] for k in z.files}
@@ -124,8 +137,12 @@ def _npz(path: Path, source: FileSource, default_id: str | None) -> Raw:
         raise DataError(f"{path.name} is no readable .npz file, or it holds Python objects, which are not read.") from e
     body = next((k for k in ("X", "x", "data", "values") if k in arrays and arrays[k].ndim == 2), None)
     if body is not None and "ids" in arrays:
-        x, ids = arrays[body], as_text(arrays["ids"])
-        names = as_text(arrays["features"]) if "features" in arrays else [f"f{j}" for j in range(x.shape[1])]
+        x, ids = arrays[body], as_text(arrays["ids"], f"{path.name}: ids")
+        names = (
+            as_text(arrays["features"], f"{path.name}: features")
+            if "features" in arrays
+            else [f"f{j}" for j in range(x.shape[1])]
+        )
         if len(ids) != len(x) or len(names) != x.shape[1]:
             raise DataError(
                 f"{path.name}: {body} is {x.shape}, but there are {len(ids)} ids and {len(names)} features."
@@ -143,7 +160,7 @@ def _npz(path: Path, source: FileSource, default_id: str | None) -> Raw:
 
 
 def _matrix(path: Path, ids: list[str], x: np.ndarray, names: list[str]) -> Raw:
-    if not np.issubdtype(x.dtype, np.number):
+    if x.dtype.kind not in "iuf":
         raise DataError(f"{path.name}: the values are {x.dtype}, expected numbers.")
     if not np.issubdtype(x.dtype, np.floating):
         x = x.astype(np.float64)
@@ -162,7 +179,13 @@ def _npy(path: Path, source: FileSource, default_id: str | None) -> Raw:
             f"{path.name} has no ids of its own, and the order of rows is not trusted. Put them, one per line, into {beside[0].name} beside it."
         )
     try:
+        with path.open("rb") as f:
+            size = nbytes(*npy_header(f))
+            if path.stat().st_size - f.tell() < size:
+                raise DataError(f"{path.name} is truncated: it says that it holds {size:,} bytes more. Copy it again.")
         x = np.load(path, allow_pickle=False)
+    except DataError:
+        raise
     except Exception as e:  # as above
         raise DataError(f"{path.name} is no readable .npy file.") from e
     ids = ids_beside(found)
@@ -174,6 +197,7 @@ def _npy(path: Path, source: FileSource, default_id: str | None) -> Raw:
 def _h5ad(path: Path, source: FileSource, default_id: str | None) -> Raw:
     import anndata
 
+    _safe_h5(path)
     try:
         data = anndata.read_h5ad(path)
     except Exception as e:  # h5py and anndata raise many kinds; all mean that the file is not readable
@@ -184,6 +208,7 @@ def _h5ad(path: Path, source: FileSource, default_id: str | None) -> Raw:
 def _h5mu(path: Path, source: FileSource, default_id: str | None) -> Raw:
     import mudata
 
+    _safe_h5(path)
     try:
         data = mudata.read_h5mu(path)
     except Exception as e:  # as above
@@ -199,7 +224,22 @@ def _h5mu(path: Path, source: FileSource, default_id: str | None) -> Raw:
     return _annotated(path, data.mod[source.sheet], source)
 
 
+def _safe_h5(path: Path) -> None:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as f:
+            check_h5(f, path.name, path.stat().st_size)
+    except (OSError, RuntimeError, KeyError, ValueError) as e:
+        raise DataError(
+            f"{path.name} is no readable {path.suffix} file, or truncated. Copy it again from its source."
+        ) from e
+
+
 def _annotated(path: Path, data: Any, source: FileSource) -> Raw:
+    if data.X is None:
+        raise DataError(f"{path.name} has no X.")
+    check_bytes(f"{path.name}: X as a table", 8 * data.n_obs * data.n_vars)
     x = data.X.toarray() if hasattr(data.X, "toarray") else np.asarray(data.X)
     if source.id is not None and source.id not in data.obs:
         raise DataError(

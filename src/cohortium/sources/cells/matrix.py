@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, did_you_mean
 from cohortium.schema.declare import Where
+from cohortium.sources.packed import check_h5
 from cohortium.sources.raw import equals
 
 PIECE = 4_000_000
@@ -270,7 +271,7 @@ def opened(path: Path, modality: str | None) -> Iterator[CellFile]:
 
     try:
         with h5py.File(path, "r") as file:
-            _inside(file, path.name)
+            check_h5(file, path.name, path.stat().st_size)
             yield _sized(CellFile(path.name, file, modality))
     except DataError:
         raise
@@ -296,29 +297,6 @@ def _sized(file: CellFile) -> CellFile:
     if not 0 < file.n_cells <= MOST_CELLS:
         raise DataError(f"{file.name} has {file.n_cells:,} cells.")
     return file
-
-
-def _inside(file: Any, name: str) -> None:
-    """Refuse files whose parts are kept in other files: HDF5 would open whatever they point to."""
-    import h5py
-
-    seen: set[Any] = set()
-    todo = [file]
-    while todo:
-        group = todo.pop()
-        for key in group:
-            link = group.get(key, getlink=True)
-            if isinstance(link, h5py.SoftLink):
-                continue
-            if isinstance(link, h5py.ExternalLink):
-                raise DataError(f"{name} points to another file. Copy its parts into one file; links are not followed.")
-            found = group[key]
-            if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-                raise DataError(f"{name} keeps values in another file. Copy its parts into one file.")
-            address = h5py.h5o.get_info(found.id).addr
-            if isinstance(found, h5py.Group) and address not in seen:
-                seen.add(address)
-                todo.append(found)
 
 
 def _index_of(group: Any) -> str:

@@ -46,7 +46,8 @@ TIMES = {
 }
 """Resource -> where its time may stand, in order of preference; of a period its start."""
 
-_MOST_BYTES = 4 << 30
+_MOST_BYTES, _LONGEST = 1 << 30, 1 << 28
+"""Of a bundle, which is in memory as a whole, and of a line of NDJSON."""
 
 
 def read_fhir(source: EventsSource, root: Path) -> tuple[list[Record], list[Path]]:
@@ -104,15 +105,11 @@ def _read(file: Path, source: EventsSource) -> Record | None:
 def _resources(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(entry number from 1, resource)."""
     try:
-        size = file.stat().st_size
-        if size > _MOST_BYTES:
-            raise DataError(f"{file.name} has {size >> 30} GB; export it as NDJSON in smaller files.")
         if file.suffix == ".ndjson":
-            with file.open(encoding="utf-8-sig", newline="\n") as f:
-                for k, line in enumerate(f, 1):
-                    if line.strip():
-                        yield k, _json(line, file, f"line {k}")
+            yield from _lines(file)
             return
+        if file.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{file.name} is larger than {_MOST_BYTES:,} bytes, all one bundle. Export it as NDJSON.")
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
         raise DataError(f"{file.name} is not UTF-8 text (byte {e.start}). Is the file damaged?") from e
@@ -127,6 +124,19 @@ def _resources(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(resource, dict):
             raise DataError(f"{file.name}, entry {k}: expected an object with a resource. Is the file damaged?")
         yield k, resource
+
+
+def _lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with file.open(encoding="utf-8-sig", newline="\n") as f:
+        number = 0
+        while line := f.readline(_LONGEST):
+            number += 1
+            if len(line) >= _LONGEST:
+                raise DataError(
+                    f"{file.name}, line {number} is longer than {_LONGEST:,} characters; expected a resource a line."
+                )
+            if line.strip():
+                yield number, _json(line, file, f"line {number}")
 
 
 def _json(text: str, file: Path, where: str) -> dict[str, Any]:

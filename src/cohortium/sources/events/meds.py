@@ -19,6 +19,12 @@ def read_meds(source: EventsSource, root: Path) -> tuple[list[Record], list[Path
     if not folder.is_dir():
         raise DataError(f"No folder {folder}; expected a MEDS data set.")
     data = folder / "data" if (folder / "data").is_dir() else folder
+    for p in data.rglob("*"):
+        # A folder behind a link would be passed over, and its patients with it.
+        if p.is_symlink() and p.is_dir():
+            raise DataError(
+                f"{folder.name} holds a link to a folder, '{p.name}', which is not followed. Copy the folder."
+            )
     files = sorted(p for p in data.rglob("*.parquet") if not p.name.startswith("."))
     if not files:
         raise DataError(f"{data} holds no Parquet file; expected a MEDS data set.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, did_you_mean
 from cohortium.sources.images.pixels import Image, Pixels, check_size, spread
-
-MOST_BYTES = 2**33
-"""Of an array once unpacked (8 GiB). What claims more is taken for a bomb."""
+from cohortium.sources.packed import check_bytes, nbytes, npz_arrays
 
 
 def read_arrays(path: Path, arrays: Sequence[str], ids: Sequence[str]) -> list[Image]:
@@ -23,19 +20,11 @@ def read_arrays(path: Path, arrays: Sequence[str], ids: Sequence[str]) -> list[I
 
     Raises :class:`DataError` for a file that is no archive, arrays that are not in it, are no images, or too large.
     """
-    sizes = _headers(path)
+    sizes = npz_arrays(path)
     for name in (*arrays, *ids):
         if name not in sizes:
             raise DataError(f"{path.name} has no array '{name}'.{did_you_mean(name, sizes)}")
-        shape, dtype = sizes[name]
-        number = dtype.itemsize
-        for n in shape:
-            number *= int(n)
-        if number > MOST_BYTES:
-            raise DataError(
-                f"{path.name}: the array '{name}' claims {number / 2**30:,.0f} GiB, more than the "
-                f"{MOST_BYTES / 2**30:.0f} that are read (a decompression bomb?)."
-            )
+        check_bytes(f"{path.name}: the array '{name}'", nbytes(*sizes[name]))
     out: list[Image] = []
     for k, name in enumerate(arrays):
         x = _array(path, name)
@@ -47,24 +36,6 @@ def read_arrays(path: Path, arrays: Sequence[str], ids: Sequence[str]) -> list[I
             if len(owners) != len(x):
                 raise DataError(f"{path.name}: '{name}' has {len(x)} images and '{ids[k]}' {len(owners)} ids.")
         out += [_image(x[i], owner, f"{path.name}, array '{name}', image {i + 1}") for i, owner in enumerate(owners)]
-    return out
-
-
-def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Array -> what its header says, before anything is unpacked."""
-    out: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-    try:
-        with zipfile.ZipFile(path) as z:
-            for entry in z.infolist():
-                with z.open(entry) as f:
-                    version = np.lib.format.read_magic(f)
-                    read = (
-                        np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, dtype = read(f)
-                out[entry.filename.removesuffix(".npy")] = (shape, dtype)
-    except Exception as e:  # zipfile, zlib and numpy raise many kinds; all mean that the file is not readable
-        raise DataError(f"{path.name} is truncated or no valid .npz file. Copy it again from its source.") from e
     return out
 
 

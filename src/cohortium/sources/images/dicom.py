@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cohortium._optional import require
 from cohortium.errors import DataError
+from cohortium.sources.images.bombs import check_deflated, check_frames
 from cohortium.sources.images.listing import File
 from cohortium.sources.images.pixels import Pixels, check_size, spread
 
@@ -68,6 +69,7 @@ def read_header(file: File) -> Header:
     """The place of one file. Raises :class:`DataError` when it is no DICOM file or has no image."""
     pydicom = require("pydicom", extra="imaging", purpose="reading DICOM files")
     try:
+        check_deflated(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they hold texts of the header
             d = pydicom.dcmread(file.path, stop_before_pixels=True, specific_tags=TAGS)
@@ -77,6 +79,8 @@ def read_header(file: File) -> Header:
             axes, at = _numbers(d.get("ImageOrientationPatient"), 6), _numbers(d.get("ImagePositionPatient"), 3)
             burned = str(d.get("BurnedInAnnotation", "")).strip().upper() == "YES"
             instance, series = str(d.get("SOPInstanceUID") or ""), str(d.get("SeriesInstanceUID") or "")
+    except DataError:
+        raise
     except Exception as e:  # pydicom raises many kinds; all mean that the file is not readable
         raise DataError(f"{file.place} is truncated or no valid DICOM file. Copy it again from its source.") from e
     if many:
@@ -172,11 +176,15 @@ def decode(file: File) -> tuple[NDArray[Any], bool]:
             warnings.simplefilter("ignore")
             d = pydicom.dcmread(file.path)
             syntax = d.file_meta.TransferSyntaxUID
+            if syntax.is_encapsulated:
+                check_frames(d, pydicom, file.place)
             x = pydicom.pixels.pixel_array(d)  # colours come as red, green, blue
-            return _values(d, x, pydicom)
+            planes, picture = _values(d, x, pydicom)
     except DataError:
         raise
-    except Exception as e:  # pydicom and its decoders raise many kinds
+    except BaseException as e:  # pydicom and its decoders raise many kinds
+        if not isinstance(e, Exception) and type(e).__name__ != "PanicException":  # of a decoder in Rust: no Exception
+            raise
         if isinstance(e, RuntimeError | NotImplementedError) and syntax is not None and syntax.is_compressed:
             require("pylibjpeg", extra="imaging", purpose="reading compressed DICOM files")
             raise DataError(
@@ -184,6 +192,11 @@ def decode(file: File) -> tuple[NDArray[Any], bool]:
                 "'cohortium[imaging]' whole, or save the file uncompressed; it may also be truncated."
             ) from e
         raise DataError(f"{file.place} is truncated or its image is damaged. Copy it again from its source.") from e
+    if len(planes) != int(d.get("NumberOfFrames") or 1):
+        raise DataError(
+            f"{file.place} holds {len(planes):,} frames, and its header says otherwise. Is the file damaged?"
+        )
+    return planes, picture
 
 
 def _values(d: Any, x: NDArray[Any], pydicom: Any) -> tuple[NDArray[Any], bool]:

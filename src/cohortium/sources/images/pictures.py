@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cohortium._optional import require
 from cohortium.errors import DataError
+from cohortium.sources.images.bombs import check_strips
 from cohortium.sources.images.pixels import Pixels, check_size, spread
 
 DAMAGED = "is truncated or no valid {what}. Copy it again from its source."
@@ -60,8 +61,11 @@ def read_tiff(raw: bytes, place: str, slices: int) -> Pixels:
             if len(shapes) > 1:
                 raise DataError(f"{place} is a TIFF with pages of {len(shapes)} sizes; expected one image, or slices.")
             check_size((len(pages), *pages[0].shape), place)
+            chosen = [pages[i] for i in spread(len(pages), slices)]
+            for page in chosen:
+                check_strips(page, raw, place)
             try:
-                planes = np.stack([pages[i].asarray() for i in spread(len(pages), slices)])
+                planes = np.stack([p.asarray() for p in chosen])
             except ValueError:  # a compression that tifffile leaves to another package; Pillow knows some
                 if len(pages) > 1:
                     raise
