@@ -32,7 +32,7 @@ cohort:
   units: {{file: units.csv, id: case_id}}
   modalities:
     clinical: {{file: units.csv, columns: [age, is_female]}}
-    rna: {{file: {data}/{cohort}/rnaseq_reactome_genes.csv.gz}}
+    rna: {{file: {data}/{cohort}/rnaseq_reactome_genes.csv.gz, duplicates: mean}}
 endpoints:
   dss: {{kind: survival, time: survival_months_dss, event: {{column: censorship_dss, equals: 0}}, time_unit: months, zero_times: exclude}}
 reference: [clinical]
