@@ -88,7 +88,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=100)
     parser.add_argument("--slices", type=int, default=50)
-    parser.add_argument("--keep", type=Path, help="write into this folder and leave it there (embeddings are made anew)")
+    parser.add_argument(
+        "--keep", type=Path, help="write into this folder and leave it there (embeddings are made anew)"
+    )
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.read is not None:
@@ -105,7 +107,9 @@ def main() -> None:
     rate, share = told["images"] / told["wall"], told["inside"] / told["wall"]
     print(f"{told['images']:,} images of {SIDE} × {SIDE} in {told['wall']:.1f} s: {rate:.1f} images per second")
     print(f"{told['inside']:.1f} s in the network's forward pass: {share:.1%} of the time (bar: 80%)")
-    print(f"processor time {told['cpu']:.1f} s; peak {told['peak_mb']:,.0f} MB; loading the network {told['load']:.1f} s")
+    print(
+        f"processor time {told['cpu']:.1f} s; peak {told['peak_mb']:,.0f} MB; loading the network {told['load']:.1f} s"
+    )
     print(f"sum of absolute values {told['sum']:.6f}")
 
 

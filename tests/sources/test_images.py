@@ -15,7 +15,7 @@ from cohortium.schema.images import ImagesSource, Window
 from cohortium.sources.images import as_before
 from cohortium.sources.images.formats import images_of
 from cohortium.sources.images.listing import of_path
-from cohortium.sources.images.pixels import Pixels, scaled, spread
+from cohortium.sources.images.pixels import Pixels, limits, scaled, spread
 from tests.sources.image_files import SECRET, UNITS, dicom, need, nifti, picture, plane, reader, series
 
 
@@ -299,3 +299,15 @@ def test_descriptors_tell_what_they_are_called() -> None:
     even = np.tile(np.array([150, 80, 140], np.uint8), (1, 50, 50, 1))  # whose luminance differs by rounding
     rows, _ = d.encode(d.shown(Pixels(even, picture=True)))
     assert np.isnan(rows[0][names.index("shape solidity")]) and rows[0][names.index("colour saturation mean")] > 0.4
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32])
+def test_whole_numbers_are_shown_as_their_percentiles_say(dtype: Any) -> None:
+    """Counted where few values may be; against NumPy."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 7, 4000):
+        top = {np.uint8: 255, np.int16: 30_000, np.uint16: 65_000, np.int32: 10**6, np.uint32: 4 * 10**9}[dtype]
+        x = rng.integers(0 if np.dtype(dtype).kind == "u" else -top, top, (1, 1, n)).astype(dtype)
+        low, high = np.percentile(x, (0.5, 99.5))
+        if low < high:
+            np.testing.assert_allclose(limits(Pixels(x), None), (low, high), rtol=1e-12)

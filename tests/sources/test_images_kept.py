@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,31 @@ def test_volumes_go_over_the_edges_of_batches(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Descriptors, "batch", 4)
     np.testing.assert_array_equal(reader(tmp_path, folder="scans").read().values, found.values)
     np.testing.assert_array_equal(reader(tmp_path, folder="scans").read().values, found.values)
+
+
+def test_reading_ahead_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [f"{k:03d}" for k in range(1, 10)]
+    write(tmp_path, 9)
+    found, names = [], set[str]()
+    shown = Descriptors.shown
+
+    def told(self: Descriptors, pixels: Pixels) -> list[Any]:
+        names.add(threading.current_thread().name.split("_")[0])
+        return shown(self, pixels)
+
+    monkeypatch.setattr(Descriptors, "shown", told)
+    for ahead in (False, True):
+        monkeypatch.setattr(Descriptors, "ahead", ahead)
+        found.append(reader(tmp_path, ids, folder="scans").read())
+        shutil.rmtree(tmp_path / ".cohortium_cache")
+    np.testing.assert_array_equal(found[0].values, found[1].values)
+    assert names == {"MainThread", "images"}
+    # An error of a later image comes as it did, and what is done by then is kept.
+    monkeypatch.setattr(Descriptors, "batch", 2)
+    (tmp_path / "scans" / "006.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    with pytest.raises(DataError, match="entry 6 of 9 by name"):
+        reader(tmp_path, ids, folder="scans").read()
+    assert len(list((tmp_path / ".cohortium_cache").rglob("*.npz"))) == 2
 
 
 def test_the_cache_is_private_and_may_be_damaged(tmp_path: Path, looked_at: list[int]) -> None:

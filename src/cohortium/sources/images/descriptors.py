@@ -8,6 +8,7 @@ binary patterns); Otsu 1979 (threshold).
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,16 @@ class Descriptors:
     """The encoder ``descriptors``; see :class:`~cohortium.sources.images.embed.Encoder`."""
 
     batch = 64
+    ahead = False  # most of it is Python's own work, which two threads do no faster
 
     def __init__(self, window: Window | None) -> None:
         self.window = window
         skimage = require("skimage", extra="imaging", purpose="describing images")
         self.version = f"descriptors {VERSION} skimage {skimage.__version__} {window}"
+
+    def ready(self) -> AbstractContextManager[None]:
+        """Nothing to prepare."""
+        return nullcontext()
 
     def shown(self, pixels: Pixels) -> list[Any]:
         """Per plane (height, width[, 3]): as stored and between 0 and 1."""

@@ -215,5 +215,9 @@ def _values(d: Any, x: NDArray[Any], pydicom: Any) -> tuple[NDArray[Any], bool]:
     slope, intercept = float(d.get("RescaleSlope", 1)), float(d.get("RescaleIntercept", 0))
     plain = (slope, intercept) == (1.0, 0.0)
     if not plain:
-        number = number.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+        whole = slope.is_integer() and intercept.is_integer() and abs(slope) * 2**bits + abs(intercept) < 2**24
+        if whole:  # stays whole numbers, of which percentiles are found by counting; the same numbers
+            number = number.astype(np.int32) * int(slope) + int(intercept)
+        else:
+            number = number.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     return number, plain and bits == 8 and not signed

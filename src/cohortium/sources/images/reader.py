@@ -21,7 +21,7 @@ from cohortium.sources.images.listing import File, inside, of_folder, of_path
 from cohortium.sources.images.pixels import Floats, Image
 from cohortium.sources.times import Times
 
-VERSION = 1
+VERSION = 2
 """Of the decoding: raised when files come to be read as other numbers, so that nothing old is taken from a cache."""
 
 
