@@ -169,13 +169,18 @@ def _parsed(column: pd.Series, missing: NDArray[np.bool_], place: Place) -> pd.D
 
 
 def _placed(moments: pd.DatetimeIndex, zone: str, later: bool) -> pd.DatetimeIndex:
-    # Summer time is the first of the two readings. An hour that the clocks leave out is put after it, or before.
+    # Summer time is the first of the two readings. A time that the clocks leave out is read by the offset before the
+    # gap (the later moment) or by the one after it; gaps are not always an hour.
     ambiguous = np.full(len(moments), not later)
+    forward, backward = "shift_forward", "shift_backward"
     try:
-        placed = moments.tz_localize(
-            zone, ambiguous=ambiguous, nonexistent="shift_forward" if later else "shift_backward"
-        )
+        placed = moments.tz_localize(zone, ambiguous=ambiguous, nonexistent=forward if later else backward)
         left_out = np.asarray(placed.tz_localize(None) != moments)
-        return placed + pd.to_timedelta(np.where(left_out, 1 if later else -1, 0), unit="h")
+        if not left_out.any():
+            return placed
+        beside = moments.tz_localize(zone, ambiguous=ambiguous, nonexistent=backward if later else forward)
+        offset = beside.tz_localize(None) - beside.tz_convert("UTC").tz_localize(None)
+        utc = np.where(left_out, moments - offset, placed.tz_convert("UTC").tz_localize(None))
+        return pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone)
     except (LookupError, ValueError) as e:
         raise DataError(f"timezone: '{zone}' is not known. Write it as Europe/Berlin or UTC.") from e
