@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from small import synthea as synthea_study
 
 import cohortium
 
@@ -57,25 +58,8 @@ def eicu() -> None:
     said("eICU demo", ours(HERE / "studies" / "eicu_demo.yaml"), counted)
 
 
-OMOP = """\
-name: synthea
-cohort:
-  units: {{file: people.csv, id: person_id}}
-  modalities:
-    records: {{shape: events, format: omop, folder: {folder}, resolution: day}}
-endpoints:
-  woman: {{kind: binary, column: woman}}
-design: {{index_time: seen}}
-"""
-
-
 def synthea(out: Path) -> None:
-    d, folder = DATA / "synthea27nj_omop54", out / "synthea"
-    folder.mkdir(parents=True, exist_ok=True)
-    person = pd.read_parquet(d / "person.parquet")
-    units = pd.DataFrame({"person_id": person["person_id"], "seen": "2015-01-01"})
-    units.assign(woman=(person["gender_concept_id"] == 8532).astype(int)).to_csv(folder / "people.csv", index=False)
-    (folder / "study.yaml").write_text(OMOP.format(folder=d))
+    d, study = DATA / "synthea27nj_omop54", synthea_study(out / "synthea")
     dates = {"condition_occurrence": "condition_start_date", "drug_exposure": "drug_exposure_start_date",
              "procedure_occurrence": "procedure_date", "measurement": "measurement_date",
              "observation": "observation_date", "visit_occurrence": "visit_start_date",
@@ -86,7 +70,7 @@ def synthea(out: Path) -> None:
             frame = pd.read_parquet(d / f"{table}.parquet", columns=["person_id", column])
             frame = frame[pd.to_datetime(frame[column]) < pd.Timestamp("2015-01-01")]
             counted = counted.add(frame.groupby(frame["person_id"].astype(str)).size(), fill_value=0)
-    said("Synthea, OMOP 5.4", ours(folder / "study.yaml"), counted)
+    said("Synthea, OMOP 5.4", ours(study), counted)
 
 
 def many(events: int = 10_000_000, units: int = 20_000, codes: int = 3000) -> None:

@@ -61,6 +61,9 @@ def test_rows_that_meet_no_unit_and_units_that_lack_the_modality():
     found = findings(s)
     assert found["low_overlap:rna"].grade == "note" and "low_overlap:labs" not in found
     assert "unmatched_rows:rna" not in found
+    few = s.cohort.modalities["rna"].take(np.arange(3))
+    found = findings(replace(s, cohort=Cohort(s.cohort.units, {**s.cohort.modalities, "rna": few})))
+    assert found["low_overlap:rna"].grade == "warning" and "not learnable" in found["low_overlap:rna"].message
 
 
 def test_a_modality_that_nobody_has_is_no_trouble():

@@ -14,6 +14,9 @@ from cohortium.contracts.results import Finding
 from cohortium.metrics import logrank
 from cohortium.resampling import OuterSplit
 
+LEARNABLE = 20
+"""Units with a modality below which nothing can be learned from it."""
+
 
 def association(outcome: Outcome, group: NDArray[np.int64]) -> float:
     """P-value of an association between groups (n,) and the outcome: log-rank, chi-square or Kruskal-Wallis."""
@@ -144,7 +147,9 @@ def find_columns(cohort: Cohort, unmatched: Mapping[str, int]) -> list[Finding]:
             out.append(Finding(f"unmatched_rows:{name}", grade, text, name))  # type: ignore[arg-type]
         if 0 < have < 0.5 * len(cohort):
             text = f"{name} is there for {have} of {len(cohort)} units only."
-            out.append(Finding(f"low_overlap:{name}", "note", text, name))
+            if have < LEARNABLE:
+                text = f"{text[:-1]}: not learnable. That it adds nothing here says nothing about what it would add."
+            out.append(Finding(f"low_overlap:{name}", "warning" if have < LEARNABLE else "note", text, name))
     return out
 
 
