@@ -15,7 +15,7 @@ model is then the same in every rotation of the features, and is fitted in the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,13 +173,12 @@ def fit_factors(
     size: int,
     rounds: int = ROUNDS,
     tolerance: float = TOLERANCE,
-    each: Callable[[int, int], None] | None = None,
 ) -> FactorModel:
     """Fit at most ``size`` factors to the blocks of n units. Features should be of about unit variance.
 
     Units that have no block have no influence. Each block has a feature and a unit at least. A block's weight multiplies
     its part of the log-likelihood: below 1 it counts as if its features were fewer, for features that have more in common
-    than a few factors say, as those of wide blocks have. each: called with the iterations done and the most there will be.
+    than a few factors say, as those of wide blocks have.
     """
     views = [_View(b) for b in blocks]
     some = np.unique(np.concatenate([v.rows for v in views]))
@@ -203,8 +202,6 @@ def fit_factors(
             v.update_scales()
         if round_ and round_ % 10 == 0:
             latent = _prune(views, latent)
-            if each is not None:
-                each(round_, rounds)
         if round_ > 1 and abs(bound[-1] - bound[-2]) < tolerance * cells:
             break
     return _finish(views, _prune(views, latent), tuple(bound))

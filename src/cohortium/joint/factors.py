@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cohortium.cohort import Cohort
 from cohortium.encoders import Encoder, fit_encoder
-from cohortium.fusion.factors import Block, FactorModel, Latent, fit_factors
+from cohortium.fusion.factors import TOLERANCE, Block, FactorModel, Latent, fit_factors
 from cohortium.joint.model import Array, Embedding
 
 FACTORS = 24
 """Most factors; those that explain nothing are dropped while fitting."""
 
 UNITS_PER_FACTOR = 4
+
+ROUGH = 3e-5
+"""Tolerance at which what factors predict no longer changes, though some have not yet been dropped."""
 
 WIDE = (100.0, 25.0)
 """Features as which a wider modality counts, where its features have more in common than the factors say."""
@@ -79,13 +82,13 @@ def fit_joint_factors(
     names: Sequence[str] | None = None,
     size: int = FACTORS,
     cap: float | None = None,
-    each: Callable[[int, int], None] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> JointFactors:
     """Fit encoders and factors on the units of a cohort.
 
     names: modalities to use, default all; those without a unit or a feature that varies are left out. size: most factors;
     no more than a quarter of the units. cap: modalities of more features count as so many (see :func:`weightings`).
-    each: called with iterations done, of how many. Raises ValueError when no modality is left.
+    tolerance: of the fit; :data:`ROUGH` does where factors are not looked at. Raises ValueError when no modality is left.
     """
     kept, encoders = list[str](), list[Encoder]()
     for name in cohort.modalities if names is None else names:
@@ -102,11 +105,7 @@ def fit_joint_factors(
         raise ValueError("no modality has two units and a feature that varies")
     if cap is not None:
         blocks = [replace(b, weight=min(1.0, cap / b.x.shape[1])) for b in blocks]
-    if each is not None:
-        each(0, 1)
-    model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)), each=each)
-    if each is not None:
-        each(1, 1)
+    model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)), tolerance=tolerance)
     return JointFactors(bare.names, bare.encoders, model)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
 from cohortium.encoders import Encoder, fit_encoder
-from cohortium.joint.factors import FACTORS, fit_joint_factors
+from cohortium.joint.factors import FACTORS, ROUGH, fit_joint_factors
 from cohortium.joint.model import Array, Joint
 
 LEVEL, NORMAL = 0.9, 1.6448536269514722
@@ -288,7 +288,7 @@ def fit_factor_imputer(size: int = FACTORS, cap: float | None = None) -> Fit:
     :func:`~cohortium.joint.factors.weightings`."""
 
     def fit(cohort: Cohort, target: str, seed: int) -> JointImputer:
-        return JointImputer(fit_joint_factors(cohort, size=size, cap=cap), target)
+        return JointImputer(fit_joint_factors(cohort, size=size, cap=cap, tolerance=ROUGH), target)
 
     return fit
 

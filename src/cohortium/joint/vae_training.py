@@ -17,14 +17,14 @@ from cohortium.joint.vae import BERNOULLI, GAUSSIAN, NARROW, JointVae, VaeSettin
 from cohortium.networks.vae import Elbo, Vae, VaeDesign
 from cohortium.training.loop import Settings, Trainer
 
-EPOCHS = (10, 20, 30, 40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 700, 1000)
+EPOCHS = (3, 6, 10, 15, 20, 30, 40, 60, 80, 100, 130, 160, 200, 250, 300, 400, 500, 700, 1000)
 """Points at which training is looked at."""
 
 LEAST_SHARE = 1e-3
 """A latent variable that explains less than this of every modality is none."""
 
-PATIENCE = 2
-"""Training stops when so many further points were no better."""
+LEAST, PATIENCE = 30, 2
+"""After LEAST epochs training stops when so many further points were no better."""
 
 
 class VaeRun:
@@ -161,7 +161,7 @@ def walk(runs: Sequence[VaeRun], most: int, look: Callable[[], tuple[float, Any]
             best, waited = (epochs, loss, found), 0
         else:
             waited += 1
-        if waited >= PATIENCE:
+        if waited >= PATIENCE and epochs >= LEAST:
             break
     assert best is not None
     return best

@@ -19,6 +19,7 @@ from cohortium.contracts import Fold
 from cohortium.heads.families import Family
 from cohortium.heads.linear import PRIOR_SDS, RidgePath
 from cohortium.joint import Joint, fit_joint_factors, weightings
+from cohortium.joint.factors import ROUGH
 from cohortium.learners.base import PATIENCE, oof_loss
 from cohortium.learners.config import JointSpec
 from cohortium.learners.joint_node import JointNode
@@ -70,10 +71,10 @@ class JointFitter:
 
     def fit(self, spec: JointSpec, sets: Sequence[tuple[str, ...]]) -> JointFit:
         """Choose on the inner splits, then fit on the whole training part. sets: of modalities, all of them first; how wide
-        ones are counted is chosen with those."""
+        ones are counted is chosen with the last, which costs least."""
         best: _Choice | None = None
         caps = weightings(self.fold.cohort, sets[0])
-        for modalities in sets:
+        for modalities in reversed(sets):
             for cap in caps if best is None else (best.cap,):
                 found = self._choose(spec, modalities, cap)
                 if best is None or found.loss < best.loss - 1e-9:
@@ -92,7 +93,7 @@ class JointFitter:
     def _finish(self, spec: JointSpec, best: _Choice) -> JointFit:
         """The representation and head that were chosen, on the whole training part."""
         loss, point, oof, modalities = best.loss, best.point, best.oof, best.modalities
-        joint = fit_joint_factors(self.fold.cohort, modalities, spec.size, best.cap)
+        joint = fit_joint_factors(self.fold.cohort, modalities, spec.size, best.cap, ROUGH)
         z, rows = known_units(joint, self.fold.cohort)
         k = best.k
         k = min(k, z.shape[1])
@@ -112,7 +113,7 @@ class JointFitter:
     def _split(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None, s: int) -> Split:
         train, test = self.fold.inner[s]
         seen, hidden = self.fold.cohort.take(train), self.fold.cohort.take(test)
-        joint = fit_joint_factors(seen, modalities, spec.size, cap)
+        joint = fit_joint_factors(seen, modalities, spec.size, cap, ROUGH)
         (z, rows), (fresh, new) = known_units(joint, seen), known_units(joint, hidden)
         return Split(train[rows], test[new], (z, fresh))
 

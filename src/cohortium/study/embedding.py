@@ -178,12 +178,13 @@ def _best_cap(
 ) -> float | None:
     """The weighting with which factors of some units tell most of each modality of the others, hidden in turn."""
     from cohortium.joint import cross_modal, fit_joint_factors
+    from cohortium.joint.factors import ROUGH
 
     found = np.zeros((len(caps), CHECKS))
     for k, (train, test) in enumerate(_folds(cohort, seed)):
         seen, others = cohort.take(train), cohort.take(test)
         for c, cap in enumerate(caps):
-            found[c, k] = cross_modal(fit_joint_factors(seen, size=size, cap=cap), others)
+            found[c, k] = cross_modal(fit_joint_factors(seen, size=size, cap=cap, tolerance=ROUGH), others)
             each()
     return caps[int(np.nan_to_num(found, nan=-1.0).mean(axis=1).argmax())]
 
