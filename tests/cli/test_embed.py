@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,15 @@ def test_an_autoencoder_embeds_as_well(call: Call, study: Path, tmp_path: Path) 
     assert not made.X[-1].any() and (made.obsm["X_joint_sd"][-1] == 1).all()
     short.write_text(short.read_text().replace("epochs: 60", "counts: [rna], epochs: 60"))
     refused(call("embed", short, "--out", tmp_path / "w.h5ad", "--method", "vae"), "'rna' is named under counts")
+
+
+def test_without_torch_the_extra_is_named(
+    call: Call, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    refused(call("embed", study, "--out", tmp_path / "v.h5ad", "--method", "vae"), "torch", "cohortium[deep]")
+    refused(call("impute", study, "--target", "rna", "--method", "vae"), "torch", "cohortium[deep]")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_few_units_and_nothing_in_common_are_said(call: Call, tmp_path: Path) -> None:

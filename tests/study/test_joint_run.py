@@ -1,0 +1,41 @@
+"""A study that lists a joint representation: on the leaderboard, in the report, and as the finished model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cohortium.errors import StudyError
+from cohortium.study import parse_study, predict, run
+from tests.study import factor_files
+
+ASKED = "joint: [{model: factors, size: 8}]\nlearners: [joint:factors]\n"
+
+
+def test_the_learner_is_run_reported_and_predicts_new_patients(tmp_path):
+    study = factor_files.write(tmp_path / "cohort", 120, study=factor_files.STUDY + ASKED)
+    result = run(study, tmp_path / "run", jobs=1)
+    board = result.leaderboard().set_index(["learner", "metric"])["value"]
+    assert board["joint:factors", "roc_auc"] > 0.6
+    assert "joint:factors" in (tmp_path / "run" / "report.html").read_text()
+    new = factor_files.write(tmp_path / "new", 40, seed=1)
+    found = predict(result, new.parent)
+    assert np.isfinite(found["response.p_yes"]).all() and len(found) == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("joint: [factor]\n", ["joint.0", "'factors'"]),
+        ("joint: [factors, factors]\n", ["joint names 'factors' twice"]),
+        ("joint: [{model: vae, counts: [rnaa]}]\n", ["'rnaa'", "Did you mean 'rna'?"]),
+        ("joint: [{model: vae, posterior: pie}]\n", ["posterior", "mopoe"]),
+        ("joint: factors\n", ["joint", "a list"]),
+        ("joint: [{modl: vae}]\n", ["'modl'", "Did you mean 'model'?"]),
+    ],
+)
+def test_mistakes_are_told(text, words):
+    with pytest.raises(StudyError) as e:
+        parse_study(factor_files.STUDY + text, "study.yaml")
+    for w in words:
+        assert w in str(e.value), str(e.value)
