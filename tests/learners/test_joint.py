@@ -90,6 +90,20 @@ def test_saved_to_disk_and_loaded_predicts_the_same(tmp_path):
     assert not list(tmp_path.glob("*.p*kl*"))
 
 
+def test_many_units_are_embedded_in_parts(monkeypatch):
+    from cohortium.joint import factors, fit_joint_factors
+
+    s = factor_cohort(6, 120, unknown=0.05)
+    joint = fit_joint_factors(s.cohort.take(np.arange(80)), size=6)
+    whole, (value, sd) = joint.embed(s.cohort), joint.predict(s.cohort, "b")
+    monkeypatch.setattr(factors, "AT_ONCE", 50)
+    parts = joint.embed(s.cohort)
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(parts.sd, whole.sd, rtol=1e-9)
+    for a, b in zip(joint.predict(s.cohort, "b"), (value, sd), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
 def test_the_leaderboard_has_them_when_the_study_lists_them():
     endpoint = Endpoint("y", EndpointKind.BINARY, ("no", "yes"))
     assert "joint:factors" in [i.name for i in plan(CONFIG, endpoint, ["a", "b"])]

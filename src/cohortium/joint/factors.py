@@ -17,6 +17,9 @@ FACTORS = 24
 
 UNITS_PER_FACTOR = 4
 
+AT_ONCE = 8192
+"""Units that are embedded together."""
+
 ROUGH = 3e-5
 """Tolerance at which what factors predict no longer changes, though some have not yet been dropped."""
 
@@ -53,17 +56,18 @@ class JointFactors:
 
     def embed(self, cohort: Cohort) -> Embedding:
         """Posterior means and standard deviations; see :class:`~cohortium.joint.model.Joint`."""
-        latent = self.latent(cohort)
         known = np.zeros(len(cohort), dtype=bool)
         for name in self.names:
             if name in cohort.modalities:
                 known[cohort.units.index.get_indexer(cohort.modalities[name].units)] = True
-        return Embedding(latent.mean, latent.sd(), known)
+        made = [self.latent(part) for part in _at_once(cohort)]
+        return Embedding(np.concatenate([m.mean for m in made]), np.concatenate([m.sd() for m in made]), known)
 
     def predict(self, cohort: Cohort, target: str) -> tuple[Array, Array]:
         """(n, q) expected features of ``target`` given the others, and their standard deviations, noise included."""
-        value, variance = self.model.predict(self.names.index(target), self.latent(cohort, target))
-        return value, np.sqrt(variance)
+        at = self.names.index(target)
+        made = [self.model.predict(at, self.latent(part, target)) for part in _at_once(cohort)]
+        return np.concatenate([v for v, _ in made]), np.sqrt(np.concatenate([v for _, v in made]))
 
     def _blocks(self, cohort: Cohort, without: str | None) -> list[Block | None]:
         out: list[Block | None] = []
@@ -75,6 +79,13 @@ class JointFactors:
                 x = encoder.transform(data, impute=False)  # type: ignore[arg-type]
                 out.append(Block(x, cohort.units.index.get_indexer(data.units)))
         return out
+
+
+def _at_once(cohort: Cohort) -> list[Cohort]:
+    """The units in parts: with gaps of their own, each has a covariance of its own while it is looked at."""
+    if len(cohort) <= AT_ONCE:
+        return [cohort]
+    return [cohort.take(rows) for rows in np.array_split(np.arange(len(cohort)), -(-len(cohort) // AT_ONCE))]
 
 
 def fit_joint_factors(
