@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def run(
     study = (study if isinstance(study, Study) else load_study(study)).having(learners, preset)
     folder = Path(out) if out is not None else default_folder(study)
     tell(ProgressEvent("read", 0, 1))
-    data = load_data(study, lambda name, done, total: tell(ProgressEvent(f"images of {name}", done, total)))
+    data = load_data(study, _reading(tell))
     plan = make_plan(study, data)
     tell(ProgressEvent("read", 1, 1))
     hashes = {"study": study.hash, "data": plan.data_hash, "plan": plan.hash}
@@ -120,6 +120,21 @@ def study_of(folder: str | Path, data: str | Path) -> Study:
     mark = runfolder.finished(Path(folder))
     study = Study(parse_study(text, file.name), file, Path(data), text)
     return study.having(mark.get("learners"), mark.get("preset"))
+
+
+def _reading(tell: Progress) -> Callable[[str, int, int], None]:
+    """How far the reading of images is, with the time left: what it took since the first image that was not kept."""
+    from cohortium.experiment import ProgressEvent
+
+    since: dict[str, tuple[float, int]] = {}
+
+    def told(name: str, done: int, total: int) -> None:
+        begin, before = since.setdefault(name, (time.perf_counter(), done))
+        spent = time.perf_counter() - begin
+        left = spent / (done - before) * (total - done) if done > before else None
+        tell(ProgressEvent(f"images of {name}", done, total, spent, left))
+
+    return told
 
 
 def _checked(study: Study, data: Data, plan: Plan, tell: Any) -> list[Finding]:
