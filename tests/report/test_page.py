@@ -86,6 +86,14 @@ def test_every_section_is_there(every_kind: Path):
         assert any(alt in label for label in page.labels), alt
 
 
+def test_remarks_need_no_scrolling_on_a_phone(every_kind: Path):
+    """The table with sentences is told apart, and narrow screens put them below their row."""
+    text = (every_kind / "report.html").read_text(encoding="utf-8")
+    assert text.count('<table class="remarks">') == 1
+    narrow = text[text.index("@media (max-width: 40rem)") :]
+    assert ".remarks td.prose { grid-column: 1 / -1" in narrow
+
+
 def test_names_are_escaped_everywhere(hostile: Path):
     text = (hostile / "report.html").read_text(encoding="utf-8")
     page = _Reader(text)
