@@ -197,6 +197,13 @@ def test_times_that_are_numbers_beyond_any_life(tmp_path: Path) -> None:
         read(tmp_path, tables(time_unit="hours"), IndexTime(after="24h", numbers=True))
 
 
+@pytest.mark.parametrize("after", ["all", "9999999999y"])
+def test_index_times_beyond_any_life(tmp_path: Path, after: str) -> None:
+    write(tmp_path, ["2024-01-01"])
+    with pytest.raises(DataError, match="index_after and landmarks are times within a life"):
+        read(tmp_path, tables(), after=after)
+
+
 def test_a_file_without_a_header_tells_nothing_of_its_first_patient(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("p0,2024-01-01,Jane Doe has a cough,MRN 12345678\n")
     with pytest.raises(DataError, match="has the file a header") as e:

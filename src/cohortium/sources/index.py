@@ -16,7 +16,7 @@ from cohortium.schema.durations import days_of, unit_days
 from cohortium.schema.notes import NotesSource
 from cohortium.schema.shapes import EventsSource, Landmarks
 from cohortium.sources.raw import Raw, column_of
-from cohortium.sources.times import Times, read_times
+from cohortium.sources.times import FURTHEST, Times, read_times
 
 LANDMARK = "__landmark__"
 """Column of the raw unit table: days of the row's landmark."""
@@ -69,6 +69,13 @@ class IndexTime:
     def times(self, frame: pd.DataFrame, raw: Raw | None) -> Times | None:
         """Index time of every unit, None when the study names none. Raises :class:`DataError`."""
         shift = 0.0 if self.after is None else days_of(self.after)
+        longest = max(
+            [shift, *((t * unit_days(self.landmarks.time_unit) for t in self.landmarks.at) if self.landmarks else ())]
+        )
+        if not longest <= FURTHEST:
+            raise DataError(
+                "design: index_after and landmarks are times within a life; this one lies beyond 500 years."
+            )
         if self.landmarks is not None:
             us = np.round(frame[LANDMARK].to_numpy(float) * DAY).astype(np.int64)
             return Times(us, np.zeros(len(us), dtype=bool), "number")

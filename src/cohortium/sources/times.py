@@ -29,8 +29,8 @@ _MOMENT = rf"(?:{_DAY})[T ]\d{{2}}:?\d{{2}}(?::?\d{{2}}(?:\.\d+)?)?(?: ?{_ZONE[:
 """Year first, and an hour with minutes. What pandas takes beyond that (a month alone, "now") would be known too early."""
 
 _EARLIEST, _LATEST = pd.Timestamp("1800-01-01"), pd.Timestamp("2300-01-01")
-_FURTHEST = 500 * 366
-"""Days from the patient's zero."""
+FURTHEST = 500 * 366
+"""Days from the patient's zero, or from the index time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def read_numbers(column: pd.Series, unit: str, place: Place) -> Times:
     bad = ~np.isfinite(x) & ~missing
     if bad.any():
         raise DataError(f"{place(bad)}: the time is not a number of {unit}.")
-    strange = (np.abs(x) > _FURTHEST) & ~missing
+    strange = (np.abs(x) > FURTHEST) & ~missing
     if strange.any():
         raise DataError(f"{place(strange)}: a time of more than 500 years from zero. Is the unit {unit}?")
     us = np.full(len(x), STATIC)
