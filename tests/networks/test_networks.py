@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 from cohortium.networks.batch import Inputs, Rows  # noqa: E402
 from cohortium.networks.build import Design, build  # noqa: E402
 from cohortium.networks.joint import FUSIONS  # noqa: E402
+from cohortium.networks.sequences import EVENTS  # noqa: E402
+from cohortium.networks.sets import BAGS  # noqa: E402
 from cohortium.networks.tables import TABLES  # noqa: E402
 from cohortium.schema import deep  # noqa: E402
 from cohortium.testing.laws import LawBroken  # noqa: E402
@@ -47,6 +49,8 @@ def test_the_laws_can_be_broken():
 def test_the_study_file_names_what_there_is():
     assert set(get_args(deep.FusionName)) == set(FUSIONS)
     assert set(get_args(deep.TablesName)) == set(TABLES)
+    assert set(get_args(deep.BagsName)) == {"summary", *BAGS}
+    assert set(get_args(deep.EventsName)) == {"summary", *EVENTS}
 
 
 def model(tokens: bool = False, wide: bool = True):

@@ -25,7 +25,9 @@ class DeepSpec:
     wider than 128 features are encoded in the span of their training units, by ``lowrank`` unless ``mlp`` is asked for.
     width: of an embedding. wide: a linear path beside the network. batch, rate, decay: of training. balanced: classes
     weigh the same. survival: ``cox`` or ``discrete_time``. start: ``late``: the network is fitted to what the
-    plain late fusion leaves unexplained; ``null``: to everything. multitask: weight of the study's other endpoints."""
+    plain late fusion leaves unexplained; ``null``: to everything. multitask: weight of the study's other endpoints.
+    bags, events: how they are seen, ``summary`` for their representation alone, else also by an encoder of that name.
+    instances: of a bag, drawn at random in each training step, at most. last: events of a unit that ``transformer`` sees."""
 
     name: str
     fusion: str = "attention"
@@ -41,6 +43,10 @@ class DeepSpec:
     survival: str = "cox"
     start: str = "late"
     multitask: float = 0.0
+    bags: str = "summary"
+    events: str = "summary"
+    instances: int = 1024
+    last: int = 256
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from cohortium.heads.families import Family
 from cohortium.heads.newton import fit_theta
 from cohortium.learners.config import DeepSpec
 from cohortium.learners.deep_node import DeepNode
+from cohortium.learners.deep_parts import items_of, with_items
 from cohortium.learners.nodes import Input, Node
 from cohortium.learners.views import SplitView, Views
 from cohortium.networks import objectives
-from cohortium.networks.batch import Inputs, Rows
+from cohortium.networks.batch import Inputs, Part, Rows
 from cohortium.networks.build import Design, build
 from cohortium.schema import EndpointKind
 from cohortium.training.loop import Settings, Trainer
@@ -120,22 +121,43 @@ class DeepFitter:
             "slope": round(slope, 4),
             "inner_loss": round(best, 5),
         }
-        return DeepFit(oof, best, node, facts)
+        many = {m: i[0] for m, i in zip(modalities, node.design["items"], strict=False) if i is not None}
+        return DeepFit(oof, best, node, facts | ({"items": many} if many else {}))
 
     def _design(self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, outputs: int) -> Design:
         views = [self.views.split(m, s) for m in modalities]
         dims = tuple(_dim(v) for v in views)
         kinds = tuple(_encoder(spec.tables, v.size) for v in views)
+        found = [items_of(spec, self.views, m, s) for m in modalities]
+        items = tuple(None if i is None else (i[0], i[1].size) for i in found)
         return Design(
-            dims, kinds, spec.fusion, outputs, spec.width, spec.dropout, spec.modality_dropout, spec.wide, self.tokens
+            dims,
+            kinds,
+            spec.fusion,
+            outputs,
+            spec.width,
+            spec.dropout,
+            spec.modality_dropout,
+            spec.wide,
+            self.tokens,
+            items if any(items) else (),
         )
+
+    def _part(self, spec: DeepSpec, modality: str, s: int | None) -> Part:
+        """A modality on a split as a network sees it."""
+        summary, items = _part(self.views.split(modality, s)), items_of(spec, self.views, modality, s)
+        if items is None:
+            return summary
+        data = self.fold.cohort.modalities[modality]
+        rows = np.searchsorted(self.views.rows(modality), summary.where.numpy())
+        return with_items(summary, items[1], data, rows, spec.instances)
 
     def _trainer(
         self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, tag: str
     ) -> tuple[Trainer, Inputs, NDArray[np.intp]]:
         """A network on an inner split (or everyone, None), all its inputs, and the test rows it can say something of."""
         views = [self.views.split(m, s) for m in modalities]
-        inputs = Inputs(self.family.n, tuple(_part(v) for v in views))
+        inputs = Inputs(self.family.n, tuple(self._part(spec, m, s) for m in modalities))
         train = np.unique(np.concatenate([v.train for v in views]))
         test = np.unique(np.concatenate([v.test for v in views]))
         objective = self._objective(spec, train)
@@ -191,6 +213,7 @@ class DeepFitter:
             presence,
             self.late if spec.start == "late" else None,
             trainers[0].objective.main_outputs,
+            tuple(i[1] if i else None for i in (items_of(spec, self.views, m, None) for m in modalities)),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cohortium.cohort import Cohort
+from cohortium.encoders.raw import RawEncoder
 from cohortium.learners.nodes import Array, Input, Memo, Node
 
 AT_ONCE = 4096
@@ -20,8 +21,9 @@ class DeepNode(Node):
 
     design: of :mod:`cohortium.networks.build`. members: per network its weights by name. link, biases: what turns
     outputs into scores. slope: of the scores. presence: (M,) mean and (M, K) effect of having each modality, which is
-    taken away from the scores (None: presence may predict). start: whose scores the outputs are added to. used: outputs, the first of
-    them, that make the score. Scores are computed in double precision, so that they do not depend on
+    taken away from the scores (None: presence may predict). start: whose scores the outputs are added to. used: outputs,
+    the first of them, that make the score. items: per input what makes numbers of its instances or events, None where
+    its summary is all that is seen. Scores are computed in double precision, so that they do not depend on
     which units are predicted together.
     """
 
@@ -35,20 +37,25 @@ class DeepNode(Node):
     presence: tuple[Array, Array] | None = None
     start: Node | None = None
     used: int = 1
+    items: tuple[RawEncoder | None, ...] = ()
 
     def _scores(self, cohort: Cohort, memo: Memo) -> Array:
         import torch
 
-        from cohortium.networks.batch import Inputs, Rows
+        from cohortium.learners.deep_parts import with_items
+        from cohortium.networks.batch import Inputs, Part, Rows
         from cohortium.networks.build import Design, build
         from cohortium.networks.objectives import score_of
         from cohortium.training.loop import one_thread
 
         parts, seen = [], np.zeros(len(cohort), dtype=bool)
-        for source in self.inputs:
+        for source, items in zip(self.inputs, self.items or (None,) * len(self.inputs), strict=True):
             x, rows = source.encoded(cohort, memo)
             x = x if source.basis is None else x @ source.basis
-            parts.append(Rows(torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64), torch.as_tensor(rows)))
+            part: Part = Rows(torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64), torch.as_tensor(rows))
+            if items is not None and len(rows):
+                part = with_items(part, items, cohort.modalities[source.modality], np.arange(len(rows)))
+            parts.append(part)
             seen[rows] = True
         inputs = Inputs(len(cohort), tuple(parts))
         start = 0.0 if self.start is None else torch.as_tensor(np.nan_to_num(self.start.scores(cohort, memo)))

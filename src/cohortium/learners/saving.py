@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cohortium.encoders import Encoder, restore_encoder
+from cohortium.encoders.raw import restore_raw
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.fusion.factors import FactorModel
@@ -111,6 +112,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "biases": list(node.biases),
             "presence": None if node.presence is None else list(node.presence),
             "start": None if node.start is None else walk(node.start),
+            "items": [None if i is None else i.state() for i in node.items],
         }
     if isinstance(node, JointNode):
         return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": _joint_state(node.joint, put)}
@@ -220,9 +222,9 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         members, biases = tuple(s["members"]), tuple(s["biases"])
         presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
         start = None if s["start"] is None else nodes[s["start"]]
-        return DeepNode(
-            inputs(), s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"]
-        )
+        items = tuple(None if i is None else restore_raw(i) for i in s.get("items", ()))
+        own = (s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"], items)
+        return DeepNode(inputs(), *own)
     if kind == "joint":
         joint, coef = _restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
         return JointNode(joint, coef, s["n_scores"])

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.cohort import Bag, Events
 from cohortium.contracts import Fold
 from cohortium.encoders import FittedBlock, fit_block
+from cohortium.encoders.raw import EventEncoder, InstanceEncoder, RawEncoder
 from cohortium.heads.families import Family
 from cohortium.heads.newton import fit_theta
 
@@ -56,14 +58,29 @@ class Views:
         """The modality on inner split ``s``, or on the whole training part (None)."""
         return self.fold.store.get(f"view/{modality}/{s}", lambda: self._encode(modality, s))  # type: ignore[no-any-return]
 
+    def items(self, modality: str, s: int | None, last: int | None = None) -> RawEncoder:
+        """Scales of the instances of a bag, or vocabulary of events, from the training rows of a split. last: of events."""
+
+        def make() -> RawEncoder:
+            data, rows = self.fold.cohort.modalities[modality], self._rows_of(modality, s)[0]
+            if isinstance(data, Bag):
+                return InstanceEncoder().fit(data, rows)
+            assert isinstance(data, Events)
+            return EventEncoder(last).fit(data, rows)
+
+        return self.fold.store.get(f"items/{modality}/{s}/{last}", make)  # type: ignore[no-any-return]
+
+    def _rows_of(self, modality: str, s: int | None) -> tuple[Rows, Rows]:
+        """Positions in the modality of a split's training and test rows."""
+        where = self._where[modality]
+        if s is None:
+            return np.arange(len(where)), np.zeros(0, dtype=np.intp)
+        train, test = self.fold.inner[s]
+        return np.flatnonzero(np.isin(where, train)), np.flatnonzero(np.isin(where, test))
+
     def _encode(self, modality: str, s: int | None) -> SplitView:
         data, where = self.fold.cohort.modalities[modality], self._where[modality]
-        if s is None:
-            at_train, at_test = np.arange(len(where)), np.zeros(0, dtype=np.intp)
-        else:
-            train, test = self.fold.inner[s]
-            at_train = np.flatnonzero(np.isin(where, train))
-            at_test = np.flatnonzero(np.isin(where, test))
+        at_train, at_test = self._rows_of(modality, s)
         block = fit_block(data.take(at_train), self.null_gradient[where[at_train]])
         x = block.encoder.transform(data.take(at_test))
         return SplitView(

@@ -17,8 +17,9 @@ class Part(Protocol):
 
     where: Tensor
 
-    def take(self, rows: Tensor) -> Any:
-        """What the encoder wants of the part's rows at the given positions 0..m-1."""
+    def take(self, rows: Tensor, drawn: bool = False) -> Any:
+        """What the encoder wants of the part's rows at the given positions 0..m-1. drawn: for a training step, which may
+        do with some of what a unit has, drawn at random."""
         ...
 
 
@@ -29,7 +30,7 @@ class Rows:
     x: Tensor
     where: Tensor
 
-    def take(self, rows: Tensor) -> Tensor:
+    def take(self, rows: Tensor, drawn: bool = False) -> Tensor:
         """(b, d) rows."""
         return self.x[rows]
 
@@ -66,12 +67,12 @@ class Inputs:
         """(n, M) bool: who has which modality."""
         return torch.stack([position >= 0 for position in self._position], dim=1)
 
-    def batch(self, rows: Tensor) -> Batch:
-        """The units at the given positions, in that order."""
+    def batch(self, rows: Tensor, drawn: bool = False) -> Batch:
+        """The units at the given positions, in that order. drawn: for a training step; see :class:`Part`."""
         x, at = [], []
         for part, position in zip(self.parts, self._position, strict=True):
             found = position[rows]
             have = torch.nonzero(found >= 0).ravel()
             at.append(have)
-            x.append(part.take(found[have]) if len(have) else None)
+            x.append(part.take(found[have], drawn) if len(have) else None)
         return Batch(len(rows), tuple(x), tuple(at))

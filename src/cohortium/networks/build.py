@@ -9,14 +9,17 @@ from torch import nn
 
 from cohortium.errors import did_you_mean
 from cohortium.networks.joint import FUSIONS
-from cohortium.networks.model import JointModel
+from cohortium.networks.model import Both, JointModel
+from cohortium.networks.sequences import EVENTS
+from cohortium.networks.sets import BAGS
 from cohortium.networks.tables import TABLES
 
 
 @dataclass(frozen=True)
 class Design:
     """dims: (M,) inputs of each modality. encoders: (M,) names in TABLES. fusion: name in FUSIONS. outputs: H.
-    wide: a linear path beside the network. tokens: learn a token for absence."""
+    wide: a linear path beside the network. tokens: learn a token for absence. items: per modality None, or the encoder of
+    its instances or events (name in BAGS or EVENTS) and how many features or codes they have; () for none at all."""
 
     dims: tuple[int, ...]
     encoders: tuple[str, ...]
@@ -27,6 +30,7 @@ class Design:
     modality_dropout: float = 0.2
     wide: bool = True
     tokens: bool = False
+    items: tuple[tuple[str, int] | None, ...] = ()
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -34,7 +38,9 @@ class Design:
 
     @staticmethod
     def restore(state: dict[str, Any]) -> Design:
-        return Design(**{**state, "dims": tuple(state["dims"]), "encoders": tuple(state["encoders"])})
+        items = tuple(None if i is None else (str(i[0]), int(i[1])) for i in state.get("items", ()))
+        lists = {"dims": tuple(state["dims"]), "encoders": tuple(state["encoders"]), "items": items}
+        return Design(**{**state, **lists})
 
 
 def pick(name: str, choices: dict[str, type[nn.Module]], what: str) -> type[nn.Module]:
@@ -46,10 +52,13 @@ def pick(name: str, choices: dict[str, type[nn.Module]], what: str) -> type[nn.M
 
 def build(design: Design) -> JointModel:
     """A fresh network; draws its weights from torch's global generator."""
-    encoders = [
-        pick(kind, TABLES, "table encoder")(d, design.width, design.dropout)
-        for d, kind in zip(design.dims, design.encoders, strict=True)
-    ]
+    encoders: list[nn.Module] = []
+    for d, kind, items in zip(design.dims, design.encoders, design.items or (None,) * len(design.dims), strict=True):
+        encoder = pick(kind, TABLES, "table encoder")(d, design.width, design.dropout)
+        if items is not None:
+            many = pick(items[0], {**BAGS, **EVENTS}, "encoder of bags or events")
+            encoder = Both(many(items[1], design.width, design.dropout), encoder)
+        encoders.append(encoder)
     fusion = pick(design.fusion, FUSIONS, "fusion")(len(design.dims), design.width, design.dropout)
     return JointModel(
         encoders,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cohortium.networks.batch import Batch
+from cohortium.networks.ragged import Beside, vector_of
 
 
 class Centre(nn.Module):
@@ -27,11 +28,22 @@ class Centre(nn.Module):
         return x - (x.mean(0) if self.training and len(x) > 1 else self.mean)
 
 
+class Both(nn.Module):
+    """A modality of many items: what its items say and what their summary says, added; b units -> (b, width)."""
+
+    def __init__(self, items: nn.Module, summary: nn.Module) -> None:
+        super().__init__()
+        self.items, self.summary = items, summary
+
+    def forward(self, x: Beside) -> Tensor:
+        return self.items(x.items) + self.summary(x.summary)  # type: ignore[no-any-return]
+
+
 class JointModel(nn.Module):
     """Outputs (n, H) from a batch.
 
     encoders: one a modality, each (x of those who have it) -> (b, width). fusion: tokens and presence -> (n, width).
-    wide: per modality the number of inputs of a linear path beside the network, 0 for none; what is linear need not be
+    wide: per modality the number of inputs (of its summary) of a linear path beside the network, 0 for none; what is linear need not be
     learned by a deep net (Cheng 2016). modality_dropout: chance that a modality of a unit is hidden in a training
     step, one at least is kept (Neverova 2016, TPAMI 38:1692). tokens: learn a token for absence; presence then predicts.
     """
@@ -86,7 +98,7 @@ class JointModel(nn.Module):
         out = self.head(self.drop(self.joint(batch)))
         for layer, x, at in zip(self.wide, batch.x, batch.at, strict=True):
             if isinstance(layer, nn.Linear) and x is not None:
-                out = out.index_add(0, at, layer(x))
+                out = out.index_add(0, at, layer(vector_of(x)))
         return out  # type: ignore[no-any-return]
 
     @torch.no_grad()

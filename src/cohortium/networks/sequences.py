@@ -95,7 +95,7 @@ class EventTransformer(PerGroup):
         return x + F.pad(self.before(own)[:, :-1], (0, 0, 1, 0))  # type: ignore[no-any-return]
 
     def pool(self, group: Group) -> Tensor:
-        (found, keep), = group
+        ((found, keep),) = group
         if self.training:
             kept = keep & (torch.rand(keep.shape) >= CODES_DROPPED)
             keep = torch.where(kept.any(1, keepdim=True), kept, keep)

@@ -52,7 +52,7 @@ class SeenRows:
     size: Tensor
     where: Tensor
 
-    def take(self, rows: Tensor) -> Seen:
+    def take(self, rows: Tensor, drawn: bool = False) -> Seen:
         return Seen(self.x[rows], self.y[rows], self.size[rows])
 
 

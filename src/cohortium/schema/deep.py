@@ -10,6 +10,8 @@ from cohortium.schema.declare import Declaration
 
 FusionName = Literal["attention", "gated", "tensor", "experts"]
 TablesName = Literal["mlp", "lowrank", "tokens"]
+BagsName = Literal["summary", "abmil", "set_transformer", "mean"]
+EventsName = Literal["summary", "codes", "transformer"]
 
 
 class DeepLearner(Declaration):
@@ -33,6 +35,10 @@ class DeepLearner(Declaration):
     start: Literal["late", "null"] = Field(
         "late", description="late: fitted to what the plain late fusion leaves unexplained; null: to everything"
     )
+    bags: BagsName = Field("summary", description="how bags are seen: by their summary alone, or also by an encoder of instances")  # fmt: skip
+    events: EventsName = Field("summary", description="how events are seen: by their summary alone, or also by an encoder of events")  # fmt: skip
+    instances: int = Field(1024, ge=1, description="of a bag, drawn at random in each training step, at most")
+    last: int = Field(256, ge=8, le=1024, description="events of a unit that 'transformer' sees, the last ones")
 
     @model_validator(mode="before")
     @classmethod

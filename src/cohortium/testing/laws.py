@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.cohort import Cohort, Table
+from cohortium.cohort import Bag, Cohort, Events, Modality, Table
+from cohortium.cohort.events import DAY
 from cohortium.contracts import (
     ClassOutcome,
     Fold,
@@ -45,13 +46,15 @@ def check_learner(
     restore: Restore | None = None,
     finds_signal: bool = True,
     null_draws: int = 0,
+    shapes: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Fit ``learner`` on simulated folds and hold it to the laws; returns the laws it was held to.
 
     The folds have modalities ``labs`` and ``rna``, which carry the outcome, and ``noise``; two of them are lacked by
     some units. kinds: endpoint kinds it is meant for. restore: makes a predictor of ``predictor.state()`` again;
     None leaves that law out. finds_signal: its predictions must agree with the planted score. null_draws: fits on
-    so many cohorts without signal (at least 10 to mean something) whose mean agreement must be nothing.
+    so many cohorts without signal (at least 10 to mean something) whose mean agreement must be nothing. shapes: of
+    ``rna`` and ``noise``, tables unless said otherwise: ``{"rna": "bag", "noise": "events"}``.
 
     Laws: predictions of the right type, aligned, finite and proper for every pattern of presence; neither the order
     of rows nor absent rows change a prediction; fitting changes no data; fitting again gives the same to the bit;
@@ -59,7 +62,9 @@ def check_learner(
     """
     done: dict[str, None] = {}
     for kind in map(EndpointKind, kinds):
-        simulated = simulate_cohort(rng, 160, SIZES, kind, missing={"rna": 0.3, "noise": 0.2}, nominal={"labs": 1})
+        simulated = simulate_cohort(
+            rng, 160, SIZES, kind, missing={"rna": 0.3, "noise": 0.2}, nominal={"labs": 1}, shapes=shapes
+        )
         predictor = _fit_unchanged(learner, simulated, kind)
         done["fitting changes no data"] = None
         _every_pattern(predictor, simulated, kind)
@@ -74,10 +79,10 @@ def check_learner(
             _restored(predictor, restore, simulated, kind)
             done["restored predicts the same"] = None
         if finds_signal:
-            _signal(learner, rng, kind)
+            _signal(learner, rng, kind, shapes)
             done["finds the planted signal"] = None
         if null_draws:
-            _null(learner, rng, kind, null_draws)
+            _null(learner, rng, kind, null_draws, shapes)
             done["finds nothing where nothing is"] = None
     return list(done)
 
@@ -115,7 +120,7 @@ def numbers(prediction: Prediction) -> Floats:
 def _content(fold: Fold) -> Iterator[tuple[str, Any]]:
     yield "units", fold.cohort.units.to_numpy().tolist()
     for name, table in fold.cohort.modalities.items():
-        yield name, table.values.tobytes()
+        yield name, [(key, a.tolist() if a.dtype == object else a.tobytes()) for key, a in table.arrays()]
     for field in ("codes", "values", "time", "event", "entry"):
         if hasattr(fold.outcome, field):
             yield field, getattr(fold.outcome, field).tobytes()
@@ -203,17 +208,40 @@ def _garbage(
 ) -> None:
     """Other values, presence and labels in the rows that are not trained on."""
     cohort = simulated.cohort
-    tables = {}
+    tables: dict[str, Modality] = {}
     for name, table in cohort.modalities.items():
         outside = ~np.isin(table.units, cohort.ids[:TRAINED])
-        values = table.values.copy()
-        values[outside] = rng.normal(0, 1e6, size=(int(outside.sum()), table.n_features))
-        keep = np.flatnonzero(~outside | (rng.random(len(outside)) < 0.5))
-        tables[name] = Table(table.units[keep], values[keep], table.features)
+        spoilt_table = _spoilt(table, outside, rng)
+        tables[name] = spoilt_table.take(np.flatnonzero(~outside | (rng.random(len(outside)) < 0.5)))
     turned = simulated.outcome.take(np.r_[np.arange(TRAINED), rng.permutation(np.arange(TRAINED, len(cohort)))])
     spoilt = replace(simulated, cohort=Cohort(cohort.units, tables), outcome=replace(turned, units=cohort.ids))
     again = learner.fit(_fold(spoilt))
     _same_to_the_bit("Garbage in the test rows leaves the model unchanged", again, predictor, simulated, kind)
+
+
+def _spoilt(data: Modality, outside: NDArray[np.bool_], rng: np.random.Generator) -> Modality:
+    """The modality with garbage in the units ``outside`` (m,) bool; the others as they are."""
+    if isinstance(data, Table):
+        values = data.values.copy()
+        values[outside] = rng.normal(0, 1e6, size=(int(outside.sum()), data.n_features))
+        return Table(data.units, values, data.features)
+    if isinstance(data, Bag):
+        values = data.values.copy()
+        inside = np.repeat(outside, data.sizes)
+        values[inside] = rng.normal(0, 1e6, size=(int(inside.sum()), data.n_features))
+        return Bag(data.units, values, data.offsets, data.features)
+    assert isinstance(data, Events)
+    unit, at = data.seen()
+    theirs = at[outside[unit]]
+    code, value, time = data.code.copy(), data.value.copy(), data.time.copy()
+    # Codes that nobody trained on has, and theirs as everybody's.
+    vocabulary = np.append(data.vocabulary, ["never seen", "a code of others"]).astype(object)
+    code[theirs] = rng.integers(0, len(vocabulary), size=len(theirs))
+    value[theirs] = rng.normal(0, 1e6, size=len(theirs))
+    time[theirs] -= 5000 * DAY
+    return Events(
+        data.units, vocabulary, data.owner, time, code, value, data.start, data.stop, data.index, data.windows
+    )
 
 
 def _restored(predictor: Predictor, restore: Restore, simulated: Simulated, kind: EndpointKind) -> None:
@@ -234,19 +262,21 @@ def agreement(prediction: Prediction, score: Floats) -> float:
     return float(np.mean([0.0 if np.ptp(a) < 1e-12 else spearmanr(a, b).statistic for a, b in pairs]))
 
 
-def _signal(learner: Learner, rng: np.random.Generator, kind: EndpointKind) -> None:
-    s = simulate_cohort(rng, 400, SIZES, kind, signal=3.0, missing={"rna": 0.2, "noise": 0.2})
+def _signal(learner: Learner, rng: np.random.Generator, kind: EndpointKind, shapes: Mapping[str, str] | None) -> None:
+    s = simulate_cohort(rng, 400, SIZES, kind, signal=3.0, missing={"rna": 0.2, "noise": 0.2}, shapes=shapes)
     predictor = learner.fit(simulated_fold(s, np.arange(250)))
     found = agreement(predictor.predict(s.cohort.take(np.arange(250, 400))), s.score[250:])
     if found < 0.3:
         raise _broken("The planted signal is found", kind, f"predictions agree with the true score by {found:.2f} only")
 
 
-def _null(learner: Learner, rng: np.random.Generator, kind: EndpointKind, draws: int) -> None:
+def _null(
+    learner: Learner, rng: np.random.Generator, kind: EndpointKind, draws: int, shapes: Mapping[str, str] | None
+) -> None:
     """Labels that nothing tells: over the draws the mean agreement with them is nothing (within 4 standard errors)."""
     found = []
     for _ in range(draws):
-        s = simulate_cohort(rng, 150, SIZES, kind, signal=0.0, missing={"rna": 0.2, "noise": 0.2})
+        s = simulate_cohort(rng, 150, SIZES, kind, signal=0.0, missing={"rna": 0.2, "noise": 0.2}, shapes=shapes)
         predictor = learner.fit(simulated_fold(s, np.arange(90)))
         width = s.score.shape[1]
         truth = _outcome_score(s.outcome.take(np.arange(90, 150)), width)

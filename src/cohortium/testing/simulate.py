@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cohortium.cohort import Cohort, Table
+from cohortium.cohort import Bag, Cohort, Events, Modality, Table
+from cohortium.cohort.events import DAY
 from cohortium.cohort.table import feature_frame
 from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
 from cohortium.errors import did_you_mean
@@ -32,7 +33,8 @@ class Simulated:
     effects: modality -> (its causal features, K) effects on the score, in the order of ``causal``.
     score: (n, K) true score of each unit, its absent modalities counted too; K is the number of classes of a
     multiclass endpoint, else 1. Larger means: the positive or a higher class, a larger value, an earlier event.
-    complete: modality -> (n, p) values as they were before anything went missing.
+    complete: modality -> (n, p) values as they were before anything went missing; of a bag the means that its
+    instances are drawn around, of events the logarithm of how often a code comes, and the mean of its values.
     """
 
     cohort: Cohort
@@ -60,6 +62,7 @@ def simulate_cohort(
     prevalence: float = 0.5,
     delayed_entry: bool = False,
     name: str = "y",
+    shapes: Mapping[str, str] | None = None,
 ) -> Simulated:
     """A cohort of ``n`` units with planted truth.
 
@@ -71,7 +74,8 @@ def simulate_cohort(
     presence is informative. units_per_patient: at most so many, drawn evenly; features of one patient's units
     correlate by 0.7. nominal: modality -> how many of its noise features are codes of three levels. sites: number
     of sites, drawn evenly. prevalence: share of positives (binary) or of events (survival). delayed_entry:
-    survival with left truncation. name: of the endpoint.
+    survival with left truncation. name: of the endpoint. shapes: modality -> ``bag`` or ``events``, whose features are
+    then seen through 3 to 25 instances a unit, or through codes over the two years before an index time; else ``table``.
 
     Raises ValueError for an unknown modality or a number that does not fit.
     """
@@ -81,6 +85,7 @@ def simulate_cohort(
     shares = dict(missing) if isinstance(missing, Mapping) else dict.fromkeys(sizes, float(missing))
     codes = dict(nominal or {})
     _check(n, sizes, causal_n, shares, codes, prevalence, units_per_patient)
+    _check_shapes(dict(shapes or {}), sizes, codes)
 
     patient = _patients(rng, n, units_per_patient)
     complete = {m: _features(rng, patient, p) for m, p in sizes.items()}
@@ -89,11 +94,15 @@ def simulate_cohort(
     units = _units(rng, patient, units_per_patient, sites)
     outcome = _outcome(rng, Endpoint(name, kind, CLASS_NAMES.get(kind, ()), _time_unit(kind)), units, score, prevalence, delayed_entry)  # fmt: skip
 
-    tables = {}
+    tables: dict[str, Modality] = {}
     for m, x in complete.items():
         kinds = _codes(rng, x, codes.get(m, 0), set(causal.get(m, ())), names[m])
         lean = presence_effect * score[:, 0] if presence_effect else np.zeros(n)
         rows = np.flatnonzero(_have(rng, lean, shares.get(m, 0.0)))
+        if shapes and shapes.get(m, "table") != "table":
+            make = _bag if shapes[m] == "bag" else _events
+            tables[m] = make(rng, units.index[rows], x[rows], names[m], missing_cells)
+            continue
         seen = x[rows].copy()
         seen[rng.random(seen.shape) < missing_cells] = np.nan
         levels = [("p", "q", "r") if k == ColumnKind.NOMINAL.value else None for k in kinds]
@@ -120,6 +129,39 @@ def _check(
             raise ValueError(f"'{m}' has {sizes[m]} features, fewer than its informative and nominal ones together")
         if not 0 <= shares.get(m, 0.0) < 1:
             raise ValueError(f"the missing share of '{m}' is not in [0, 1)")
+
+
+def _check_shapes(shapes: dict[str, str], sizes: Mapping[str, int], codes: Mapping[str, int]) -> None:
+    for m, shape in shapes.items():
+        if m not in sizes:
+            raise ValueError(f"No modality called '{m}'.{did_you_mean(m, sizes)}")
+        if shape not in ("table", "bag", "events"):
+            raise ValueError(f"No shape called '{shape}'.{did_you_mean(shape, ('table', 'bag', 'events'))}")
+        if shape != "table" and codes.get(m):
+            raise ValueError(f"'{m}' is of shape {shape}: it has no nominal features")
+
+
+def _bag(rng: np.random.Generator, units: pd.Index, x: Floats, names: list[str], missing: float) -> Bag:
+    """Instances around the unit's means x (m, p)."""
+    sizes = rng.integers(3, 26, size=len(x))
+    values = np.repeat(x, sizes, axis=0) + rng.normal(size=(int(sizes.sum()), x.shape[1]))
+    values[rng.random(values.shape) < missing] = np.nan
+    return Bag(units, values, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), feature_frame(names))
+
+
+def _events(rng: np.random.Generator, units: pd.Index, x: Floats, names: list[str], missing: float) -> Events:
+    """Codes as frequent as exp(x) says, x (m, p), the first half with a value around x; index times differ."""
+    often = rng.poisson(np.exp(np.minimum(0.7 * x, 3.0)))
+    owner, code = (np.repeat(at, often.ravel()) for at in np.indices(often.shape).reshape(2, -1))
+    index = rng.integers(15_000, 20_000, size=len(x)) * DAY
+    time = index[owner] - 1 - rng.integers(0, 730 * DAY, size=len(owner))
+    value = np.where(code < (x.shape[1] + 1) // 2, x[owner, code] + rng.normal(size=len(owner)), np.nan)
+    value[rng.random(len(value)) < missing] = np.nan
+    order = np.lexsort((time, owner))
+    stop = np.cumsum(np.bincount(owner, minlength=len(x)))
+    vocabulary = np.array(names, dtype=object)
+    seen = (a[order] for a in (owner, time, code.astype(np.int32), value))
+    return Events(units, vocabulary, *seen, np.r_[0, stop[:-1]], stop, index)
 
 
 def _patients(rng: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 class Data(Protocol):
     """Inputs of n units; see :class:`cohortium.networks.batch.Inputs`."""
 
-    def batch(self, rows: Tensor) -> Any: ...
+    def batch(self, rows: Tensor, drawn: bool = False) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = s.rate * min(1.0, (self.steps + 1) / s.warm_up)
         self._optimiser.zero_grad(set_to_none=True)
-        loss = self.objective(self.model(self.data.batch(rows)), rows)
+        loss = self.objective(self.model(self.data.batch(rows, True)), rows)
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, s.clip)
         self._optimiser.step()
