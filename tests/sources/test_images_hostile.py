@@ -235,6 +235,13 @@ def test_links_out_of_the_folder(tmp_path: Path, inner: str) -> None:
     refused(tmp_path, "leads out of the folder")
 
 
+def test_an_archive_that_is_a_link_out_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "x.npz", images=plane(1, (3, 8, 8)))
+    (tmp_path / "data" / "x.npz").symlink_to(tmp_path / "x.npz")
+    refused(tmp_path, "leads out of its folder, through a link", "x.npz", npz="data/x.npz")
+
+
 @pytest.mark.parametrize("path", ["../secret.png", "link.png"])
 def test_an_index_that_leads_out_of_its_folder(tmp_path: Path, path: str) -> None:
     secret = picture(tmp_path / "secret.png", plane(1))

@@ -65,8 +65,9 @@ class ImagesReader:
 
     def _of_arrays(self, npz: str) -> list[Image]:
         from cohortium.sources.formats import find
+        from cohortium.sources.named_columns import inside as within
 
-        path = find(self.root, npz)
+        path = within(find(self.root, npz))
         self.paths.append(path)
         images = read_arrays(path, self.source.arrays, self.source.ids)
         kept = self._known([i.owner for i in images], path.name)
