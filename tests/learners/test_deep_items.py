@@ -1,0 +1,30 @@
+"""Bags and events as inputs of a network: the laws of every learner, and what their summaries cannot see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'deep' is not installed")
+
+from cohortium.learners import DeepSpec, LearnerConfig, fit_all, load_predictor, restore, save_predictor
+from cohortium.learners.suite import SuiteLearner
+from cohortium.schema import EndpointKind
+from cohortium.testing import check_learner
+from cohortium.testing.laws import simulated_fold
+from cohortium.testing.simulate import simulate_cohort
+
+SHAPES = {"rna": "bag", "noise": "events"}
+SPECS = (
+    DeepSpec("abmil", bags="abmil", events="codes"),
+    DeepSpec("sets", fusion="gated", bags="set_transformer", events="transformer", last=16, instances=6),
+    DeepSpec("mean", bags="mean", wide=False, start="null"),
+)
+CONFIG = LearnerConfig(models=("linear",), preset="quick", deep=SPECS)
+PAIRS = [("abmil", EndpointKind.BINARY), ("abmil", EndpointKind.SURVIVAL), ("sets", EndpointKind.BINARY), ("mean", EndpointKind.CONTINUOUS)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_learners_on_bags_and_events_keep_the_laws(name, kind):
+    learner = SuiteLearner(f"deep:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)
+    check_learner(learner, np.random.default_rng(1), [kind], restore=restore, shapes=SHAPES)
