@@ -17,6 +17,10 @@ from torch.nn import functional as F
 
 from cohortium.networks.ragged import NUMBERS, Group, Ragged
 
+SHARP = 4.0
+"""Attention to instances starts so much sharper than usual: heads then pick different ones from the start, and a rare one
+is found in a fraction of the epochs."""
+
 
 @dataclass
 class Softened:
@@ -110,6 +114,8 @@ class ABMIL(Pooled):
         self.heads = heads
         self.content, self.gate = nn.Linear(width, width), nn.Linear(width, width)
         self.score = nn.Linear(width, heads)
+        with torch.no_grad():
+            self.score.weight.mul_(SHARP)
 
     def scores(self, h: Tensor, keep: Tensor) -> Tensor:
         """(g, heads, 1, L) of embeddings (g, L, width), -inf where nothing is."""
@@ -157,6 +163,9 @@ class SetTransformer(Pooled):
         self.points = nn.Parameter(torch.randn(points, width))
         self.seed = nn.Parameter(torch.randn(1, width))
         self.gather, self.spread, self.read = (Cross(width, heads, dropout) for _ in range(3))
+        with torch.no_grad():
+            for layer in (self.gather, self.read):
+                layer.query.weight.mul_(SHARP)
 
     def pool(self, group: Group) -> Tensor:
         one = [(self.instance(x), keep) for (x,), keep in group] if len(group.chunks) == 1 else None

@@ -5,6 +5,7 @@ study room. Nothing that is shipped imports it.
 """
 
 from cohortium.testing.files import write_study_folder
+from cohortium.testing.items import followed_codes, rare_instances
 from cohortium.testing.laws import LawBroken, check_learner, simulated_fold
 from cohortium.testing.simulate import Simulated, simulate_cohort
 
@@ -12,6 +13,8 @@ __all__ = [
     "LawBroken",
     "Simulated",
     "check_learner",
+    "followed_codes",
+    "rare_instances",
     "simulate_cohort",
     "simulated_fold",
     "write_study_folder",

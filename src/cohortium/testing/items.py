@@ -1,0 +1,87 @@
+"""Cohorts whose outcome lies in few of the many items of a unit, where no summary sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cohortium.cohort import Bag, Cohort, Events, Table
+from cohortium.cohort.events import DAY
+from cohortium.cohort.table import feature_frame
+from cohortium.contracts import ClassOutcome
+from cohortium.schema import Endpoint, EndpointKind
+from cohortium.testing.simulate import CLASS_NAMES, Simulated
+
+Codes = NDArray[np.int64]
+
+
+def rare_instances(
+    rng: np.random.Generator,
+    n: int = 500,
+    *,
+    instances: tuple[int, int] = (100, 200),
+    rare: int = 2,
+    shift: float = 4.0,
+    features: int = 16,
+    wrong: float = 0.05,
+) -> Simulated:
+    """Binary: positives have ``rare`` instances that lie ``shift`` standard deviations away, all in one direction.
+
+    Every unit's bag ``cells`` has mean 0 and standard deviation 1 in each feature, so that neither tells anything; a
+    table ``labs`` of 4 features is noise. instances: fewest and most of a unit. wrong: share of labels that are turned.
+    The score is 1 for units that have such instances, else 0.
+    """
+    direction = rng.normal(size=features)
+    direction /= np.linalg.norm(direction)
+    positive = rng.random(n) < 0.5
+    sizes = rng.integers(instances[0], instances[1] + 1, size=n)
+    parts = []
+    for size, has in zip(sizes, positive, strict=True):
+        x = rng.normal(size=(size, features))
+        if has:
+            x[rng.permutation(size)[:rare]] += shift * direction
+        parts.append((x - x.mean(axis=0)) / x.std(axis=0))
+    units, outcome = _binary(rng, positive, wrong)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    bag = Bag(units.index, np.concatenate(parts), offsets, feature_frame([f"cells_{j}" for j in range(features)]))
+    return Simulated(_with_labs(rng, units, "cells", bag), outcome, {}, {}, positive[:, None].astype(float), {})
+
+
+def followed_codes(
+    rng: np.random.Generator, n: int = 500, *, pairs: int = 3, others: float = 20.0, wrong: float = 0.05
+) -> Simulated:
+    """Binary: in positives the code A comes about a day before B, in the others a day after, ``pairs`` times in a year.
+
+    Counts in every window are alike but for the few pairs that a window's end cuts. ``others``: mean number of events
+    of ten further codes. A table ``labs`` of 4 features is noise. The score is 1 where A comes first, else 0.
+    """
+    positive = rng.random(n) < 0.5
+    first = rng.uniform(2, 363, size=(n, pairs))
+    second = first + np.where(positive, 1, -1)[:, None] * rng.uniform(0.2, 1.5, size=(n, pairs))
+    number = rng.poisson(others, size=n)
+    owner = np.concatenate([np.repeat(np.arange(n), k) for k in (pairs, pairs, number)])
+    day = np.concatenate([first.ravel(), second.ravel(), rng.uniform(0, 365, size=int(number.sum()))])
+    code = np.concatenate([np.repeat([0, 1], n * pairs), rng.integers(2, 12, size=int(number.sum()))])
+    index = rng.integers(15_000, 20_000, size=n) * DAY
+    time = index[owner] - 366 * DAY + (day * DAY).astype(np.int64)
+    order = np.lexsort((time, owner))
+    stop = np.cumsum(np.bincount(owner, minlength=n))
+    units, outcome = _binary(rng, positive, wrong)
+    names = np.array(["A", "B", *(f"other_{j}" for j in range(10))], dtype=object)
+    value = np.full(len(order), np.nan)
+    events = Events(units.index, names, owner[order], time[order], code[order].astype(np.int32), value, np.r_[0, stop[:-1]], stop, index)  # fmt: skip
+    return Simulated(_with_labs(rng, units, "visits", events), outcome, {}, {}, positive[:, None].astype(float), {})
+
+
+def _binary(rng: np.random.Generator, positive: NDArray[np.bool_], wrong: float) -> tuple[pd.DataFrame, ClassOutcome]:
+    ids = [f"P{i:05d}" for i in range(len(positive))]
+    units = pd.DataFrame({"patient": ids}, index=pd.Index(ids, dtype=object, name="unit"))
+    codes: Codes = (positive ^ (rng.random(len(ids)) < wrong)).astype(np.int64)
+    endpoint = Endpoint("y", EndpointKind.BINARY, CLASS_NAMES[EndpointKind.BINARY])
+    return units, ClassOutcome(endpoint, units.index.to_numpy(dtype=object), codes)
+
+
+def _with_labs(rng: np.random.Generator, units: pd.DataFrame, name: str, data: Bag | Events) -> Cohort:
+    labs = Table(units.index, rng.normal(size=(len(units), 4)), feature_frame([f"labs_{j}" for j in range(4)]))
+    return Cohort(units, {"labs": labs, name: data})
