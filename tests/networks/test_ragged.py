@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
 from cohortium.networks import ragged  # noqa: E402
-from cohortium.networks.ragged import Items, Ragged, ranges  # noqa: E402
+from cohortium.networks.ragged import Items, Ragged  # noqa: E402
 from cohortium.networks.sequences import EVENTS  # noqa: E402
 from cohortium.networks.sets import BAGS, Softened  # noqa: E402
 from cohortium.testing.network_laws import check_encoder  # noqa: E402
@@ -120,8 +120,7 @@ def test_a_training_step_draws_some_instances_and_a_prediction_takes_all(monkeyp
     assert part.take(rows, True).sizes.tolist() == [4, 4, 4]
 
 
-def test_ranges_and_softened_sums_are_what_they_say():
-    assert ranges(np.array([4, 0, 9]), np.array([2, 0, 3])).tolist() == [4, 5, 9, 10, 11]
+def test_softened_sums_are_a_softmax_over_all_chunks():
     score, value = 50 * torch.randn(2, 3, 12, dtype=torch.float64), torch.randn(2, 12, 4, dtype=torch.float64)
     score[..., :3] = -torch.inf
     score[..., 3] = 0.0

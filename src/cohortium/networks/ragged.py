@@ -47,13 +47,14 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """Items of b units. at: (N,) positions of stored items, unit after unit. sizes: (b,) items of each unit, may be 0.
-    rows: (b,) which stored unit each is."""
+    """Items of b units. begin, sizes: (b,) a unit's items are ``[begin, begin + size)``, there may be none: of what is
+    stored, or of ``at``, positions of stored items. rows: (b,) which stored unit each is."""
 
     read: Read
-    at: Ints
+    begin: Ints
     sizes: Ints
     rows: Ints
+    at: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -61,12 +62,10 @@ class Ragged:
     def take(self, units: Tensor) -> Ragged:
         """The units at the given positions 0..b-1."""
         k = units.numpy()
-        begin = np.concatenate([[0], np.cumsum(self.sizes)])[:-1]
-        return Ragged(self.read, self.at[ranges(begin[k], self.sizes[k])], self.sizes[k], self.rows[k])
+        return Ragged(self.read, self.begin[k], self.sizes[k], self.rows[k], self.at)
 
     def groups(self, limit: int) -> Iterator[Group]:
         """All units that have items, smallest first; at most ``limit`` items, gaps counted, in a chunk."""
-        begin = np.concatenate([[0], np.cumsum(self.sizes)])[:-1]
         order = np.argsort(self.sizes, kind="stable")
         order = order[self.sizes[order] > 0]
         first = 0
@@ -76,7 +75,7 @@ class Ragged:
                 last += 1
             units = order[first:last]
             longest = int(self.sizes[units[-1]])
-            chunks = [self._padded(units, begin, a, min(a + limit, longest)) for a in range(0, longest, limit)]
+            chunks = [self._padded(units, a, min(a + limit, longest)) for a in range(0, longest, limit)]
             yield Group(self.read, units, self.rows[units], tuple(chunks))
             first = last
 
@@ -85,10 +84,11 @@ class Ragged:
         # Less than half of a group are gaps, whatever the sizes in the batch.
         return size <= 2 * least + 8 and size * count <= limit
 
-    def _padded(self, units: Ints, begin: Ints, a: int, b: int) -> tuple[Ints, NDArray[np.bool_]]:
+    def _padded(self, units: Ints, a: int, b: int) -> tuple[Ints, NDArray[np.bool_]]:
         place = np.arange(a, b)
         keep = place < self.sizes[units][:, None]
-        return self.at[begin[units][:, None] + np.where(keep, place, 0)], keep
+        at = self.begin[units][:, None] + np.where(keep, place, 0)
+        return (at if self.at is None else self.at[at]), keep
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +116,9 @@ class Items:
             # A step of many units with many numbers each takes fewer of each unit.
             most = max(min(self.most, STEP // (len(k) * max(self.numbers, 256))), 1)
             if (sizes > most).any():
-                return Ragged(self.read, _drawn(begin, sizes, most), np.minimum(sizes, most), self.rows[k])
-        return Ragged(self.read, ranges(begin, sizes), sizes, self.rows[k])
+                at, sizes = _drawn(begin, sizes, most), np.minimum(sizes, most)
+                return Ragged(self.read, np.cumsum(sizes) - sizes, sizes, self.rows[k], at)
+        return Ragged(self.read, begin, sizes, self.rows[k])
 
 
 def _drawn(begin: Ints, sizes: Ints, most: int) -> Ints:
@@ -148,13 +149,6 @@ class ItemsBeside:
     def take(self, rows: Tensor, drawn: bool = False) -> Beside:
         """Both, of the part's units at the given positions."""
         return Beside(self.items.take(rows, drawn), self.x[rows])
-
-
-def ranges(begin: Ints, sizes: Ints) -> Ints:
-    """Positions of all [begin, begin + size), one after the other."""
-    total = int(sizes.sum())
-    shift = np.repeat(begin - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes) if total else np.zeros(0, np.int64)
-    return np.arange(total, dtype=np.int64) + shift
 
 
 def vector_of(x: Any) -> Tensor:
