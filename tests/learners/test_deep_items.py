@@ -7,12 +7,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
-from cohortium.learners import DeepSpec, LearnerConfig, fit_all, load_predictor, restore, save_predictor
+from cohortium.learners import DeepSpec, LearnerConfig, restore
 from cohortium.learners.suite import SuiteLearner
 from cohortium.schema import EndpointKind
 from cohortium.testing import check_learner
-from cohortium.testing.laws import simulated_fold
-from cohortium.testing.simulate import simulate_cohort
 
 SHAPES = {"rna": "bag", "noise": "events"}
 SPECS = (

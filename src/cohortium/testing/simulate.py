@@ -103,11 +103,17 @@ def simulate_cohort(
             make = _bag if shapes[m] == "bag" else _events
             tables[m] = make(rng, units.index[rows], x[rows], names[m], missing_cells)
             continue
-        seen = x[rows].copy()
-        seen[rng.random(seen.shape) < missing_cells] = np.nan
-        levels = [("p", "q", "r") if k == ColumnKind.NOMINAL.value else None for k in kinds]
-        tables[m] = Table(units.index[rows], seen, feature_frame(names[m], kinds, levels))
+        tables[m] = _table(rng, units.index[rows], x[rows], names[m], kinds, missing_cells)
     return Simulated(Cohort(units, tables), outcome, causal, effects, score, complete)
+
+
+def _table(
+    rng: np.random.Generator, ids: pd.Index, x: Floats, names: list[str], kinds: list[str], missing_cells: float
+) -> Table:
+    seen = x.copy()
+    seen[rng.random(seen.shape) < missing_cells] = np.nan
+    levels = [("p", "q", "r") if k == ColumnKind.NOMINAL.value else None for k in kinds]
+    return Table(ids, seen, feature_frame(names, kinds, levels))
 
 
 def _check(
