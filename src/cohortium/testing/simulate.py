@@ -92,26 +92,26 @@ def simulate_cohort(
     names = {m: [f"{m}_{j}" for j in range(p)] for m, p in sizes.items()}
     causal, effects, score = _truth(rng, kind, complete, names, causal_n, signal)
     units = _units(rng, patient, units_per_patient, sites)
-    outcome = _outcome(rng, Endpoint(name, kind, CLASS_NAMES.get(kind, ()), _time_unit(kind)), units, score, prevalence, delayed_entry)  # fmt: skip
+    endpoint = Endpoint(name, kind, CLASS_NAMES.get(kind, ()), _time_unit(kind))
+    outcome = _outcome(rng, endpoint, units, score, prevalence, delayed_entry)
 
     tables: dict[str, Modality] = {}
     for m, x in complete.items():
         kinds = _codes(rng, x, codes.get(m, 0), set(causal.get(m, ())), names[m])
         lean = presence_effect * score[:, 0] if presence_effect else np.zeros(n)
         rows = np.flatnonzero(_have(rng, lean, shares.get(m, 0.0)))
-        if shapes and shapes.get(m, "table") != "table":
-            make = _bag if shapes[m] == "bag" else _events
-            tables[m] = make(rng, units.index[rows], x[rows], names[m], missing_cells)
-            continue
-        tables[m] = _table(rng, units.index[rows], x[rows], names[m], kinds, missing_cells)
+        shape = (shapes or {}).get(m, "table")
+        tables[m] = _modality(rng, shape, units.index[rows], x[rows], names[m], kinds, missing_cells)
     return Simulated(Cohort(units, tables), outcome, causal, effects, score, complete)
 
 
-def _table(
-    rng: np.random.Generator, ids: pd.Index, x: Floats, names: list[str], kinds: list[str], missing_cells: float
-) -> Table:
+def _modality(
+    rng: np.random.Generator, shape: str, ids: pd.Index, x: Floats, names: list[str], kinds: list[str], missing: float
+) -> Modality:
+    if shape != "table":
+        return (_bag if shape == "bag" else _events)(rng, ids, x, names, missing)
     seen = x.copy()
-    seen[rng.random(seen.shape) < missing_cells] = np.nan
+    seen[rng.random(seen.shape) < missing] = np.nan
     levels = [("p", "q", "r") if k == ColumnKind.NOMINAL.value else None for k in kinds]
     return Table(ids, seen, feature_frame(names, kinds, levels))
 
