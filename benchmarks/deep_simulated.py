@@ -1,6 +1,7 @@
-"""Bags and events as raw inputs of networks, on simulated cohorts in which it is known where the outcome lies.
+"""Networks on simulated cohorts in which it is known where the outcome lies.
 
-usage: python benchmarks/deep_simulated.py bags|events [--seeds 5] [--patients 500] [--cases rare,mean,null] [--jobs 2]
+usage: python benchmarks/deep_simulated.py pairs|bags|events [--seeds 5] [--patients 500] [--cases rare,mean,null] [--jobs 2]
+pairs: sign, product: of a feature of one modality and a feature of another, fused in several ways, from nothing.
 bags: rare: 2 of 100 to 200 instances are shifted, means and standard deviations are alike; large: 2 of 300 to 500; mean:
 the outcome lies in the means of bags of 3 to 25; null: nowhere. events: order: which of two codes comes a day before
 the other; counts: the outcome lies in how often codes come and in their values; null: nowhere. AUC on 400 further
@@ -16,16 +17,22 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from cohortium.learners import DeepSpec, LearnerConfig, fit_all
-from cohortium.testing import followed_codes, rare_instances, simulate_cohort, simulated_fold
+from cohortium.testing import between_modalities, followed_codes, rare_instances, simulate_cohort, simulated_fold
 from cohortium.testing.simulate import Simulated
 
 TEST = 400
-NAMES = {"bags": ("summary", "mean", "abmil", "set_transformer"), "events": ("summary", "codes", "transformer")}
-CASES = {"bags": ("rare", "large", "mean", "null"), "events": ("order", "counts", "null")}
+NAMES = {
+    "pairs": ("attention", "gated", "tensor", "experts"),
+    "bags": ("summary", "mean", "abmil", "set_transformer"),
+    "events": ("summary", "codes", "transformer"),
+}
+CASES = {"pairs": ("sign", "product"), "bags": ("rare", "large", "mean", "null"), "events": ("order", "counts", "null")}
 
 
 def cohort(shape: str, case: str, n: int, seed: int) -> Simulated:
     rng = np.random.default_rng([seed, n])
+    if shape == "pairs":
+        return between_modalities(rng, n, sign=case == "sign")
     if case == "rare":
         return rare_instances(rng, n)
     if case == "large":
@@ -38,7 +45,7 @@ def cohort(shape: str, case: str, n: int, seed: int) -> Simulated:
 
 def one(shape: str, case: str, patients: int, seed: int, name: str) -> dict[str, float]:
     s = cohort(shape, case, patients + TEST, seed)
-    spec = DeepSpec("x", **{shape: name})
+    spec = DeepSpec("x", fusion=name, start="null") if shape == "pairs" else DeepSpec("x", **{shape: name})
     config = LearnerConfig(models=("linear",), preset="quick", deep=(spec,))
     train, test = np.arange(patients), np.arange(patients, patients + TEST)
     begin = time.perf_counter()

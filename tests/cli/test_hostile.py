@@ -198,3 +198,18 @@ def test_our_own_failure_is_exit_code_1(call: Call, done: Done, monkeypatch: pyt
     monkeypatch.setattr("cohortium.study.run", broken, raising=False)
     found = call("run", done.study)
     assert found.code == 1 and "--debug" in found.err and "ZeroDivisionError" in found.err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where even root cannot write")
+def test_a_place_that_cannot_be_written_to_is_the_users_mistake_and_known_before_fitting(
+    call: Call, folder: Path
+) -> None:
+    study = folder / "study.yaml"
+    for arguments in (
+        ["run", study, "--out", "/proc/run", "--learners", "late"],
+        ["embed", study, "--out", "/proc/x.h5ad"],
+        ["impute", study, "--target", "clinical", "--out", "/proc/imputed"],
+    ):
+        found = call(*arguments)
+        refused(found, "/proc/", "cannot be written to", "--out")
+        assert "fitting" not in found.err

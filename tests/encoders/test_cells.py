@@ -17,6 +17,7 @@ from cohortium.cohort.cells import Cells, centred_log_ratio
 from cohortium.encoders import fit_encoder, restore_encoder
 from cohortium.encoders.cells import CellRepresentation
 from cohortium.errors import DataError
+from tests.leaderboards import roc_auc
 from tests.sources import cell_files as files
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -199,14 +200,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cohortium.run(study(root / "data"), root / "run", jobs=1)
 
 
-def value(result: Any, learner: str) -> float:
-    row = next(r for r in result.results.leaderboard if r.learner == learner)
-    return float(next(e.value for e in row.estimates if e.metric == "roc_auc"))
-
-
 def test_cells_tell_what_age_does_not(finished: Any) -> None:
-    assert value(finished, "single:cells") > 0.9 > value(finished, "reference")
-    assert value(finished, "auto") > 0.8
+    assert roc_auc(finished, "single:cells") > 0.9 > roc_auc(finished, "reference")
+    assert roc_auc(finished, "auto") > 0.8
     cells = next(m for m in finished.results.cohort.modalities if m.name == "cells")
     assert cells.n_features == 30 and cells.n_units == 78
     stored = "".join(p.read_text() for p in (finished.folder / "model").rglob("*.json"))

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
-from cohortium.cohort import Cohort, Table
-from cohortium.cohort.table import feature_frame
-from cohortium.contracts import ClassOutcome
 from cohortium.learners import DeepSpec, LearnerConfig, fit_all, load_predictor, plan, restore, save_predictor
 from cohortium.learners.suite import SuiteLearner
 from cohortium.schema import Endpoint, EndpointKind
-from cohortium.testing import check_learner
+from cohortium.testing import between_modalities, check_learner
 from cohortium.testing.laws import simulated_fold
-from cohortium.testing.simulate import Simulated, simulate_cohort
+from cohortium.testing.simulate import simulate_cohort
 
 SPECS = (
     DeepSpec("attention"),
@@ -33,22 +29,10 @@ def test_deep_learners_keep_the_laws(name, kind):
     check_learner(learner, np.random.default_rng(1), [kind], restore=restore)
 
 
-def product_cohort(seed: int, n: int = 800) -> Simulated:
-    """The outcome depends on the product of a feature of one modality with a feature of another, and on nothing else."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.normal(size=(n, 4)), rng.normal(size=(n, 4))
-    score = 3.0 * np.sign(a[:, 0]) * np.sign(b[:, 0])
-    ids = pd.Index([f"u{i:04d}" for i in range(n)], dtype=object, name="unit")
-    tables = {m: Table(ids, x, feature_frame([f"{m}{j}" for j in range(4)])) for m, x in (("a", a), ("b", b))}
-    codes = (score + rng.logistic(size=n) > 0).astype(np.int64)
-    outcome = ClassOutcome(Endpoint("y", EndpointKind.BINARY, ("no", "yes")), ids.to_numpy(object), codes)
-    return Simulated(Cohort(pd.DataFrame({"patient": list(ids)}, index=ids), tables), outcome, {}, {}, score[:, None], {})  # fmt: skip
-
-
 def test_joint_fusion_finds_what_lies_between_modalities_and_late_fusion_does_not():
     from sklearn.metrics import roc_auc_score
 
-    s = product_cohort(0)
+    s = between_modalities(np.random.default_rng(0), 800)
     fold, test = simulated_fold(s, np.arange(500), inner=3), s.cohort.take(np.arange(500, 800))
     found = fit_all(CONFIG, fold, ["deep:attention", "late", "auto", "auto:plain"])
     auc = {k: roc_auc_score(s.outcome.codes[500:], p.predict(test).p[:, 1]) for k, p in found.items()}
@@ -109,8 +93,8 @@ def test_what_presence_owes_to_illness_that_the_features_tell_is_kept():
     assert effect[0, 0] == pytest.approx(-0.8, abs=0.02)
 
 
-def test_other_endpoints_help_where_labels_are_few():
-    """A binary endpoint that few have is trained beside survival that all have, from one score."""
+def test_other_endpoints_are_trained_beside_the_main_one():
+    """Few have the binary endpoint, half of them survival too; both come from one score."""
     from dataclasses import replace
 
     from cohortium.contracts import SurvivalOutcome
@@ -128,7 +112,6 @@ def test_other_endpoints_help_where_labels_are_few():
         Endpoint("os", EndpointKind.SURVIVAL, (), "years"), ids[::2], time[::2], np.ones(30, bool), np.zeros(30)
     )
     fold = replace(fold, others=(beside,))
-    from cohortium.fusion import fit_slope  # noqa: F401
     from cohortium.heads.families import family_of
     from cohortium.learners.deep import DeepFitter
     from cohortium.learners.suite import Suite

@@ -57,10 +57,10 @@ def test_class_losses_are_those_of_scikit_learn():
     out = torch.tensor(rng.normal(size=(12, 3)))
     soft = Softmax(y, 3)
     p = torch.softmax(out + soft.bias.detach(), 1).numpy()
-    assert float(soft(out, ALL)) == pytest.approx(log_loss(y, p), rel=1e-6)
+    assert soft(out, ALL).item() == pytest.approx(log_loss(y, p), rel=1e-6)
     binary = Bernoulli((y > 0).astype(np.int64))
     q = torch.sigmoid(out[:, 0] + binary.bias.detach()).numpy()
-    assert float(binary(out[:, :1], ALL)) == pytest.approx(log_loss(y > 0, q), rel=1e-6)
+    assert binary(out[:, :1], ALL).item() == pytest.approx(log_loss(y > 0, q), rel=1e-6)
 
 
 def test_balanced_classes_weigh_the_same():
@@ -78,7 +78,7 @@ def test_corn_is_the_likelihood_of_its_conditional_probabilities():
     p = torch.sigmoid(out + corn.bias.detach()).numpy()
     # P(Y = k) = prod_{j < k} p_j * (1 - p_k)
     each = [np.prod(p[i, : y[i]]) * (1 - p[i, y[i]] if y[i] < 3 else 1) for i in range(12)]
-    assert float(corn(out, ALL)) == pytest.approx(-np.log(each).mean(), rel=1e-6)
+    assert corn(out, ALL).item() == pytest.approx(-np.log(each).mean(), rel=1e-6)
     score = corn.scores(out + torch.tensor([[1.0], [0.0]]).repeat(6, 1), ALL)
     assert (score[::2] > corn.scores(out, ALL)[::2]).all()
 

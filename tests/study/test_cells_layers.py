@@ -12,6 +12,7 @@ import pytest
 from scipy import sparse
 
 import cohortium
+from tests.leaderboards import roc_auc
 from tests.sources.test_cells_layers import PROTEINS, cite
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
@@ -68,14 +69,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cohortium.run(write(root / "data"), root / "run", jobs=1)
 
 
-def value(result: Any, learner: str) -> float:
-    row = next(r for r in result.results.leaderboard if r.learner == learner)
-    return float(next(e.value for e in row.estimates if e.metric == "roc_auc"))
-
-
 def test_proteins_and_peaks_tell_what_genes_do_not(finished: Any) -> None:
-    assert value(finished, "single:protein") > 0.85 and value(finished, "single:atac") > 0.85
-    assert value(finished, "auto") > 0.8
+    assert roc_auc(finished, "single:protein") > 0.85 and roc_auc(finished, "single:atac") > 0.85
+    assert roc_auc(finished, "auto") > 0.8
     modalities = {m.name: m for m in finished.results.cohort.modalities}
     assert (modalities["protein"].n_units, modalities["atac"].n_units) == (54, 60)
     assert {"transformed:protein", "transformed:atac"} <= {f.name for f in finished.results.checks}

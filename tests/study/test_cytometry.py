@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import cohortium
+from tests.leaderboards import roc_auc
 from tests.sources.fcs_files import sample, spillover, write_fcs
 
 STUDY = """\
@@ -53,13 +54,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cohortium.run(write(root / "data"), root / "run", jobs=1)
 
 
-def value(result: Any, learner: str) -> float:
-    row = next(r for r in result.results.leaderboard if r.learner == learner)
-    return float(next(e.value for e in row.estimates if e.metric == "roc_auc"))
-
-
 def test_events_tell_what_age_does_not(finished: Any) -> None:
-    assert value(finished, "single:flow") > 0.85 > value(finished, "reference")
+    assert roc_auc(finished, "single:flow") > 0.85 > roc_auc(finished, "reference")
     flow = next(m for m in finished.results.cohort.modalities if m.name == "flow")
     assert (flow.n_units, flow.n_features) == (53, 3)
     assert any("arcsinh(x / 150) of compensated values" in n for n in flow.notes)

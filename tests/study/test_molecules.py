@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import cohortium
+from tests.leaderboards import roc_auc
 
 STUDY = """\
 name: molecules
@@ -54,14 +55,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cohortium.run(write(root / "data"), root / "run", jobs=1)
 
 
-def value(result: Any, learner: str) -> float:
-    row = next(r for r in result.results.leaderboard if r.learner == learner)
-    return float(next(e.value for e in row.estimates if e.metric == "roc_auc"))
-
-
 def test_the_signal_is_found_and_the_report_says_what_was_done(finished: Any) -> None:
-    assert value(finished, "single:rna") > 0.9 > value(finished, "reference")
-    assert value(finished, "single:methylation") > 0.6
+    assert roc_auc(finished, "single:rna") > 0.9 > roc_auc(finished, "reference")
+    assert roc_auc(finished, "single:methylation") > 0.6
     rna, methylation = (
         next(m for m in finished.results.cohort.modalities if m.name == n) for n in ("rna", "methylation")
     )

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.fusion.joining import sample_space
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
@@ -318,14 +320,7 @@ class _View:
         self.ard = np.zeros(0)
 
     def _rotate(self, x: Array) -> Array:
-        from scipy.linalg import eigh
-
-        values, vectors = eigh(x @ x.T)
-        keep = values > max(float(values[-1]), 1e-300) * 1e-10
-        values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]
-        top = np.abs(vectors).argmax(axis=0)
-        vectors = vectors * np.where(vectors[top, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-        s = np.sqrt(values)
+        vectors, s = sample_space(x)
         self.basis = x.T @ (vectors / s)
         return np.asarray(vectors * s)
 

@@ -58,6 +58,20 @@ def _concatenate(blocks: list[tuple[Array, NDArray[np.intp]]], weights: Array, n
     return out
 
 
+def sample_space(x: Array) -> tuple[Array, Array]:
+    """Left singular vectors (n, r) and singular values (r,) of x (n, q), largest first, by the n × n Gram matrix.
+
+    The largest entry of each vector is positive, so that the basis does not depend on the LAPACK build.
+    """
+    from scipy.linalg import eigh
+
+    values, vectors = eigh(x @ x.T)
+    keep = values > max(float(values[-1]), 1e-300) * 1e-9
+    values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]
+    top = np.abs(vectors).argmax(axis=0)
+    return vectors * np.where(vectors[top, np.arange(vectors.shape[1])] < 0, -1.0, 1.0), np.sqrt(values)
+
+
 def join_train(blocks: list[tuple[Array, NDArray[np.intp]]], weights: Array, n: int) -> Joined:
     """Join training blocks, each (features, row positions); above n columns go to sample space again."""
     widths = tuple(b.shape[1] for b, _ in blocks)
@@ -66,14 +80,7 @@ def join_train(blocks: list[tuple[Array, NDArray[np.intp]]], weights: Array, n: 
     whole = _concatenate(blocks, weights, n)
     if whole.shape[1] <= n:
         return Joined(whole, None, widths, weights)
-    from scipy.linalg import eigh
-
-    values, vectors = eigh(whole @ whole.T)
-    keep = values > max(float(values[-1]), 1e-300) * 1e-9
-    values, vectors = values[keep][::-1], vectors[:, keep][:, ::-1]
-    top = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.where(vectors[top, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-    s = np.sqrt(values)
+    vectors, s = sample_space(whole)
     return Joined(vectors * s, whole.T @ (vectors / s), widths, weights)
 
 

@@ -68,7 +68,8 @@ class DeepFitter:
 
     late: out-of-fold scores (n, K) and node of the plain late fusion. Networks may start at them; and as presence is
     nothing to them, they tell what presence does to a network's scores from what its features say. presence: it may
-    predict.
+    predict. As in priority fusion, the start of an inner split's training rows comes from models that saw other rows of
+    its test part: in one number a row.
     """
 
     def __init__(

@@ -9,24 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class FeatureDropout(nn.Module):
-    """Sets features of each unit to their mean, zero, with probability ``p`` while training, and scales the others up."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training)
-
-
 class MLP(nn.Module):
     """Feature dropout, one hidden layer, and a residual layer of the same width."""
 
     def __init__(self, d: int, width: int, dropout: float = 0.2, feature_dropout: float = 0.2) -> None:
         super().__init__()
         self.width = width
-        self.drop_features = FeatureDropout(feature_dropout)
+        self.drop_features = nn.Dropout(feature_dropout)
         self.first, self.norm = nn.Linear(d, width), nn.LayerNorm(width)
         self.second, self.drop = nn.Linear(width, width), nn.Dropout(dropout)
 
@@ -44,7 +33,7 @@ class LowRank(nn.Module):
     def __init__(self, d: int, width: int, dropout: float = 0.2, feature_dropout: float = 0.2, rank: int = 8) -> None:
         super().__init__()
         self.width = width
-        self.drop_features = FeatureDropout(feature_dropout)
+        self.drop_features = nn.Dropout(feature_dropout)
         self.linear = nn.Linear(d, width)
         self.left, self.right = nn.Linear(d, rank, bias=False), nn.Linear(d, rank, bias=False)
         self.mix, self.norm, self.drop = nn.Linear(rank, width), nn.LayerNorm(rank), nn.Dropout(dropout)

@@ -78,13 +78,14 @@ def embed(
 
 
 def writable(file: Path) -> Path:
-    """The file itself, when it can be written. Raises :class:`DataError` before any work is done."""
+    """The file itself, when it can be written. Raises :class:`DataError` or :class:`RunFolderError` before any work is done."""
+    from cohortium.study.runfolder import try_writing
+
     folder = file.parent
     if file.is_dir() or not folder.is_dir():
         what = "is a folder" if file.is_dir() else "is in a folder that does not exist"
         raise DataError(f"{file} {what}. Give a file in a folder that exists.")
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{file} cannot be written: no permission. Give a file in a folder that can be written to.")
+    try_writing(folder, file)
     return file
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -264,7 +263,9 @@ def _notes(cohort: Cohort, target: str, have: Any, names: list[str], coded: NDAr
 
 
 def _free(folder: Path) -> Path:
-    """The folder, when it is new, empty, or holds an imputation of ours. Raises :class:`DataError` before any work."""
+    """The folder, when it is new, empty, or holds an imputation of ours; raises the errors before any work is done."""
+    from cohortium.study.runfolder import try_writing
+
     if folder.is_dir():
         file = folder / DESCRIPTION
         try:
@@ -276,8 +277,7 @@ def _free(folder: Path) -> Path:
     elif folder.exists() or not folder.parent.is_dir():
         what = "is a file" if folder.exists() else "is in a folder that does not exist"
         raise DataError(f"{folder} {what}. Give a new folder with --out.")
-    if not os.access(folder.parent, os.W_OK):
-        raise DataError(f"{folder} cannot be written: no permission. Give another folder with --out.")
+    try_writing(folder.parent, folder)
     return folder
 
 

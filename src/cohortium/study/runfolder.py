@@ -43,6 +43,21 @@ def write_json(file: Path, data: Any) -> None:
     write_private(file, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def try_writing(folder: Path, wanted: Path) -> None:
+    """Make and remove a hidden folder in an existing one: permissions alone do not tell.
+
+    Raises :class:`RunFolderError` naming what was ``wanted``, before any work is done for it.
+    """
+    try:
+        Path(tempfile.mkdtemp(dir=folder, prefix=".", suffix=".part")).rmdir()
+    except OSError as e:
+        raise _unwritable(wanted, e) from e
+
+
+def _unwritable(wanted: Path, e: OSError) -> RunFolderError:
+    return RunFolderError(f"{wanted} cannot be written to: {e.strerror or e}. Give another place with --out.")
+
+
 def read_mark(folder: Path) -> dict[str, Any] | None:
     """``run.json`` of one of our folders, None when the folder has none.
 
@@ -92,7 +107,7 @@ def claim(folder: Path, hashes: dict[str, str], resume: bool) -> None:
         _clear(folder, keep_work=resume)
         write_json(folder / "run.json", {MARK: FORMAT, "status": "running", "hashes": hashes})
     except OSError as e:
-        raise RunFolderError(f"{folder} cannot be written to: {e.strerror}. Give another folder with --out.") from e
+        raise _unwritable(folder, e) from e
 
 
 def _same(folder: Path, mark: dict[str, Any], hashes: dict[str, str]) -> None:
@@ -122,15 +137,18 @@ def _clear(folder: Path, keep_work: bool) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; it goes with the process, however that ends.
 
-    Raises :class:`RunFolderError` when another process holds it.
+    Raises :class:`RunFolderError` when another process holds it, and when the folder cannot be written to.
     """
     try:
         import fcntl
     except ImportError:  # Windows: no lock, and no harm to a single run.
         yield
         return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as e:
+        raise _unwritable(folder, e) from e
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

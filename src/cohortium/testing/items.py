@@ -1,4 +1,4 @@
-"""Cohorts whose outcome lies in few of the many items of a unit, where no summary sees it."""
+"""Cohorts whose outcome lies where simple learners do not look: between modalities, or in few of a unit's many items."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ from cohortium.schema import Endpoint, EndpointKind
 from cohortium.testing.simulate import CLASS_NAMES, Simulated
 
 Codes = NDArray[np.int64]
+
+
+def between_modalities(rng: np.random.Generator, n: int = 500, *, features: int = 4, sign: bool = True) -> Simulated:
+    """Binary: the score is the product of the first feature of a table ``a`` with that of a table ``b``; neither tells
+    anything alone. sign: three times the product of their signs (exclusive or), else 2.5 times the product."""
+    a, b = rng.normal(size=(n, features)), rng.normal(size=(n, features))
+    product = a[:, 0] * b[:, 0]
+    score = 3.0 * np.sign(product) if sign else 2.5 * product
+    units, outcome = _binary(rng, score + rng.logistic(size=n) > 0, 0.0)
+    tables = {
+        m: Table(units.index, x, feature_frame([f"{m}_{j}" for j in range(features)])) for m, x in (("a", a), ("b", b))
+    }
+    causal = {"a": ("a_0",), "b": ("b_0",)}
+    return Simulated(Cohort(units, tables), outcome, causal, {}, score[:, None], {"a": a, "b": b})
 
 
 def rare_instances(

@@ -6,6 +6,7 @@ global generators of torch are put back as they were.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,12 +116,12 @@ class Trainer:
         """The module with its averaged weights and settled means, in evaluation mode."""
         here = [p.detach().clone() for p in self._parameters]
         with one_thread(), torch.no_grad():
-            self._put(self._mean)
-            self.model.eval()
-            settle = getattr(self.model, "settle", None)
-            if settle is not None:
-                settle(self.data.batch(self.rows))
             try:
+                self._put(self._mean)
+                self.model.eval()
+                settle = getattr(self.model, "settle", None)
+                if settle is not None:
+                    settle(self.data.batch(self.rows))
                 yield self.model
             finally:
                 self._put(here)
@@ -134,7 +135,7 @@ class Trainer:
         return {
             "parameters": [p.detach().clone() for p in self._parameters],
             "mean": [m.clone() for m in self._mean],
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": copy.deepcopy(self._optimiser.state_dict()),
             "rng": self._rng,
             "epochs": self.epochs,
             "steps": self.steps,
