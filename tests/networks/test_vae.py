@@ -113,11 +113,11 @@ def test_no_term_and_no_gradient_of_a_modality_that_nobody_has(posterior):
 def test_random_parts_are_of_what_is_there_never_empty_and_all_as_likely():
     torch.manual_seed(3)
     present = torch.tensor([[True, True, False]]).expand(6000, 3)
-    part = vae._random_part(present)
+    part = vae.random_part(present)
     assert part.any(1).all() and not part[:, 2].any()
     counts = torch.stack([(part[:, 0] & ~part[:, 1]).sum(), (part[:, 1] & ~part[:, 0]).sum(), part[:, :2].all(1).sum()])
     assert (counts / 6000 - 1 / 3).abs().max() < 0.03
-    assert not vae._random_part(torch.zeros(5, 3, dtype=torch.bool)).any()
+    assert not vae.random_part(torch.zeros(5, 3, dtype=torch.bool)).any()
 
 
 @pytest.mark.parametrize("posterior", ["poe", "moe", "mopoe"])

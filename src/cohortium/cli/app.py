@@ -35,7 +35,9 @@ class Method(enum.StrEnum):
     """A joint representation."""
 
     factors = "factors"
+    cca = "cca"
     vae = "vae"
+    contrastive = "contrastive"
 
 
 class Imputer(enum.StrEnum):

@@ -19,6 +19,10 @@ DEEP_SEEDS = {"quick": 1, "default": 2, "thorough": 5}
 """Networks whose scores a finished deep learner averages."""
 
 
+NETWORKS = ("vae", "contrastive")
+"""Joint representations that are networks."""
+
+
 @dataclass(frozen=True)
 class DeepSpec:
     """A deep learner. name: on the leaderboard, after ``deep:``. fusion, tables: of :mod:`cohortium.networks`; tables
@@ -51,14 +55,16 @@ class DeepSpec:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors`` or ``vae``. size:
-    most latent variables. The others are the autoencoder's: posterior: ``mopoe``, ``poe`` or ``moe``. supervised: weight of
-    the endpoint in its training. counts: modalities that are tables of counts. epochs: most."""
+    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors``, ``cca``, ``vae`` or
+    ``contrastive``. size: most latent variables. The others are the networks': posterior (of vae): ``mopoe``, ``poe`` or
+    ``moe``. alignment (of contrastive): ``infonce``, ``sigmoid`` or ``correlation``. supervised: weight of
+    the endpoint in training. counts: modalities that are tables of counts. epochs: most."""
 
     name: str
     model: str = "factors"
     size: int = 24
     posterior: str = "mopoe"
+    alignment: str = "infonce"
     supervised: float = 1.0
     counts: tuple[str, ...] = ()
     width: int = 32

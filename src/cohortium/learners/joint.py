@@ -19,6 +19,7 @@ from cohortium.contracts import Fold
 from cohortium.heads.families import Family
 from cohortium.heads.linear import PRIOR_SDS, RidgePath
 from cohortium.joint import Joint, fit_joint_factors, weightings
+from cohortium.joint.canonical import fit_joint_canonical
 from cohortium.joint.factors import ROUGH
 from cohortium.learners.base import PATIENCE, oof_loss
 from cohortium.learners.config import JointSpec
@@ -73,7 +74,7 @@ class JointFitter:
         """Choose on the inner splits, then fit on the whole training part. sets: of modalities, all of them first; how wide
         ones are counted is chosen with the last, which costs least."""
         best: _Choice | None = None
-        caps = weightings(self.fold.cohort, sets[0])
+        caps = self._caps(sets[0])
         for modalities in reversed(sets):
             for cap in caps if best is None else (best.cap,):
                 found = self._choose(spec, modalities, cap)
@@ -81,6 +82,13 @@ class JointFitter:
                     best = found
         assert best is not None
         return self._finish(spec, best)
+
+    def _caps(self, modalities: tuple[str, ...]) -> tuple[float | None, ...]:
+        """Ways to count wide modalities, to choose among."""
+        return weightings(self.fold.cohort, modalities)
+
+    def _represent(self, spec: JointSpec, cohort: Cohort, modalities: tuple[str, ...], cap: float | None) -> Joint:
+        return fit_joint_factors(cohort, modalities, spec.size, cap, ROUGH)
 
     def _choose(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None) -> _Choice:
         """The best number of latent variables and penalty of one representation."""
@@ -93,7 +101,7 @@ class JointFitter:
     def _finish(self, spec: JointSpec, best: _Choice) -> JointFit:
         """The representation and head that were chosen, on the whole training part."""
         loss, point, oof, modalities = best.loss, best.point, best.oof, best.modalities
-        joint = fit_joint_factors(self.fold.cohort, modalities, spec.size, best.cap, ROUGH)
+        joint = self._represent(spec, self.fold.cohort, modalities, best.cap)
         z, rows = known_units(joint, self.fold.cohort)
         k = best.k
         k = min(k, z.shape[1])
@@ -104,7 +112,7 @@ class JointFitter:
             "modalities": list(modalities),
             "latent_variables": k,
             "of": joint.size,
-            "wide_count_as": best.cap,
+            **({} if best.cap is None else {"wide_count_as": best.cap}),
             "prior_sd_of_score": round(PRIOR_SDS[point], 4),
             "inner_loss": round(loss, 5),
         }
@@ -113,7 +121,7 @@ class JointFitter:
     def _split(self, spec: JointSpec, modalities: tuple[str, ...], cap: float | None, s: int) -> Split:
         train, test = self.fold.inner[s]
         seen, hidden = self.fold.cohort.take(train), self.fold.cohort.take(test)
-        joint = fit_joint_factors(seen, modalities, spec.size, cap, ROUGH)
+        joint = self._represent(spec, seen, modalities, cap)
         (z, rows), (fresh, new) = known_units(joint, seen), known_units(joint, hidden)
         return Split(train[rows], test[new], (z, fresh))
 
@@ -133,6 +141,20 @@ class JointFitter:
                 break
         assert best is not None
         return best
+
+
+class CanonicalFitter(JointFitter):
+    """Learners on the variates on which modalities agree."""
+
+    def fit(self, spec: JointSpec, sets: Sequence[tuple[str, ...]]) -> JointFit:
+        """One modality alone agrees with nothing: sets of several are used where there are any."""
+        return super().fit(spec, [s for s in sets if len(s) > 1] or sets)
+
+    def _caps(self, modalities: tuple[str, ...]) -> tuple[float | None, ...]:
+        return (None,)
+
+    def _represent(self, spec: JointSpec, cohort: Cohort, modalities: tuple[str, ...], cap: float | None) -> Joint:
+        return fit_joint_canonical(cohort, modalities, spec.size, readout=False)
 
 
 def known_units(joint: Joint, cohort: Cohort) -> tuple[Array, Rows]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cohortium.cohort import Cohort
 from cohortium.joint import Joint
-from cohortium.joint.vae import JointVae
+from cohortium.joint.network import JointNetwork
 from cohortium.learners.nodes import Array, Memo, Node, presence_matrix
 
 
@@ -31,14 +31,14 @@ class JointNode(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class VaeNode(Node):
-    """Mean score of autoencoders whose heads were trained with them.
+class NetworkNode(Node):
+    """Mean score of networks whose heads were trained with them.
 
     modalities: whose presence has an effect. link, biases: what turns outputs into scores. slope: of the scores. presence:
     (M,) mean and (M, K) effect of having each modality, which is taken away (None: presence may predict).
     """
 
-    joint: JointVae
+    joint: JointNetwork
     modalities: tuple[str, ...]
     link: str
     biases: tuple[np.ndarray, ...]

@@ -13,12 +13,16 @@ from cohortium.encoders import Encoder, restore_encoder
 from cohortium.encoders.raw import restore_raw
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
+from cohortium.fusion.canonical import Canonical
 from cohortium.fusion.factors import FactorModel
 from cohortium.heads.trees import Boosted, Forest
 from cohortium.joint import Joint, JointFactors
-from cohortium.joint.vae import JointVae, Views
+from cohortium.joint.canonical import JointCanonical
+from cohortium.joint.coordinated import JointCoordinated
+from cohortium.joint.network import JointNetwork, Views
+from cohortium.joint.vae import JointVae
 from cohortium.learners.deep_node import DeepNode
-from cohortium.learners.joint_node import JointNode, VaeNode
+from cohortium.learners.joint_node import JointNode, NetworkNode
 from cohortium.learners.nodes import (
     Guarded,
     Input,
@@ -116,8 +120,8 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
         }
     if isinstance(node, JointNode):
         return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": _joint_state(node.joint, put)}
-    if isinstance(node, VaeNode):
-        return _vae_state(node, put)
+    if isinstance(node, NetworkNode):
+        return _network_state(node, put)
     if isinstance(node, StackNode):
         return {
             "type": "stack",
@@ -141,7 +145,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
     return {"type": "zero", "n_scores": node.n_scores}
 
 
-def _vae_state(node: VaeNode, put: Any) -> dict[str, Any]:
+def _network_state(node: NetworkNode, put: Any) -> dict[str, Any]:
     return {
         "type": "vae",
         **{k: getattr(node, k) for k in ("link", "slope", "n_scores")},
@@ -154,24 +158,33 @@ def _vae_state(node: VaeNode, put: Any) -> dict[str, Any]:
 
 def _joint_state(joint: Joint, put: Any) -> dict[str, Any]:
     shared = {"modalities": list(joint.names), "encoders": [put(e) for e in joint.encoders]}
-    if isinstance(joint, JointFactors):
-        return {"model": "factors", **shared, "state": joint.model.state()}
-    assert isinstance(joint, JointVae)
+    if isinstance(joint, JointFactors | JointCanonical):
+        model = "factors" if isinstance(joint, JointFactors) else "cca"
+        return {"model": model, **shared, "state": joint.model.state()}
+    assert isinstance(joint, JointNetwork)
     own = {
         "design": joint.design,
         "members": [dict(m) for m in joint.members],
         "kept": list(joint.kept),
         "explained": joint.explained,
     }
-    return {"model": "vae", **shared, "views": joint.views.state(), **own}
+    return {
+        "model": "vae" if isinstance(joint, JointVae) else "contrastive",
+        **shared,
+        "views": joint.views.state(),
+        **own,
+    }
 
 
 def _restore_joint(s: dict[str, Any], encoders: list[Encoder]) -> Any:
     names, own = tuple(s["modalities"]), tuple(encoders[i] for i in s["encoders"])
     if s["model"] == "factors":
         return JointFactors(names, own, FactorModel.restore(s["state"]))
+    if s["model"] == "cca":
+        return JointCanonical(names, own, Canonical.restore(s["state"]))
     views, kept = Views.restore(names, own, s["views"]), tuple(s["kept"])
-    return JointVae(views, s["design"], tuple(s["members"]), kept, np.asarray(s["explained"]))
+    made = JointVae if s["model"] == "vae" else JointCoordinated
+    return made(views, s["design"], tuple(s["members"]), kept, np.asarray(s["explained"]))
 
 
 def restore(state: dict[str, Any]) -> ScorePredictor:
@@ -231,7 +244,7 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
     if kind == "vae":
         presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
         joint, names, biases = _restore_joint(s["joint"], encoders), tuple(s["modalities"]), tuple(s["biases"])
-        return VaeNode(joint, names, s["link"], biases, s["slope"], s["n_scores"], presence)
+        return NetworkNode(joint, names, s["link"], biases, s["slope"], s["n_scores"], presence)
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])
     if kind == "guarded":

@@ -17,7 +17,7 @@ from cohortium.fusion.joining import SCHEMES
 from cohortium.heads.families import Family, family_of, to_prediction
 from cohortium.heads.newton import fit_theta
 from cohortium.learners.base import Base, BaseFitter, Spec, oof_losses
-from cohortium.learners.config import DEEP_SEEDS, TREES, LearnerConfig, plan
+from cohortium.learners.config import DEEP_SEEDS, NETWORKS, TREES, LearnerConfig, plan
 from cohortium.learners.nodes import (
     Guarded,
     Node,
@@ -257,16 +257,16 @@ class Suite:
 
     def represented(self, name: str) -> Fitted:
         """A linear head on a joint representation: of all modalities, or of those with evidence, as inner folds say."""
-        from cohortium.learners.joint import JointFitter
+        from cohortium.learners.joint import CanonicalFitter, JointFitter
 
         def make() -> Fitted:
             spec = next(s for s in self.config.joint if s.name == name)
-            fitter = JointFitter(self.fold, self.family)
-            if spec.model == "vae":
-                from cohortium.learners.deep_vae import VaeFitter
+            fitter = (CanonicalFitter if spec.model == "cca" else JointFitter)(self.fold, self.family)
+            if spec.model in NETWORKS:
+                from cohortium.learners.joint_network import NetworkFitter
 
                 seeds, presence = DEEP_SEEDS[self.config.preset], self.config.presence_as_predictor
-                fitter = VaeFitter(self.fold, self.family, self.late().oof, seeds, presence)
+                fitter = NetworkFitter(self.fold, self.family, self.late().oof, seeds, presence)
             sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
             best = fitter.fit(spec, sets)
             return Fitted(best.oof, best.node, best.facts)

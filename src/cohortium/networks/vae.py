@@ -199,7 +199,7 @@ class Vae(nn.Module):
             mean, _ = self.infer(batch)
             return mean if self.head is None else self.head(mean)
         mean, precision, present = self.expert(batch)
-        some = _random_part(present)
+        some = random_part(present)
         one = _random_one(present)
         outputs = mean.new_zeros(batch.n, 0)
         if self.head is not None:
@@ -242,7 +242,7 @@ def _random_one(present: Tensor) -> Tensor:
     return F.one_hot(draw.argmax(1), present.shape[1]).bool() & present
 
 
-def _random_part(present: Tensor) -> Tensor:
+def random_part(present: Tensor) -> Tensor:
     """(n, M) bool: a random non-empty part of those that are there, each part as likely as any other."""
     part = present & (torch.rand(present.shape) < 0.5)
     # Drawn again where it came out empty: uniform over the others. Rarely needed thrice; the last resort is one of them.

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 
-JointName = Literal["factors", "vae"]
+JointName = Literal["factors", "cca", "vae", "contrastive"]
+AlignmentName = Literal["infonce", "sigmoid", "correlation"]
 PosteriorName = Literal["mopoe", "poe", "moe"]
 
 IMPUTED = frozenset({"imputed", "imputed_from"})
@@ -17,12 +18,15 @@ IMPUTED = frozenset({"imputed", "imputed_from"})
 
 class JointLearner(Declaration):
     """Latent variables of all modalities, and a linear head. Its name alone stands for its defaults: ``joint: [factors]``.
-    What follows ``size`` is the autoencoder's."""
+    What follows ``size`` is of networks, ``vae`` and ``contrastive``."""
 
     model: JointName = "factors"
     name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$", description="on the leaderboard, after 'joint:'; default: the model")  # fmt: skip
     size: int = Field(24, ge=1, le=256, description="most latent variables; inner folds choose how many are used")
-    posterior: PosteriorName = Field("mopoe", description="how experts of modalities are joined")
+    posterior: PosteriorName = Field("mopoe", description="of vae: how experts of modalities are joined")
+    alignment: AlignmentName = Field(
+        "infonce", description="of contrastive: how embeddings of a unit are pulled together"
+    )
     supervised: float = Field(1.0, ge=0, description="weight of the endpoint in training; 0: found without outcomes")
     counts: list[str] = Field(default_factory=list, description="modalities that are tables of counts, not transformed")
     width: int = Field(32, ge=4, le=512, multiple_of=4, description="of hidden layers")

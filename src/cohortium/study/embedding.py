@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cohortium.experiment import Progress
     from cohortium.joint import Joint
 
-METHODS = ("factors", "vae")
+METHODS = ("factors", "cca", "vae", "contrastive")
 CHECKS = 3
 """Folds of units by which the weighting of wide modalities is chosen."""
 
@@ -112,14 +112,19 @@ def settings_of(study: Study, method: str) -> Any:
     return next((j for j in study.spec.joint if j.model == method), JointLearner(model=method))
 
 
-def vae_settings(study: Study) -> Any:
-    """Of the autoencoder, as the study's entry has them. Raises :class:`MissingExtra` without torch."""
+def network_settings(study: Study, method: str) -> Any:
+    """Of a network, as the study's entry has them. Raises :class:`MissingExtra` without torch."""
     from cohortium._optional import require
+    from cohortium.joint.coordinated import CoordinatedSettings
     from cohortium.joint.vae import VaeSettings
 
-    require("torch", extra="deep", purpose="The representation 'vae'")
-    j = settings_of(study, "vae")
-    return VaeSettings(j.posterior, j.size, j.width, j.dropout, j.batch, j.rate, j.decay, j.epochs, tuple(j.counts))
+    require("torch", extra="deep", purpose=f"The representation '{method}'")
+    j = settings_of(study, method)
+    shared = {k: getattr(j, k) for k in ("width", "dropout", "batch", "rate", "decay", "epochs")}
+    shared |= {"latent": j.size, "counts": tuple(j.counts)}
+    if method == "vae":
+        return VaeSettings(posterior=j.posterior, **shared)
+    return CoordinatedSettings(alignment=j.alignment, **shared)
 
 
 def _fit(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
@@ -131,7 +136,9 @@ def _fit(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joi
         raise DataError(f"Only {n} units have any modality; a joint representation needs {FEWEST}.")
     with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
         try:
-            return _fit_factors(study, cohort, tell) if method == "factors" else _fit_vae(study, cohort, tell)
+            if method in ("vae", "contrastive"):
+                return _fit_network(study, cohort, method, tell)
+            return (_fit_factors if method == "factors" else _fit_canonical)(study, cohort, tell)
         except ValueError as e:
             raise DataError(f"{study.path.name}: {e}.") from e
 
@@ -145,18 +152,35 @@ def _folds(cohort: Cohort, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(CHECKS)]
 
 
-def _fit_vae(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    settings, seed = vae_settings(study), study.spec.seed
+def _fit_network(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
+    settings, seed = network_settings(study, method), study.spec.seed
     from cohortium.experiment import ProgressEvent
-    from cohortium.joint.vae_training import EPOCHS, fit_joint_vae
+    from cohortium.joint.coordinated_training import CoordinatedRun
+    from cohortium.joint.network_training import EPOCHS, fit_network
+    from cohortium.joint.vae_training import VaeRun
 
     looks = sum(e < settings.epochs for e in EPOCHS) + 2
     told = iter(range(1, looks))
     each = lambda: tell(ProgressEvent("fit", next(told, looks - 1), looks))  # noqa: E731
     tell(ProgressEvent("fit", 0, looks))
-    joint, epochs = fit_joint_vae(cohort, settings, seed, _folds(cohort, seed), each)
+    run, names = VaeRun if method == "vae" else CoordinatedRun, list(cohort.modalities)
+    folds = _folds(cohort, seed)
+    joint, epochs = fit_network(lambda c: run(c, names, settings, seed), cohort, settings.epochs, folds, each)
     tell(ProgressEvent("fit", looks, looks))
-    return joint, {"epochs": epochs, "posterior": settings.posterior}
+    how = {"posterior": settings.posterior} if method == "vae" else {"alignment": settings.alignment}
+    return joint, {"epochs": epochs, **how}
+
+
+def _fit_canonical(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:
+    from cohortium.experiment import ProgressEvent
+    from cohortium.joint.canonical import fit_joint_canonical
+
+    tell(ProgressEvent("fit", 0, 1))
+    joint = fit_joint_canonical(cohort, size=settings_of(study, "cca").size)
+    tell(ProgressEvent("fit", 1, 1))
+    found = joint.model.agreement
+    seen = {} if np.isnan(found).any() else {"agreement_of_units_held_out": [round(float(r), 4) for r in found]}
+    return joint, {"ridge": joint.model.ridge, **seen}
 
 
 def _fit_factors(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:

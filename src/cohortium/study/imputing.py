@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.joint import IMPUTED
-from cohortium.study.embedding import settings_of, vae_settings
+from cohortium.study.embedding import network_settings, settings_of
 from cohortium.study.load import Study, load_study
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _methods(study: Study, cohort: Cohort, method: str) -> dict[str, Method]:
         "factors": imputing.Among(tuple(imputing.fit_factor_imputer(size, cap) for cap in weightings(cohort))),
     }
     if method == "vae":
-        settings = vae_settings(study)
+        settings = network_settings(study, "vae")
         from cohortium.joint.vae_training import VaeMethod
 
         known["vae"] = VaeMethod(settings)

@@ -1,6 +1,6 @@
-"""Learners on the representation of an autoencoder: with its own head, trained with it, or ridge on what it found alone.
+"""Learners on the representation of a network: with its own head, trained with it, or ridge on what it found alone.
 
-The autoencoders of the inner splits advance together; for how many epochs is chosen by the loss of the out-of-fold scores.
+The networks of the inner splits advance together; for how many epochs is chosen by the loss of the out-of-fold scores.
 """
 
 from __future__ import annotations
@@ -15,25 +15,33 @@ from cohortium.contracts import Fold
 from cohortium.fusion import fit_slope
 from cohortium.heads.families import Family
 from cohortium.heads.linear import PRIOR_SDS, RidgePath
+from cohortium.joint.coordinated import CoordinatedSettings
+from cohortium.joint.coordinated_training import CoordinatedRun
+from cohortium.joint.network import NetworkSettings
+from cohortium.joint.network_training import NetworkRun, walk
 from cohortium.joint.vae import VaeSettings
-from cohortium.joint.vae_training import VaeRun, walk
+from cohortium.joint.vae_training import VaeRun
 from cohortium.learners.base import oof_loss
 from cohortium.learners.config import JointSpec
 from cohortium.learners.deep import objective_of, presence_effect
 from cohortium.learners.joint import Array, JointFit, JointFitter, Rows, Split, known_units, scale_of
-from cohortium.learners.joint_node import JointNode, VaeNode
+from cohortium.learners.joint_node import JointNode, NetworkNode
 from cohortium.learners.nodes import presence_matrix
 
-
-def settings_of(spec: JointSpec) -> VaeSettings:
-    """What the autoencoder is told."""
-    return VaeSettings(
-        spec.posterior, spec.size, spec.width, spec.dropout, spec.batch, spec.rate, spec.decay, spec.epochs, spec.counts
-    )
+RUNS: dict[str, type[NetworkRun]] = {"vae": VaeRun, "contrastive": CoordinatedRun}
+"""By the model of a :class:`~cohortium.learners.config.JointSpec`."""
 
 
-class VaeFitter(JointFitter):
-    """Fits learners on autoencoders of a fold. guide: (n, K) out-of-fold scores of the plain late fusion, by which the
+def settings_of(spec: JointSpec) -> NetworkSettings:
+    """What the network is told."""
+    shared = {k: getattr(spec, k) for k in ("width", "dropout", "batch", "rate", "decay", "epochs", "counts")}
+    if spec.model == "vae":
+        return VaeSettings(latent=spec.size, posterior=spec.posterior, **shared)
+    return CoordinatedSettings(latent=spec.size, alignment=spec.alignment, **shared)
+
+
+class NetworkFitter(JointFitter):
+    """Fits learners on networks of a fold. guide: (n, K) out-of-fold scores of the plain late fusion, by which the
     effect of presence is told from what features say. seeds: networks of a finished learner. presence: it may predict."""
 
     def __init__(self, fold: Fold, family: Family, guide: Array, seeds: int, presence: bool = False) -> None:
@@ -45,7 +53,9 @@ class VaeFitter(JointFitter):
         how = self._headed if spec.supervised else self._plain
         return min((how(spec, modalities) for modalities in sets), key=lambda f: f.loss)
 
-    def _runs(self, spec: JointSpec, modalities: tuple[str, ...]) -> tuple[list[VaeRun], list[tuple[Any, Rows, Rows]]]:
+    def _runs(
+        self, spec: JointSpec, modalities: tuple[str, ...]
+    ) -> tuple[list[NetworkRun], list[tuple[Any, Rows, Rows]]]:
         """A network for each inner split, and of its test rows the inputs, which of them it knows, and their positions."""
         runs, held = [], []
         for s, (train, test) in enumerate(self.fold.inner):
@@ -54,11 +64,11 @@ class VaeFitter(JointFitter):
             held.append((inputs, np.flatnonzero(known), test[known]))
         return runs, held
 
-    def _run(self, spec: JointSpec, modalities: tuple[str, ...], rows: Rows, tag: str) -> VaeRun:
+    def _run(self, spec: JointSpec, modalities: tuple[str, ...], rows: Rows, tag: str) -> NetworkRun:
         cohort = self.fold.cohort.take(rows)
         objective = objective_of(self.fold.outcome.take(rows), spec) if spec.supervised else None
         seed = self.fold.seed_of(f"joint/{spec.name}/{'+'.join(modalities)}/{tag}")
-        return VaeRun(cohort, modalities, settings_of(spec), seed, objective, spec.supervised)
+        return RUNS[spec.model](cohort, modalities, settings_of(spec), seed, objective, spec.supervised)
 
     def _headed(self, spec: JointSpec, modalities: tuple[str, ...]) -> JointFit:
         """The head is trained with the network."""
@@ -88,7 +98,9 @@ class VaeFitter(JointFitter):
             with run.trainer.averaged():
                 biases.append(run.objective.bias.detach().double().numpy().copy())
         joint = finals[0].frozen(finals[1:])
-        node = VaeNode(joint, modalities, finals[0].objective.link, tuple(biases), slope, self.family.n_scores, effect)
+        node = NetworkNode(
+            joint, modalities, finals[0].objective.link, tuple(biases), slope, self.family.n_scores, effect
+        )
         facts = self._facts(spec, modalities, epochs, loss) | {"networks": self.seeds, "slope": round(slope, 4)}
         return JointFit(oof, loss, node, facts)
 
@@ -120,7 +132,7 @@ class VaeFitter(JointFitter):
     def _facts(self, spec: JointSpec, modalities: tuple[str, ...], epochs: int, loss: float) -> dict[str, Any]:
         return {
             "representation": spec.model,
-            "posterior": spec.posterior,
+            **({"posterior": spec.posterior} if spec.model == "vae" else {"alignment": spec.alignment}),
             "modalities": list(modalities),
             "latent_variables": spec.size,
             "epochs": epochs,
