@@ -3,7 +3,7 @@
 usage: python benchmarks/deep_simulated.py pairs|bags|events [--seeds 5] [--patients 500] [--cases rare,mean,null] [--jobs 2]
 pairs: sign, product: of a feature of one modality and a feature of another, fused in several ways, from nothing.
 bags: rare: 2 of 100 to 200 instances are shifted, means and standard deviations are alike; large: 2 of 300 to 500; mean:
-the outcome lies in the means of bags of 3 to 25; null: nowhere. events: order: which of two codes comes a day before
+the outcome lies in the means of bags of 3 to 25; asked: a table says which kind of instances counts; null: nowhere. events: order: which of two codes comes a day before
 the other; counts: the outcome lies in how often codes come and in their values; null: nowhere. AUC on 400 further
 patients, mean over seeds and its standard error; late: plain late fusion of summaries; auto: with the first network.
 """
@@ -17,16 +17,27 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from cohortium.learners import DeepSpec, LearnerConfig, fit_all
-from cohortium.testing import between_modalities, followed_codes, rare_instances, simulate_cohort, simulated_fold
+from cohortium.testing import (
+    asked_instances,
+    between_modalities,
+    followed_codes,
+    rare_instances,
+    simulate_cohort,
+    simulated_fold,
+)
 from cohortium.testing.simulate import Simulated
 
 TEST = 400
 NAMES = {
     "pairs": ("attention", "gated", "tensor", "experts"),
-    "bags": ("summary", "mean", "abmil", "set_transformer"),
+    "bags": ("summary", "mean", "abmil", "set_transformer", "cross_attention"),
     "events": ("summary", "codes", "transformer"),
 }
-CASES = {"pairs": ("sign", "product"), "bags": ("rare", "large", "mean", "null"), "events": ("order", "counts", "null")}
+CASES = {
+    "pairs": ("sign", "product"),
+    "bags": ("rare", "large", "mean", "asked", "null"),
+    "events": ("order", "counts", "null"),
+}
 
 
 def cohort(shape: str, case: str, n: int, seed: int) -> Simulated:
@@ -37,6 +48,8 @@ def cohort(shape: str, case: str, n: int, seed: int) -> Simulated:
         return rare_instances(rng, n)
     if case == "large":
         return rare_instances(rng, n, instances=(300, 500), shift=5.0)
+    if case == "asked":
+        return asked_instances(rng, n)
     if case == "order":
         return followed_codes(rng, n)
     sizes, shapes = {"labs": 6, "many": 20}, {"many": {"bags": "bag", "events": "events"}[shape]}
@@ -45,7 +58,11 @@ def cohort(shape: str, case: str, n: int, seed: int) -> Simulated:
 
 def one(shape: str, case: str, patients: int, seed: int, name: str) -> dict[str, float]:
     s = cohort(shape, case, patients + TEST, seed)
-    spec = DeepSpec("x", fusion=name, start="null") if shape == "pairs" else DeepSpec("x", **{shape: name})
+    spec = (
+        DeepSpec("x", fusion=name, start="null")
+        if shape == "pairs"
+        else DeepSpec("x", **{shape: name}, **({"start": "null"} if case == "asked" else {}))
+    )
     config = LearnerConfig(models=("linear",), preset="quick", deep=(spec,))
     train, test = np.arange(patients), np.arange(patients, patients + TEST)
     begin = time.perf_counter()

@@ -33,7 +33,7 @@ def read(folder: Path):
 
 
 def fold_aucs(cohort, outcome, train, test, seed: int, families: dict[str, list[str]]) -> dict[str, float]:
-    """AUC in one test fold: every learner, late fusion without each family, without protein, reference with protein."""
+    """AUC in one test fold: every learner, late fusion without each family and of it alone, without protein, reference with it."""
     from cohortium.contracts import Fold
     from cohortium.learners import LearnerConfig
     from cohortium.learners.suite import Suite
@@ -45,9 +45,9 @@ def fold_aucs(cohort, outcome, train, test, seed: int, families: dict[str, list[
     suite = Suite(LearnerConfig(reference=("patients",), models=("linear",)), fold)
     new, y, memo, out = cohort.take(test), outcome.codes[test], {}, {}
 
-    def auc(fitted) -> float:
+    def auc(fitted, rows=slice(None)) -> float:
         eta = suite.stack({"it": fitted}, True, (1e6,)).node.scores(new, memo)
-        return float(roc_auc_score(y, np.nan_to_num(eta)[:, 0]))
+        return float(roc_auc_score(y[rows], np.nan_to_num(eta)[rows, 0]))
 
     for m in suite.modalities:
         out[f"single:{m}"] = auc(suite.single(m))
@@ -56,6 +56,11 @@ def fold_aucs(cohort, outcome, train, test, seed: int, families: dict[str, list[
     for family, members in families.items():
         names = tuple(m for m in suite.modalities if m not in members)
         out[f"without:{family}"] = auc(suite.late(names, suite.late_penalty()))
+        own = tuple(m for m in suite.modalities if m in members)
+        alone = suite.late(own, suite.late_penalty())
+        out[f"family:{family}"] = auc(alone)
+        have = new.presence()[list(own)].any(axis=1).to_numpy()
+        out[f"family:{family}, of whom it is known"] = auc(alone, have)
     out["without:protein"], out["with:protein"] = auc(suite.part("without:protein")), auc(suite.part("with:protein"))
     return out
 

@@ -29,14 +29,19 @@ class Centre(nn.Module):
 
 
 class Both(nn.Module):
-    """A modality of many items: what its items say and what their summary says, added; b units -> (b, width)."""
+    """A modality of many items: what its items say and what their summary says, added; b units -> (b, width).
+
+    asks: what the items say depends on the unit's other modalities, whose mean embedding is then handed over, (b, width).
+    """
 
     def __init__(self, items: nn.Module, summary: nn.Module) -> None:
         super().__init__()
         self.items, self.summary = items, summary
+        self.asks = bool(getattr(items, "asks", False))
 
-    def forward(self, x: Beside) -> Tensor:
-        return self.items(x.items) + self.summary(x.summary)  # type: ignore[no-any-return]
+    def forward(self, x: Beside, context: Tensor | None = None) -> Tensor:
+        said = self.items(x.items, context) if self.asks else self.items(x.items)
+        return said + self.summary(x.summary)  # type: ignore[no-any-return]
 
 
 class JointModel(nn.Module):
@@ -73,20 +78,41 @@ class JointModel(nn.Module):
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(n, M, width) embeddings, zero where absent, and (n, M) who has which."""
-        tokens = []
-        for encoder, centre, x, at in zip(self.encoders, self.centres, batch.x, batch.at, strict=True):
-            empty = torch.zeros(batch.n, self.width, dtype=self.head.weight.dtype)
-            tokens.append(empty if x is None else empty.index_copy(0, at, centre(encoder(x))))
-        return torch.stack(tokens, dim=1), batch.present()
+        tokens, present = self._tell(batch), batch.present()
+        return self._ask(batch, tokens, present), present
 
     def joint(self, batch: Batch) -> Tensor:
         """(n, width) the joint representation."""
-        tokens, present = self.embed(batch)
-        present = self._drop(present)
+        tokens = self._tell(batch)
+        present = self._drop(batch.present())
+        tokens = self._ask(batch, tokens, present)
         if self.absent is not None:
             tokens = torch.where(present.unsqueeze(-1), tokens, self.absent)
             present = torch.ones_like(present)
         return self.fusion(tokens, present)  # type: ignore[no-any-return]
+
+    def _tell(self, batch: Batch) -> Tensor:
+        """(n, M, width) embeddings of the modalities that ask nothing of others, else zero."""
+        tokens = []
+        for encoder, centre, x, at in zip(self.encoders, self.centres, batch.x, batch.at, strict=True):
+            empty = torch.zeros(batch.n, self.width, dtype=self.head.weight.dtype)
+            tokens.append(empty if x is None or asks(encoder) else empty.index_copy(0, at, centre(encoder(x))))
+        return torch.stack(tokens, dim=1)
+
+    def _ask(self, batch: Batch, tokens: Tensor, present: Tensor) -> Tensor:
+        """With those that ask, of what is there: what is hidden in a training step is not asked."""
+        if not any(map(asks, self.encoders)):
+            return tokens
+        context, made = self._context(tokens, present), list(tokens.unbind(1))
+        for j, (encoder, centre, x, at) in enumerate(zip(self.encoders, self.centres, batch.x, batch.at, strict=True)):
+            if asks(encoder) and x is not None:
+                made[j] = made[j].index_copy(0, at, centre(encoder(x, context[at])))
+        return torch.stack(made, dim=1)
+
+    def _context(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """(n, width) mean embedding of the modalities that are there and ask nothing, zero where there are none."""
+        tell = present & torch.tensor([not asks(e) for e in self.encoders])
+        return (tokens * tell.unsqueeze(-1)).sum(1) / tell.sum(1, keepdim=True).clamp_min(1)
 
     def _drop(self, present: Tensor) -> Tensor:
         if not self.training or not self.modality_dropout:
@@ -106,7 +132,18 @@ class JointModel(nn.Module):
         """Set the means that embeddings are centred at to those of the given training units."""
         training = self.training
         self.eval()
-        for encoder, centre, x in zip(self.encoders, self.centres, batch.x, strict=True):
-            if x is not None:
+        every = list(zip(self.encoders, self.centres, batch.x, batch.at, strict=True))
+        for encoder, centre, x, _ in every:
+            if x is not None and not asks(encoder):
                 centre.mean = encoder(x).mean(0)
+        if any(map(asks, self.encoders)):
+            context = self._context(self._tell(batch), batch.present())
+            for encoder, centre, x, at in every:
+                if x is not None and asks(encoder):
+                    centre.mean = encoder(x, context[at]).mean(0)
         self.train(training)
+
+
+def asks(encoder: nn.Module) -> bool:
+    """Whether what an encoder makes of a modality depends on the unit's other modalities."""
+    return bool(getattr(encoder, "asks", False))

@@ -8,7 +8,7 @@ arXiv:1805.02867), so that every instance counts and memory follows the chunk.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -77,9 +77,13 @@ class PerGroup(nn.Module):
 
     def forward(self, x: Ragged) -> Tensor:
         """(b, width); of units without items what the last layer makes of zeros."""
+        return self.walked(x, self.pool)
+
+    def walked(self, x: Ragged, pool: Callable[[Group], Tensor]) -> Tensor:
+        """The last layer on what ``pool`` makes of each group."""
         out = torch.zeros(len(x), self.width, dtype=self.last.weight.dtype)
         for group in x.groups(self.limit):
-            out = out.index_copy(0, torch.as_tensor(group.units), self.pool(group))
+            out = out.index_copy(0, torch.as_tensor(group.units), pool(group))
         return out + self.last(self.drop(F.gelu(self.norm(out))))  # type: ignore[no-any-return]
 
     def pool(self, group: Group) -> Tensor:
@@ -180,9 +184,43 @@ class SetTransformer(Pooled):
         return self.read(self.seed.expand(g, -1, -1), told).squeeze(1)  # type: ignore[no-any-return]
 
 
+class CrossAttention(Pooled):
+    """What a unit's other modalities ask of its instances (Tsai 2019, ACL; Chen 2021, ICCV: genomics looks at tiles).
+
+    Queries are made of the mean embedding of the modalities that are one vector a unit; a unit that has no other asks
+    what does not depend on it.
+    """
+
+    asks = True
+
+    def __init__(self, d: int, width: int, dropout: float = 0.2, heads: int = 4, queries: int = 4) -> None:
+        super().__init__(d, width, dropout)
+        self.seed = nn.Parameter(torch.randn(queries, width))
+        self.ask = nn.Linear(width, queries * width, bias=False)
+        self.read, self.join = Cross(width, heads, dropout), nn.Linear(queries * width, width)
+        with torch.no_grad():
+            self.read.query.weight.mul_(SHARP)
+
+    def forward(self, x: Ragged, context: Tensor | None = None) -> Tensor:
+        """context: (b, width) of the other modalities, zero where a unit has none."""
+        context = torch.zeros(len(x), self.width, dtype=self.last.weight.dtype) if context is None else context
+        queries = self.seed + self.ask(context).unflatten(-1, self.seed.shape)
+
+        def pool(group: Group) -> Tensor:
+            chunks = ((self.instance(i), keep) for (i,), keep in group)
+            return self.join(self.read(queries[torch.as_tensor(group.units)], chunks).flatten(1))  # type: ignore[no-any-return]
+
+        return self.walked(x, pool)
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(g, L, width) as (g, heads, L, width / heads)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-BAGS: dict[str, type[Pooled]] = {"abmil": ABMIL, "set_transformer": SetTransformer, "mean": MeanPool}
+BAGS: dict[str, type[Pooled]] = {
+    "abmil": ABMIL,
+    "set_transformer": SetTransformer,
+    "cross_attention": CrossAttention,
+    "mean": MeanPool,
+}

@@ -10,7 +10,7 @@ from cohortium.schema.declare import Declaration
 
 FusionName = Literal["attention", "gated", "tensor", "experts"]
 TablesName = Literal["mlp", "lowrank", "tokens"]
-BagsName = Literal["summary", "abmil", "set_transformer", "mean"]
+BagsName = Literal["summary", "abmil", "set_transformer", "cross_attention", "mean"]
 EventsName = Literal["summary", "codes", "transformer"]
 
 

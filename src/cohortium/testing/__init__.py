@@ -5,13 +5,14 @@ study room. Nothing that is shipped imports it.
 """
 
 from cohortium.testing.files import write_study_folder
-from cohortium.testing.items import between_modalities, followed_codes, rare_instances
+from cohortium.testing.items import asked_instances, between_modalities, followed_codes, rare_instances
 from cohortium.testing.laws import LawBroken, check_learner, simulated_fold
 from cohortium.testing.simulate import Simulated, simulate_cohort
 
 __all__ = [
     "LawBroken",
     "Simulated",
+    "asked_instances",
     "between_modalities",
     "check_learner",
     "followed_codes",

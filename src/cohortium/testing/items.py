@@ -62,6 +62,33 @@ def rare_instances(
     return Simulated(_with_labs(rng, units, "cells", bag), outcome, {}, {}, positive[:, None].astype(float), {})
 
 
+def asked_instances(
+    rng: np.random.Generator, n: int = 500, *, instances: tuple[int, int] = (30, 60), features: int = 6
+) -> Simulated:
+    """Binary: which instances count is said by another modality.
+
+    In the bag ``cells`` half of the instances are of a kind (its sign is feature 0), and feature 1 has a mean of m among
+    one kind and of -m among the other, so that the bag's own mean tells nothing. A table ``labs`` of 4 features says by the
+    sign of its first which kind counts: positives have m times that sign above zero. The score is 3 times that product's sign.
+    """
+    m, labs = rng.normal(size=n), rng.normal(size=(n, 4))
+    sizes = rng.integers(instances[0], instances[1] + 1, size=n)
+    parts = []
+    for size, mean in zip(sizes, m, strict=True):
+        x = rng.normal(size=(size, features))
+        kind = np.where(rng.permutation(size) % 2, 1.0, -1.0)
+        x[:, 0] = 2 * kind + 0.3 * x[:, 0]
+        x[:, 1] = mean * kind + 0.5 * x[:, 1]
+        parts.append(x)
+    score = 3.0 * np.sign(m * labs[:, 0])
+    units, outcome = _binary(rng, score + rng.logistic(size=n) > 0, 0.0)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    bag = Bag(units.index, np.concatenate(parts), offsets, feature_frame([f"cells_{j}" for j in range(features)]))
+    table = Table(units.index, labs, feature_frame([f"labs_{j}" for j in range(4)]))
+    causal = {"labs": ("labs_0",), "cells": ("cells_0", "cells_1")}
+    return Simulated(Cohort(units, {"labs": table, "cells": bag}), outcome, causal, {}, score[:, None], {})
+
+
 def followed_codes(
     rng: np.random.Generator, n: int = 500, *, pairs: int = 3, others: float = 20.0, wrong: float = 0.05
 ) -> Simulated:
