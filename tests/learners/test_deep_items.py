@@ -17,9 +17,10 @@ SPECS = (
     DeepSpec("abmil", bags="abmil", events="codes"),
     DeepSpec("sets", fusion="gated", bags="set_transformer", events="transformer", last=16, instances=6),
     DeepSpec("mean", bags="mean", wide=False, start="null"),
+    DeepSpec("cross", bags="cross_attention"),
 )
 CONFIG = LearnerConfig(models=("linear",), preset="quick", deep=SPECS)
-PAIRS = [("abmil", EndpointKind.BINARY), ("abmil", EndpointKind.SURVIVAL), ("sets", EndpointKind.BINARY), ("mean", EndpointKind.CONTINUOUS)]  # fmt: skip
+PAIRS = [("abmil", EndpointKind.BINARY), ("abmil", EndpointKind.SURVIVAL), ("sets", EndpointKind.BINARY), ("mean", EndpointKind.CONTINUOUS), ("cross", EndpointKind.BINARY)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)

@@ -128,3 +128,34 @@ def test_softened_sums_are_a_softmax_over_all_chunks():
     for a, b in ((2, 5), (5, 11), (11, 12)):
         soft.add(score[..., a:b], value[:, a:b])
     torch.testing.assert_close(soft.mean(), score.softmax(-1) @ value)
+
+
+def test_instances_are_asked_by_the_modalities_that_are_there_alone():
+    from cohortium.networks.batch import Inputs, Rows
+    from cohortium.networks.build import Design, build
+    from cohortium.networks.ragged import ItemsBeside
+
+    torch.manual_seed(5)
+    sizes = [4, 7, 1, 9, 3, 5]
+    x = torch.randn(sum(sizes), 5)
+    bag = items(lambda at, rows: (x[torch.as_tensor(at)],), sizes)
+    have = torch.tensor([0, 2, 3])
+    design = Design((3, 2), ("mlp", "mlp"), "gated", 1, 8, items=(None, ("cross_attention", 5)))
+    net = build(design).eval()
+    torch.nn.init.normal_(net.head.weight)
+
+    def made(table):
+        data = Inputs(6, (Rows(table, have), ItemsBeside(bag, torch.zeros(6, 2))))
+        return net.embed(data.batch(torch.arange(6)))[0][:, 1]
+
+    one = torch.randn(3, 3)
+    before, after = made(one), made(one + 1)
+    assert (before[have] - after[have]).abs().amax(1).min() > 1e-4
+    others = torch.tensor([1, 4, 5])
+    torch.testing.assert_close(before[others], after[others], rtol=0, atol=0)
+    # A modality that a training step hides asks nothing: its encoder gets no gradient.
+    net.train()
+    net._drop = lambda present: present & torch.tensor([False, True])
+    data = Inputs(6, (Rows(one, have), ItemsBeside(bag, torch.zeros(6, 2))))
+    net.joint(data.batch(torch.arange(6))).sum().backward()
+    assert all(p.grad is None or not p.grad.abs().max() for p in net.encoders[0].parameters())
