@@ -217,3 +217,26 @@ def test_a_joint_model_is_not_asked_about_a_gap_that_it_was_not_fitted_on(tmp_pa
                 np.testing.assert_array_equal(again.p, p["early"].predict(test).p)
         gaps.append([found[3][n] - found[2][n] for n in ("early", "auto")])
     assert (np.mean(gaps, axis=0) > -0.03).all(), gaps
+
+
+def test_priority_is_not_lost_where_the_reference_is_gone_that_all_training_units_had(tmp_path):
+    """The reference says nearly all, so the others were hardly fitted; without it they have to speak for themselves."""
+    from cohortium.testing.laws import agreement as agree
+    from cohortium.testing.laws import simulated_fold
+    from cohortium.testing.simulate import simulate_cohort
+
+    config = LearnerConfig(reference=("strong",), preset="quick", models=("linear",), probes=False)
+    lost = []
+    for seed in range(3):
+        s = simulate_cohort(np.random.default_rng(seed), 400, {"copy": 6, "strong": 6}, EndpointKind.BINARY, signal=2.0, informative={"copy": 0, "strong": 6})  # fmt: skip
+        copy, strong = s.cohort.modalities["copy"], s.cohort.modalities["strong"]
+        values = strong.values + 0.5 * np.random.default_rng(seed + 50).normal(size=strong.values.shape)
+        whole = Cohort(s.cohort.units, {"copy": Table(copy.units, values, copy.features), "strong": strong})
+        p = fit_all(config, simulated_fold(replace(s, cohort=whole), np.arange(200)))
+        test = whole.take(np.arange(200, 400)).only(["copy"])
+        found = {n: agree(p[n].predict(test), s.score[200:]) for n in ("priority", "late")}
+        lost.append(found["late"] - found["priority"])
+        if seed == 0:
+            save_predictor(p["priority"], tmp_path)
+            np.testing.assert_array_equal(load_predictor(tmp_path).predict(test).p, p["priority"].predict(test).p)
+    assert np.mean(lost) < 0.05, lost

@@ -145,10 +145,28 @@ class Guarded(Node):
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class ZeroFill(Node):
+    """A step of priority fusion: adds nothing where its modality is absent."""
+
+    node: Node
+
+    @property
+    def n_scores(self) -> int:  # type: ignore[override]
+        return self.node.n_scores
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        return np.nan_to_num(self.node.scores(cohort, memo))
+
+
 def modalities_of(node: Node) -> set[str]:
     """What a linear, tree or stacked node looks at."""
     if isinstance(node, StackNode):
         return set().union(*(modalities_of(c) for c in node.children))
+    if isinstance(node, Guarded | ZeroFill):
+        return modalities_of(node.node)
+    if isinstance(node, ZeroNode):
+        return set()
     assert isinstance(node, LinearNode | TreeNode)
     return {i.modality for i in node.inputs}
 

@@ -32,9 +32,9 @@ from cohortium.learners.nodes import (
     ScorePredictor,
     StackNode,
     TreeNode,
+    ZeroFill,
     ZeroNode,
 )
-from cohortium.learners.suite import ZeroFill
 from cohortium.schema import Endpoint, EndpointKind
 
 FORMAT = 3

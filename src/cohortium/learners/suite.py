@@ -24,6 +24,7 @@ from cohortium.learners.nodes import (
     PresenceNode,
     ScorePredictor,
     StackNode,
+    ZeroFill,
     ZeroNode,
     modalities_of,
     presence_matrix,
@@ -162,7 +163,7 @@ class Suite:
         """
         lacking = {m: self.family.n - len(self.views.rows(m)) for m in sorted(modalities_of(part.node))}
         needs = tuple(m for m, k in lacking.items() if k < SELDOM)
-        if not needs or len(lacking) < 2:
+        if not needs:
             return part
         flat = np.concatenate([part.oof, late.oof], axis=1)
         stack = StackFit(np.array([1.0, 0.0]), Fill.fit(flat), 0.0, np.zeros(self.family.n_scores))
@@ -214,7 +215,7 @@ class Suite:
         Each step starts from the out-of-fold scores so far as offsets (Klau 2018, BMC Bioinformatics 19:322:
         with fitted offsets the first blocks would look better than they are and leave too little).
         """
-        return self.fold.store.get("priority", self._priority)  # type: ignore[no-any-return]
+        return self.fold.store.get("priority", lambda: self._backed(self._priority(), self.late()))  # type: ignore[no-any-return]
 
     def _priority(self) -> Fitted:
         order = self.config.priority or tuple(m for m in self.modalities if m not in self.config.reference)
@@ -370,20 +371,6 @@ class Suite:
         node = PresenceNode(self.modalities, mean, coef(np.arange(len(x)), base), self.family.n_scores)
         presence = Fitted(oof - base, node, {"presence": "used as predictor, as the study asks"})
         return self.stack({"modalities": Fitted(base, whole.node, whole.facts), "presence": presence}, True, (1e6,))
-
-
-@dataclass(frozen=True, eq=False)
-class ZeroFill(Node):
-    """A step of priority fusion: adds nothing where its modality is absent."""
-
-    node: Node
-
-    @property
-    def n_scores(self) -> int:  # type: ignore[override]
-        return self.node.n_scores
-
-    def _scores(self, cohort: Cohort, memo: dict[Any, Any]) -> Array:
-        return np.nan_to_num(self.node.scores(cohort, memo))
 
 
 @dataclass(frozen=True)
