@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cohortium.errors import StudyError
@@ -17,7 +18,12 @@ def test_the_learner_is_run_reported_and_predicts_new_patients(tmp_path):
     result = run(study, tmp_path / "run", jobs=1)
     board = result.leaderboard().set_index(["learner", "metric"])["value"]
     assert board["joint:factors", "roc_auc"] > 0.6
-    assert "joint:factors" in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "joint:factors" in page and "Map of patients" in page
+    drawn = pd.read_parquet(tmp_path / "run" / "map.parquet")
+    assert list(drawn.columns) == ["unit", "x", "y", "n_modalities"] and drawn["unit"].str.match(r"^u\d{4}$").all()
+    assert np.isfinite(drawn[["x", "y"]].to_numpy()).all() and drawn.attrs["model"] == "factors"
+    assert drawn["x"].var() >= drawn["y"].var() and (tmp_path / "run" / "map.parquet").stat().st_mode & 0o77 == 0
     new = factor_files.write(tmp_path / "new", 40, seed=1)
     found = predict(result, new.parent)
     assert np.isfinite(found["response.p_yes"]).all() and len(found) == 40

@@ -10,6 +10,7 @@ from cohortium.report import methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
+from cohortium.report.figures.map import patients_map
 from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import RunFolder
 from cohortium.report.performance import performance
@@ -70,6 +71,7 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "flow": flow(r),
         "branches": branches(r) if len(r.cohort.endpoints) > 1 else [],
         "presence": presence(r.cohort, "presence"),
+        "map": patients_map(folder.path, primary, len(r.cohort.modalities), "map"),
         "modalities": tables.modalities(r),
         "endpoints": endpoints,
         "checks": _checks(r),

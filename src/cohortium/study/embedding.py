@@ -69,7 +69,7 @@ def embed(
     fitted = np.ones(len(cohort), dtype=bool)
     if rows is not None:
         fitted = np.isin(cohort.ids, rows)
-    joint, chosen = _fit(study, cohort.take(np.flatnonzero(fitted)), method, tell)
+    joint, chosen = fit_representation(study, cohort.take(np.flatnonzero(fitted)), method, tell)
     made = _anndata(cohort, joint, fitted)
     made.uns["cohortium"] = _facts(study, method, cohort, fitted) | chosen
     if file is not None:
@@ -127,8 +127,8 @@ def network_settings(study: Study, method: str) -> Any:
     return CoordinatedSettings(alignment=j.alignment, **shared)
 
 
-def _fit(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    """The representation, and what was chosen for it."""
+def fit_representation(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
+    """The representation, one of :data:`METHODS`, and what was chosen for it. Raises :class:`DataError`."""
     from threadpoolctl import threadpool_limits
 
     n = int(cohort.presence().any(axis=1).sum())

@@ -170,9 +170,11 @@ def _run(
     from threadpoolctl import threadpool_limits
 
     from cohortium.experiment import ProgressEvent, run_experiment
+    from cohortium.experiment.progress import silent
     from cohortium.report import to_json, write_report
     from cohortium.study import files, models
     from cohortium.study.assemble import assemble
+    from cohortium.study.mapping import write_map
 
     log = _Log(folder / "log.txt")
     log(f"study {study.spec.name}, plan {plan.hash}")
@@ -186,6 +188,7 @@ def _run(
     key = files.pseudonyms(data.cohort, plan.seed)
     files.write_tables(folder, experiment, scores, key, data.cohort)
     models.store(folder, experiment, data)
+    write_map(study, data.cohort, key, folder, silent)
     runfolder.write_private(folder / "study.yaml", study.text)
     runfolder.write_private(folder / "results.json", to_json(results))
     facts = _facts(study, experiment, hashes, time.perf_counter() - begin)
