@@ -69,6 +69,13 @@ def test_factors_shared_by_modalities_predict_whatever_modality_a_unit_has():
     assert mean[0] > 0.75 and mean[0] > mean[1] - 0.02, mean
 
 
+def test_auto_may_choose_the_first_representation_and_says_what_it_is_without():
+    s = factor_cohort(1, 300)
+    p = fit_all(CONFIG, simulated_fold(s, np.arange(200)), ["auto", "auto:plain"])
+    assert "joint:factors" in p["auto"].facts["weights"]
+    assert "joint:factors" not in p["auto:plain"].facts["weights"]
+
+
 def test_having_a_modality_predicts_nothing():
     found = []
     for seed in range(4):

@@ -84,7 +84,7 @@ class LearnerConfig:
     reference: routine modalities. priority: order after the reference (None: as declared). models: families
     inside the learners, of ``linear`` and ``trees``. learners: names to report (None: all). preset: quick,
     default or thorough. presence_as_predictor: let having a modality predict. probes: also fit what added
-    value needs. deep: deep learners; ``auto`` may choose the first. joint: learners on joint representations.
+    value needs. deep: deep learners, joint: learners on joint representations; ``auto`` may choose the first of each.
     """
 
     reference: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ def plan(config: LearnerConfig, endpoint: Endpoint, modalities: list[str], inner
     for spec in config.deep:
         out.append(LearnerInfo(f"deep:{spec.name}", "fusion", every, inner_folds + DEEP_SEEDS[config.preset]))
     out += [LearnerInfo(f"joint:{spec.name}", "fusion", every, 2 * splits) for spec in config.joint]
-    if config.deep and len(every) > 1:
+    if (config.deep or config.joint) and len(every) > 1:
         out.append(LearnerInfo("auto:plain", "fusion", every, 0))
     out.append(LearnerInfo("auto", "auto", every, 0))
     known = [i.name for i in out]

@@ -275,12 +275,16 @@ class Suite:
         return self.fold.store.get(f"represented/{name}", make)  # type: ignore[no-any-return]
 
     def auto(self, plain: bool = False) -> Fitted:
-        """Blend of reference, early, late and priority fusion and the first deep learner, by their inner scores.
+        """Blend of reference, early, late and priority fusion, the first deep learner and the first on a joint representation,
+        by their inner scores.
 
         A part that is worse than the best by more than the standard error of their paired difference is dropped.
-        plain: leave the deep learner out.
+        plain: leave the deep and joint ones out.
         """
-        deep = {} if plain or not self.config.deep else {f"deep:{self.config.deep[0].name}": self.deep(self.config.deep[0].name)}  # fmt: skip
+        deep: dict[str, Fitted | Base] = {}
+        if not plain:
+            deep = {f"deep:{s.name}": self.deep(s.name) for s in self.config.deep[:1]}
+            deep |= {f"joint:{s.name}": self.represented(s.name) for s in self.config.joint[:1]}
         if len(self.modalities) == 1:
             alone = self.single(self.modalities[0])
             return self.stack({"single": alone, **deep}, True) if deep else alone

@@ -109,7 +109,8 @@ class StudySpec(Declaration):
         default_factory=list, description="networks to add, by fusion; auto may choose the first (needs the extra deep)"
     )
     joint: list[JointLearner] = Field(
-        default_factory=list, description="representations of all modalities with a linear head, to add as learners"
+        default_factory=list,
+        description="representations of all modalities with a linear head, to add; auto may choose the first",
     )
     priority: list[str] | None = Field(
         None, description="order of priority fusion after the reference; default: as declared"
