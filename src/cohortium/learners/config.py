@@ -51,9 +51,10 @@ class DeepSpec:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors`` or ``vae``. size:
-    most latent variables. The others are the autoencoder's: posterior: ``mopoe``, ``poe`` or ``moe``. supervised: weight of
-    the endpoint in its training. counts: modalities that are tables of counts. epochs: most."""
+    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors``, ``vae`` or
+    ``graph``. size: most latent variables. The autoencoder's: posterior: ``mopoe``, ``poe`` or ``moe``. supervised: weight of
+    the endpoint in its training. counts: modalities that are tables of counts. The graph's: neighbours: of a unit, at most.
+    start: as in :class:`DeepSpec`. Of both: the rest. epochs: most."""
 
     name: str
     model: str = "factors"
@@ -69,6 +70,8 @@ class JointSpec:
     epochs: int = 300
     balanced: bool = False
     survival: str = "cox"
+    neighbours: int = 15
+    start: str = "null"
 
 
 @dataclass(frozen=True)

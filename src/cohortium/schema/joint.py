@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 
-JointName = Literal["factors", "vae"]
+JointName = Literal["factors", "vae", "graph"]
 PosteriorName = Literal["mopoe", "poe", "moe"]
 
 IMPUTED = frozenset({"imputed", "imputed_from"})
@@ -16,8 +16,9 @@ IMPUTED = frozenset({"imputed", "imputed_from"})
 
 
 class JointLearner(Declaration):
-    """Latent variables of all modalities, and a linear head. Its name alone stands for its defaults: ``joint: [factors]``.
-    What follows ``size`` is the autoencoder's."""
+    """Latent variables of all modalities and a linear head, or a network on a graph of similar units. Its name alone stands
+    for its defaults: ``joint: [factors]``. ``size`` to ``counts`` are not the graph's; what follows is the autoencoder's
+    and the graph's, the last two the graph's."""
 
     model: JointName = "factors"
     name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$", description="on the leaderboard, after 'joint:'; default: the model")  # fmt: skip
@@ -33,6 +34,8 @@ class JointLearner(Declaration):
     epochs: int = Field(300, ge=1, le=1000, description="most; inner folds choose how many")
     balanced: bool = Field(False, description="classes weigh the same in training")
     survival: Literal["cox", "discrete_time"] = "cox"
+    neighbours: int = Field(15, ge=1, le=200, description="of a unit by each modality, at most")
+    start: Literal["late", "null"] = Field("null", description="scores that training begins at")
 
     @model_validator(mode="before")
     @classmethod
