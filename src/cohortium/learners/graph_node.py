@@ -57,5 +57,6 @@ def graph_inputs(graph: Graph, units: Inputs, near: Sequence[Near], precision: d
         index[j, part.where] = torch.as_tensor(found.index)
         weight[j, part.where] = torch.as_tensor(found.weight).to(precision)
     nodes = tuple(Rows(torch.as_tensor(p.x).to(precision), torch.as_tensor(p.rows)) for p in graph.points)
-    fused = Edges(torch.as_tensor(graph.fused.index), torch.as_tensor(graph.fused.weight).to(precision))
+    among = Edges(torch.as_tensor(graph.fused.index)[None], torch.as_tensor(graph.fused.weight).to(precision)[None])
+    fused = among.matrix(graph.n, torch.ones(graph.n, 1, dtype=torch.bool))
     return GraphInputs(units, Inputs(graph.n, nodes), Edges(index, weight), fused)

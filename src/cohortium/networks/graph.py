@@ -19,32 +19,39 @@ from cohortium.networks.model import JointModel
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """To nodes of the graph. index: (..., k) long. weight: (..., k), 0 where there is none; those of a row add up to one
-    or to nothing."""
+    """To nodes of the graph. index: (M, n, k) long, by each modality. weight: (M, n, k), 0 where there is none; those of a
+    row add up to one or to nothing."""
 
     index: Tensor
     weight: Tensor
 
-    def mean(self, nodes: Tensor) -> Tensor:
-        """(..., width) weighted mean of the nodes (l, width) at the other end."""
-        return (nodes[self.index] * self.weight.unsqueeze(-1).to(nodes.dtype)).sum(-2)
+    def take(self, rows: Tensor) -> Edges:
+        """Those of the units at the given positions."""
+        return Edges(self.index[:, rows], self.weight[:, rows])
+
+    def matrix(self, nodes: int, present: Tensor) -> Tensor:
+        """(n, nodes) mean of the weights by the modalities that are present (n, M)."""
+        share = present.to(self.weight.dtype) / present.sum(1, keepdim=True).clamp_min(1)
+        weight = (self.weight * share.T.unsqueeze(-1)).transpose(0, 1).flatten(1)
+        empty = torch.zeros(len(weight), nodes, dtype=weight.dtype)
+        return empty.scatter_add(1, self.index.transpose(0, 1).flatten(1), weight)
 
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """units: those that are read. nodes: all of the graph. edges: (M, n, k) of the units, by each modality.
-    fused: (l, k) among the nodes."""
+    """units: those that are read. nodes: all of the graph. edges: of the units. fused: (l, l) weights among the nodes; those
+    of a row add up to one or to nothing."""
 
     units: Batch
     nodes: Batch
     edges: Edges
-    fused: Edges
+    fused: Tensor
 
 
 class GraphInputs:
     """All units of some modalities, the nodes, and edges."""
 
-    def __init__(self, units: Inputs, nodes: Inputs, edges: Edges, fused: Edges) -> None:
+    def __init__(self, units: Inputs, nodes: Inputs, edges: Edges, fused: Tensor) -> None:
         self.units, self.nodes, self.edges, self.fused = units, nodes, edges, fused
 
     def present(self) -> Tensor:
@@ -53,9 +60,8 @@ class GraphInputs:
 
     def batch(self, rows: Tensor, drawn: bool = False) -> GraphBatch:
         """The units at the given positions, and the whole graph. drawn: for a training step."""
-        edges = Edges(self.edges.index[:, rows], self.edges.weight[:, rows])
         nodes = self.nodes.batch(torch.arange(self.nodes.n), drawn)
-        return GraphBatch(self.units.batch(rows, drawn), nodes, edges, self.fused)
+        return GraphBatch(self.units.batch(rows, drawn), nodes, self.edges.take(rows), self.fused)
 
 
 class Convolution(nn.Module):
@@ -87,13 +93,9 @@ class GraphModel(JointModel):
         others, have = self.embed(batch.nodes)
         present = self._drop(present)
         unit, node = self.mix(tokens, present), self.mix(others, self._drop(have))
-        share = present.to(node.dtype) / present.sum(1, keepdim=True).clamp_min(1)
-
-        def near(nodes: Tensor) -> Tensor:
-            return torch.einsum("mnw,nm->nw", batch.edges.mean(nodes), share)
-
-        seen = self.first(node, batch.fused.mean(node))
-        return self.second(self.first(unit, near(node)), near(seen))  # type: ignore[no-any-return]
+        near = batch.edges.matrix(len(node), present)
+        seen = self.first(node, batch.fused @ node)
+        return self.second(self.first(unit, near @ node), near @ seen)  # type: ignore[no-any-return]
 
     def read(self, joint: Tensor, batch: GraphBatch) -> Tensor:  # type: ignore[override]
         return super().read(joint, batch.units)
