@@ -305,7 +305,9 @@ def similar(
     study: StudyFile,
     unit: Annotated[str, typer.Argument(metavar="UNIT", help="its id; with --data, of a unit in that folder")],
     neighbours: Annotated[int, typer.Option("--neighbours", "-k", min=1, help="how many to show")] = 10,
-    data: Annotated[Path | None, typer.Option("--data", help="folder of new units, laid out as the study's own")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="folder of new units, laid out as the study's own")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The units of a study that are most like one, by each modality it has and by all; and how unusual it is.

@@ -188,7 +188,9 @@ def likeness(found: Similar, as_json: bool) -> None:
     say("How unusual it is: mean distance to its nearest units, beside what is usual in the study:")
     table = _table(None, "by", "distance", "usual", "further off than")
     for _, r in found.unusual.iterrows():
-        table.add_row(r["by"], _known(r["distance"]), _known(r["usual"]), f"{100 * r['share']:.0f}% of the study's units")
+        table.add_row(
+            r["by"], _known(r["distance"]), _known(r["usual"]), f"{100 * r['share']:.0f}% of the study's units"
+        )
     _print(table)
     far = [str(r["by"]) for _, r in found.unusual.iterrows() if r["share"] >= FAR]
     if far:

@@ -99,7 +99,7 @@ class Peers:
             usual = float(np.median(side.reaches[others])) if others.any() else np.nan
             unusual = float((side.reaches[others] < own[0]).mean()) if others.any() else np.nan
             out[name] = Likeness(distance, similarity, float(own[0]), usual, unusual)
-            ratios.append((_log(own[0]) - _log(usual), _log(theirs) - _log(usual)))
+            ratios.append((float(_log(own[0]) - _log(usual)), _log(theirs) - _log(usual)))
         if out:
             out[""] = _together([x.similarity for x in out.values()], ratios)
         return out

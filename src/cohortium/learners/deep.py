@@ -85,7 +85,7 @@ class DeepFitter:
     ) -> None:
         self.fold, self.views, self.family, self.seeds = fold, views, family, seeds
         self.guide, self.late, self.tokens = np.nan_to_num(late[0]), late[1], presence
-        self.epochs = EPOCHS
+        self.epochs: tuple[int, ...] = EPOCHS
 
     def fit(self, spec: DeepSpec, modalities: tuple[str, ...]) -> DeepFit:
         """Choose the number of epochs on the inner splits, then train on the whole training part."""

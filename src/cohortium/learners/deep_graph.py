@@ -47,7 +47,7 @@ class GraphFitter(DeepFitter):
     def __init__(self, spec: JointSpec, *rest: Any) -> None:
         super().__init__(*rest)
         self.joint, self.graphs = spec, dict[tuple[tuple[str, ...], int | None], Graph]()
-        self.epochs = tuple(e for e in (*EPOCHS, *FURTHER) if e < spec.epochs) + (spec.epochs,)
+        self.epochs = (*(e for e in (*EPOCHS, *FURTHER) if e < spec.epochs), spec.epochs)
 
     def fit_best(self, sets: Sequence[tuple[str, ...]]) -> DeepFit:
         """On the set of modalities with the smallest inner loss."""

@@ -94,7 +94,7 @@ def _compared(peers: Peers, one: Cohort) -> str:
 
 def _one(cohort: Cohort, unit: str, where: str) -> Cohort:
     """The unit alone. Raises :class:`DataError` with the nearest id."""
-    at = cohort.units.index.get_indexer([unit])
+    at = cohort.units.index.get_indexer(pd.Index([unit], dtype=object))
     if at[0] < 0:
         near = get_close_matches(unit, [str(i) for i in cohort.ids], n=1, cutoff=0.6)
         hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -113,9 +113,7 @@ def _new(study: Study, cohort: Cohort, unit: str, folder: Path) -> Cohort:
     return _one(read_aligned(replace(study, folder=folder), expected).cohort, unit, str(folder))
 
 
-def _said(
-    unit: str, cohort: Cohort, one: Cohort, peers: Peers, found: dict[str, Likeness], neighbours: int
-) -> Similar:
+def _said(unit: str, cohort: Cohort, one: Cohort, peers: Peers, found: dict[str, Likeness], neighbours: int) -> Similar:
     ids, have = cohort.ids, cohort.presence()
     own = [n for n in found if n]
     shared = [" ".join(n for n, x in zip(own, row, strict=True) if x) for row in have[own].to_numpy(bool)]

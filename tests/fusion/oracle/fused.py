@@ -25,4 +25,6 @@ affinities = [affinity_matrix(cdist(x, x), K=K, mu=0.5) for x in blocks]
 pd.DataFrame(affinities[0][:SHOWN]).to_csv(HERE / "snf_affinity.csv", index=False, float_format="%.12g")
 fused = snf(affinities, K=K, t=20)
 pd.DataFrame(fused[:SHOWN]).to_csv(HERE / "snf_fused.csv", index=False, float_format="%.12g")
-(HERE / "snf_versions.txt").write_text(f"snfpy {version('snfpy')}, numpy {version('numpy')}, scipy {version('scipy')}\n")
+(HERE / "snf_versions.txt").write_text(
+    f"snfpy {version('snfpy')}, numpy {version('numpy')}, scipy {version('scipy')}\n"
+)
