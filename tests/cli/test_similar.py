@@ -110,7 +110,15 @@ def test_units_of_the_same_patient_are_left_out_and_told(tmp_path: Path) -> None
     text = cohort_files.STUDY.replace("id: patient_id}", "id: patient_id, patient: family}", 1)
     found = cohortium.similar(cohort_files.write(tmp_path / "c", study=text), "0010")
     assert "0011" not in set(found.neighbours["unit"])
-    assert any("1 further units of the same patient" in n for n in found.notes)
+    assert found.notes == ("1 further unit of the same patient left out",)
+
+
+def test_a_new_unit_of_a_patient_of_the_study_is_not_compared_with_himself(study: Path, tmp_path: Path) -> None:
+    folder = new_folder(study, tmp_path / "new")
+    for file in folder.glob("*.csv"):
+        file.write_text(file.read_text().replace("x1", "0010"))
+    found = cohortium.similar(study, "0010", data=folder)
+    assert "0010" not in set(found.neighbours["unit"]) and found.notes == ("1 unit of the same patient left out",)
 
 
 def test_wrong_input_is_refused(call: Call, study: Path, tmp_path: Path) -> None:
@@ -134,7 +142,16 @@ def test_more_neighbours_than_there_are_and_too_few_units(call: Call, study: Pat
         file = few.parent / f"{name}.csv"
         file.write_text("\n".join(file.read_text().splitlines()[:5]) + "\n")
     found = cohortium.similar(few, "0001")
-    assert found.modalities == ("labs",) and any("too few units" in n for n in found.notes)
+    assert (
+        found.modalities == ("labs",) and found.lacks == ("protein",) and any("too few units" in n for n in found.notes)
+    )
+    rna = pd.read_csv(few.parent / "rna.csv", dtype={"patient_id": str})
+    rest = pd.read_csv(few.parent / "labs.csv", dtype={"patient_id": str})
+    rest[rest["patient_id"] != rna["patient_id"][0]].to_csv(few.parent / "labs.csv", index=False)
+    for name in ("protein", "notes"):
+        frame = pd.read_csv(few.parent / f"{name}.csv", dtype={"patient_id": str})
+        frame[frame["patient_id"] != rna["patient_id"][0]].to_csv(few.parent / f"{name}.csv", index=False)
+    refused(call("similar", few, rna["patient_id"][0]), "has rna only, which fewer than 10")
     labs = few.parent / "labs.csv"
     labs.write_text("\n".join(labs.read_text().splitlines()[:5]) + "\n")
     refused(call("similar", few, "0001"), "no modality has 10 units")

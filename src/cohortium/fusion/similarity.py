@@ -11,7 +11,7 @@ With complete blocks this is the published algorithm.
 
 *Further units* are attached to the units of the network by each block they have, with the network's bandwidths: their
 neighbours are nobody else's business. Nothing is drawn at random. A round costs O(n² k) for each block, memory is n²
-numbers for each block and two more: above :data:`LANDMARKS` units whoever calls is to choose some of them.
+numbers for each block and a few times more: above :data:`LANDMARKS` units whoever calls is to choose some of them.
 """
 
 from __future__ import annotations

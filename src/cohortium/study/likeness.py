@@ -72,24 +72,20 @@ def similar(
     cohort = read_study(study).cohort
     one = _one(cohort, unit, study.path.name) if data is None else _new(study, cohort, unit, Path(data))
     tell(ProgressEvent("read", 1, 1))
+    if not one.presence().to_numpy().any():
+        raise DataError("This unit has no modality: nobody can be said to be like it.")
     with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
         peers = fit_peers(cohort, study.spec.seed, lambda done, total: tell(ProgressEvent("fit", done, total)))
         found = peers.like(one)
     if not peers.sides:
         raise DataError(f"{study.path.name}: no modality has {FEWEST} units and a feature that varies.")
     if not found:
+        has = " and ".join(str(n) for n, x in one.presence().iloc[0].items() if x)
         raise DataError(
-            f"{_compared(peers, one)} Nobody can be said to be like it." if one.presence().to_numpy().any()
-            else "This unit has no modality: nobody can be said to be like it."
-        )  # fmt: skip
-    return _said(unit, cohort, one, peers, found, neighbours)
-
-
-def _compared(peers: Peers, one: Cohort) -> str:
-    from cohortium.joint.similar import FEWEST
-
-    has = [n for n, x in one.presence().iloc[0].items() if x]
-    return f"This unit has {' and '.join(map(str, has))} only, which fewer than {FEWEST} of the study's units have, or in which nothing varies."
+            f"This unit has {has} only, which fewer than {FEWEST} of the study's units have, or in which nothing varies: nobody "
+            "can be said to be like it."
+        )
+    return _said(unit, cohort, one, peers, found, neighbours, data is None)
 
 
 def _one(cohort: Cohort, unit: str, where: str) -> Cohort:
@@ -113,7 +109,10 @@ def _new(study: Study, cohort: Cohort, unit: str, folder: Path) -> Cohort:
     return _one(read_aligned(replace(study, folder=folder), expected).cohort, unit, str(folder))
 
 
-def _said(unit: str, cohort: Cohort, one: Cohort, peers: Peers, found: dict[str, Likeness], neighbours: int) -> Similar:
+def _said(
+    unit: str, cohort: Cohort, one: Cohort, peers: Peers, found: dict[str, Likeness], neighbours: int, inside: bool
+) -> Similar:
+    """Tables of what was found. inside: the unit is one of the study's."""
     ids, have = cohort.ids, cohort.presence()
     own = [n for n in found if n]
     shared = [" ".join(n for n, x in zip(own, row, strict=True) if x) for row in have[own].to_numpy(bool)]
@@ -126,22 +125,22 @@ def _said(unit: str, cohort: Cohort, one: Cohort, peers: Peers, found: dict[str,
                 far = None if f.distance is None else float(f.distance[i])
                 rows.append({"by": by, "rank": rank, "unit": str(ids[i]), "similarity": float(f.similarity[i]), "distance": far, "shared": shared[i]})  # fmt: skip
         unusual.append({"by": by, "distance": f.reach, "usual": f.usual, "share": f.unusual})
-    lacks = tuple(n for n in cohort.modalities if n not in own)
+    lacks = tuple(n for n in cohort.modalities if n not in one.modalities or not len(one.modalities[n].units))
     columns = ["by", "rank", "unit", "similarity", "distance", "shared"]
     return Similar(
         unit, tuple(own), lacks, pd.DataFrame(rows, columns=columns), pd.DataFrame(unusual),
-        tuple(_notes(one, cohort, peers, rows, neighbours)),
+        tuple(_notes(one, peers, rows, neighbours, inside)),
     )  # fmt: skip
 
 
-def _notes(one: Cohort, cohort: Cohort, peers: Peers, rows: Sequence[dict[str, object]], neighbours: int) -> list[str]:
+def _notes(one: Cohort, peers: Peers, rows: Sequence[dict[str, object]], neighbours: int, inside: bool) -> list[str]:
     out = []
     has = [str(n) for n, x in one.presence().iloc[0].items() if x and n not in peers.sides]
     if has:
         out.append(f"not compared by {' and '.join(has)}: too few units have it, or nothing in it varies")
-    same = int((peers.patients == one.units["patient"].iloc[0]).sum()) - int(one.ids[0] in set(cohort.ids))
+    same = int((peers.patients == one.units["patient"].iloc[0]).sum()) - int(inside)
     if same > 0:
-        out.append(f"{same} further units of the same patient were left out")
+        out.append(f"{same} {'further ' if inside else ''}unit{'s' if same > 1 else ''} of the same patient left out")
     count = sum(r["by"] == TOGETHER for r in rows)
     if count < neighbours:
         out.append(f"only {count} units have a modality in common with it")
