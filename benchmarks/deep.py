@@ -1,9 +1,12 @@
 """Deep learners against plain ones on the same folds, cohort by cohort, and pooled.
 
-usage: python benchmarks/deep.py [--cohorts hancock_os,coadread] [--deep attention] [--repeats 2] [--out runs] [--jobs 2]
+usage: python benchmarks/deep.py [--cohorts hancock_os,coadread] [--deep attention | --joint graph] [--repeats 2] [--out runs]
+[--jobs 2]
 cohorts: hancock_os hancock_rfs, the eight of TCGA (own folds, so many of the ten repeats), coadread and stad (SurvPath,
 disease-specific survival, the authors' folds), breast (3 x 5), covid (3 x 5). The first of --deep is the default that
 the comparison is about; the others are exploratory. Plain learners are linear ones: with trees they are no better there.
+With --joint it is about the first of these joint learners, against auto and late. A name may be followed by settings:
+graph:start=late.
 """
 
 from __future__ import annotations
@@ -110,35 +113,51 @@ def differences(folder: Path, learner: str, other: str) -> dict[str, tuple[float
     return out
 
 
+def asked_for(text: str, key: str) -> list[dict[str, str]]:
+    """Declarations of ``a,b:setting=value``; key: what the name stands for."""
+    out = []
+    for each in text.split(","):
+        name, _, rest = each.partition(":")
+        settings = dict(s.split("=") for s in rest.split(":") if s)
+        out.append({key: name, "name": "_".join([name, *settings.values()]), **settings})
+    return out
+
+
 def main() -> None:
     from cohortium.metrics import random_effects
     from cohortium.schema.deep import DeepLearner
+    from cohortium.schema.joint import JointLearner
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", default=",".join(COHORTS))
     parser.add_argument("--deep", default="attention")
+    parser.add_argument("--joint", default="")
     parser.add_argument("--repeats", type=int, default=2, help="of the ten repeats of TCGA's own folds")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
-    names = args.deep.split(",")
-    default, pooled, blend = f"deep:{names[0]}", {}, {}
+    added, pooled, blend = asked_for(args.joint or args.deep, "model" if args.joint else "fusion"), {}, {}
+    kind, make = ("joint", JointLearner) if args.joint else ("deep", DeepLearner)
+    names = [a["name"] for a in added]
+    default = f"{kind}:{names[0]}"
+    pairs = [(default, "auto"), (default, "late")] if args.joint else [(default, "auto:plain"), ("auto", "auto:plain")]
+    learners = {"learners": ["late", "auto", *(f"joint:{n}" for n in names)]} if args.joint else {}
     for cohort in args.cohorts.split(","):
         study = cohortium.load_study(study_file(cohort, args.out, args.repeats))
-        deep = [DeepLearner.model_validate(n) for n in names]
-        study = replace(study, spec=study.spec.model_copy(update={"models": ["linear"], "deep": deep}))
-        result = cohortium.run(study, args.out / f"deep_{cohort}_{'_'.join(names)}", jobs=args.jobs)
+        update = {"models": ["linear"], kind: [make.model_validate(a) for a in added], **learners}
+        study = replace(study, spec=study.spec.model_copy(update=update))
+        result = cohortium.run(study, args.out / f"{kind}_{cohort}_{'_'.join(names)}", jobs=args.jobs)
         board = result.leaderboard()
         board = board[board["metric"].isin(["harrell_c", "roc_auc"]) & ~board["learner"].str.startswith("single")]
         print(f"\n## {cohort}: {cost(result.folder)}", flush=True)
         print(board[["endpoint", "learner", "value", "low", "high"]].round(4).to_string(index=False))
-        for what, kept, pair in (("deep", pooled, (default, "auto:plain")), ("stack", blend, ("auto", "auto:plain"))):
+        for what, kept, pair in zip((kind, "stack"), (pooled, blend), pairs, strict=True):
             for endpoint, (value, low, high, se) in differences(result.folder, *pair).items():
                 kept[f"{cohort}/{endpoint}"] = (value, se)
                 print(f"{what} {endpoint}: {pair[0]} - {pair[1]} {value:+.4f} ({low:+.4f} to {high:+.4f})", flush=True)
-    for what, kept in (("deep - plain", pooled), ("stack with deep - plain", blend)):
+    for what, kept in ((" - ".join(pairs[0]), pooled), (" - ".join(pairs[1]), blend)):
         if len(kept) > 2:
             value, se = map(np.array, zip(*kept.values(), strict=True))
             print(
@@ -148,7 +167,7 @@ def main() -> None:
 
 
 def wins(pooled: dict[str, tuple[float, float]]) -> None:
-    """Cohorts in which the deep default wins or loses after Holm's correction (Holm 1979, Scand J Stat 6:65)."""
+    """Cohorts in which the first learner wins or loses after Holm's correction (Holm 1979, Scand J Stat 6:65)."""
     from scipy.stats import norm
 
     p = {k: 2 * norm.sf(abs(v) / max(se, 1e-9)) for k, (v, se) in pooled.items()}
@@ -157,7 +176,7 @@ def wins(pooled: dict[str, tuple[float, float]]) -> None:
         worst = max(worst, min(1.0, (len(p) - i) * p[k]))
         if worst < 0.05:
             print("wins" if pooled[k][0] > 0 else "loses", k, f"Holm p {worst:.3f}")
-    print("points for deep:", sum(v > 0 for v, _ in pooled.values()), "of", len(pooled))
+    print("points for the first:", sum(v > 0 for v, _ in pooled.values()), "of", len(pooled))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ _PUBLIC = {
     "check": "cohortium.study",
     "embed": "cohortium.study",
     "impute": "cohortium.study",
+    "similar": "cohortium.study",
     "run": "cohortium.study",
     "predict": "cohortium.study",
     "validate": "cohortium.study",

@@ -303,6 +303,32 @@ def impute(
 
 
 @app.command()
+def similar(
+    study: StudyFile,
+    unit: Annotated[str, typer.Argument(metavar="UNIT", help="its id; with --data, of a unit in that folder")],
+    neighbours: Annotated[int, typer.Option("--neighbours", "-k", min=1, help="how many to show")] = 10,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="folder of new units, laid out as the study's own")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The units of a study that are most like one, by each modality it has and by all; and how unusual it is.
+
+    Prints the ids of patients. Sees no outcome. A unit without any modality is like nobody, and is refused.
+
+    \b
+    Example:
+      cohortium similar mydata/study.yaml 0042
+      cohortium similar mydata/study.yaml 0007 --data newpatients -k 5
+    """
+    from cohortium.study import similar as find
+
+    with progress() as tell:
+        found = find(study, unit, neighbours=neighbours, data=data, progress=tell)
+    show.likeness(found, as_json)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="folder to write")] = Path("cohortium_demo"),
     jobs: Jobs = None,

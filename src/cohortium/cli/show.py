@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from cohortium.contracts import Estimate
     from cohortium.contracts.results import Finding
-    from cohortium.study import Comparison, Imputation, RunResult
+    from cohortium.study import Comparison, Imputation, RunResult, Similar
 
+
+FAR = 0.99
+"""A unit that is more unusual than so many of the study's is said to be so."""
 
 LITTLE = 0.002
 """A latent variable that explains less than this of every modality explains nothing."""
@@ -162,6 +165,38 @@ def imputation(found: Imputation, folder: Path | None, as_json: bool, quiet: boo
         say("Only scored; with --out FOLDER the tables are written.")
     else:
         say(f"Wrote {folder}: {n} units by {found.method}. These values are predicted, not measured.")
+
+
+def likeness(found: Similar, as_json: bool) -> None:
+    """The nearest units by each modality and by all, and how unusual the unit is."""
+    if as_json:
+        emit({"unit": found.unit, "modalities": list(found.modalities), "lacks": list(found.lacks),
+              "neighbours": predictions(found.neighbours), "unusual": predictions(found.unusual),
+              "notes": list(found.notes)})  # fmt: skip
+        return
+    lacks = f"; lacks {', '.join(found.lacks)}" if found.lacks else ""
+    say(f"Unit {found.unit} is compared by {', '.join(found.modalities)}{lacks}.\n")
+    say("Most similar first; in brackets how many times as similar as the study's mean unit:")
+    by = list(found.unusual["by"])
+    table = _table(None, "", *by, "modalities in common (together)")
+    cells = {b: list(rows.itertuples()) for b, rows in found.neighbours.groupby("by", sort=False)}
+    for i in range(max((len(c) for c in cells.values()), default=0)):
+        row = [f"{c[i].unit} ({c[i].similarity:.1f})" if i < len(c := cells.get(b, [])) else "" for b in by]
+        first = cells[by[0]]
+        table.add_row(str(i + 1), *row, first[i].shared if i < len(first) else "")
+    _print(table)
+    say("How unusual it is: mean distance to its nearest units, beside what is usual in the study:")
+    table = _table(None, "by", "distance", "usual", "further off than")
+    for _, r in found.unusual.iterrows():
+        table.add_row(
+            r["by"], _known(r["distance"]), _known(r["usual"]), f"{100 * r['share']:.0f}% of the study's units"
+        )
+    _print(table)
+    far = [str(r["by"]) for _, r in found.unusual.iterrows() if r["share"] >= FAR]
+    if far:
+        say(f"Unlike the study's units by {', '.join(far)}: the most similar ones there are not similar.")
+    for note in found.notes:
+        say(f"Note: {note}.")
 
 
 def _known(x: float) -> str:

@@ -55,10 +55,11 @@ class DeepSpec:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors``, ``cca``, ``vae`` or
-    ``contrastive``. size: most latent variables. The others are the networks': posterior (of vae): ``mopoe``, ``poe`` or
-    ``moe``. alignment (of contrastive): ``infonce``, ``sigmoid`` or ``correlation``. supervised: weight of
-    the endpoint in training. counts: modalities that are tables of counts. epochs: most."""
+    """A learner on a joint representation. name: on the leaderboard, after ``joint:``. model: ``factors``, ``cca``, ``vae``,
+    ``contrastive`` or ``graph``. size: most latent variables. The networks': posterior (of vae): ``mopoe``, ``poe`` or
+    ``moe``. alignment (of contrastive): ``infonce``, ``sigmoid`` or ``correlation``. supervised: weight of the endpoint in
+    training. counts: modalities that are tables of counts. The graph's: neighbours: of a unit, at most.
+    start: as in :class:`DeepSpec`. Of all of these: the rest. epochs: most."""
 
     name: str
     model: str = "factors"
@@ -75,6 +76,8 @@ class JointSpec:
     epochs: int = 300
     balanced: bool = False
     survival: str = "cox"
+    neighbours: int = 15
+    start: str = "null"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ is given to networks trained on the whole training part, whose scores are averag
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cohortium.contracts import ClassOutcome, Fold, Outcome, SurvivalOutcome, ValueOutcome
 from cohortium.fusion import fit_slope
@@ -63,6 +64,13 @@ class DeepFit:
     facts: dict[str, Any]
 
 
+class InputsOf(Protocol):
+    """All modalities of n units, and what else a network looks at."""
+
+    def batch(self, rows: Tensor, drawn: bool = False) -> Any: ...
+    def present(self) -> Tensor: ...
+
+
 class DeepFitter:
     """Fits networks on a fold.
 
@@ -77,17 +85,18 @@ class DeepFitter:
     ) -> None:
         self.fold, self.views, self.family, self.seeds = fold, views, family, seeds
         self.guide, self.late, self.tokens = np.nan_to_num(late[0]), late[1], presence
+        self.epochs: tuple[int, ...] = EPOCHS
 
     def fit(self, spec: DeepSpec, modalities: tuple[str, ...]) -> DeepFit:
         """Choose the number of epochs on the inner splits, then train on the whole training part."""
         tag = f"{spec.name}/{'+'.join(modalities)}"
         inner = [self._trainer(spec, modalities, s, tag) for s in range(len(self.fold.inner))]
-        best, found = np.inf, (EPOCHS[0], 0.0, np.zeros((self.family.n, self.family.n_scores)), None)
+        best, found = np.inf, (self.epochs[0], 0.0, np.zeros((self.family.n, self.family.n_scores)), None)
         have = np.zeros((self.family.n, len(modalities)))
         for j, m in enumerate(modalities):
             have[self.views.rows(m), j] = 1.0
         waited = 0
-        for epochs in EPOCHS:
+        for epochs in self.epochs:
             oof = np.full((self.family.n, self.family.n_scores), np.nan)
             for trainer, inputs, test in inner:
                 trainer.advance(epochs - trainer.epochs)
@@ -153,12 +162,16 @@ class DeepFitter:
         rows = np.searchsorted(self.views.rows(modality), summary.where.numpy())
         return with_items(summary, items[1], data, rows, spec.instances)
 
+    def _inputs(self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None) -> InputsOf:
+        """All units of the fold as a network on a split sees them."""
+        return Inputs(self.family.n, tuple(self._part(spec, m, s) for m in modalities))
+
     def _trainer(
         self, spec: DeepSpec, modalities: tuple[str, ...], s: int | None, tag: str
-    ) -> tuple[Trainer, Inputs, NDArray[np.intp]]:
+    ) -> tuple[Trainer, InputsOf, NDArray[np.intp]]:
         """A network on an inner split (or everyone, None), all its inputs, and the test rows it can say something of."""
         views = [self.views.split(m, s) for m in modalities]
-        inputs = Inputs(self.family.n, tuple(self._part(spec, m, s) for m in modalities))
+        inputs = self._inputs(spec, modalities, s)
         train = np.unique(np.concatenate([v.train for v in views]))
         test = np.unique(np.concatenate([v.test for v in views]))
         objective = self._objective(spec, train)
@@ -248,7 +261,7 @@ def objective_of(outcome: Outcome, spec: DeepSpec, train: NDArray[np.intp] | Non
     return objectives.Softmax(outcome.codes, k, spec.balanced, train)
 
 
-def _scores(trainer: Trainer, inputs: Inputs, rows: NDArray[np.intp]) -> Array:
+def _scores(trainer: Trainer, inputs: InputsOf, rows: NDArray[np.intp]) -> Array:
     with trainer.averaged() as model:
         outputs = model(inputs.batch(torch.as_tensor(rows)))
         scores: Array = trainer.objective.scores(outputs, torch.as_tensor(rows)).double().numpy()

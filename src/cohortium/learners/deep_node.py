@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
 from cohortium.encoders.raw import RawEncoder
@@ -39,14 +40,12 @@ class DeepNode(Node):
     used: int = 1
     items: tuple[RawEncoder | None, ...] = ()
 
-    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+    def _inputs(self, cohort: Cohort, memo: Memo) -> tuple[Any, NDArray[np.bool_]]:
+        """All units as the networks see them, and (n,) who has any of the modalities."""
         import torch
 
         from cohortium.learners.deep_parts import with_items
         from cohortium.networks.batch import Inputs, Part, Rows
-        from cohortium.networks.build import Design, build
-        from cohortium.networks.objectives import score_of
-        from cohortium.training.loop import one_thread
 
         parts, seen = [], np.zeros(len(cohort), dtype=bool)
         for source, items in zip(self.inputs, self.items or (None,) * len(self.inputs), strict=True):
@@ -57,7 +56,16 @@ class DeepNode(Node):
                 part = with_items(part, items, cohort.modalities[source.modality], np.arange(len(rows)))
             parts.append(part)
             seen[rows] = True
-        inputs = Inputs(len(cohort), tuple(parts))
+        return Inputs(len(cohort), tuple(parts)), seen
+
+    def _scores(self, cohort: Cohort, memo: Memo) -> Array:
+        import torch
+
+        from cohortium.networks.build import Design, build
+        from cohortium.networks.objectives import score_of
+        from cohortium.training.loop import one_thread
+
+        inputs, seen = self._inputs(cohort, memo)
         start = 0.0 if self.start is None else torch.as_tensor(np.nan_to_num(self.start.scores(cohort, memo)))
         out = np.zeros((len(cohort), self.n_scores))
         with one_thread(), torch.no_grad(), torch.random.fork_rng(devices=[]):

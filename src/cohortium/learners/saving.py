@@ -15,6 +15,7 @@ from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.fusion.canonical import Canonical
 from cohortium.fusion.factors import FactorModel
+from cohortium.fusion.similarity import Graph
 from cohortium.heads.trees import Boosted, Forest
 from cohortium.joint import Joint, JointFactors
 from cohortium.joint.canonical import JointCanonical
@@ -22,6 +23,7 @@ from cohortium.joint.coordinated import JointCoordinated
 from cohortium.joint.network import JointNetwork, Views
 from cohortium.joint.vae import JointVae
 from cohortium.learners.deep_node import DeepNode
+from cohortium.learners.graph_node import GraphNode
 from cohortium.learners.joint_node import JointNode, NetworkNode
 from cohortium.learners.nodes import (
     Guarded,
@@ -117,6 +119,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "presence": None if node.presence is None else list(node.presence),
             "start": None if node.start is None else walk(node.start),
             "items": [None if i is None else i.state() for i in node.items],
+            "graph": node.graph.state() if isinstance(node, GraphNode) and node.graph is not None else None,
         }
     if isinstance(node, JointNode):
         return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": _joint_state(node.joint, put)}
@@ -237,7 +240,8 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         start = None if s["start"] is None else nodes[s["start"]]
         items = tuple(None if i is None else restore_raw(i) for i in s.get("items", ()))
         own = (s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"], items)
-        return DeepNode(inputs(), *own)
+        graph = s.get("graph")
+        return DeepNode(inputs(), *own) if graph is None else GraphNode(inputs(), *own, Graph.restore(graph))
     if kind == "joint":
         joint, coef = _restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
         return JointNode(joint, coef, s["n_scores"])

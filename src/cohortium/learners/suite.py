@@ -257,18 +257,24 @@ class Suite:
         return self.fold.store.get(f"deep/{name}", make)  # type: ignore[no-any-return]
 
     def represented(self, name: str) -> Fitted:
-        """A linear head on a joint representation: of all modalities, or of those with evidence, as inner folds say."""
+        """A head on a joint representation, or on a graph: of all modalities, or of those with evidence, as inner folds say."""
         from cohortium.learners.joint import CanonicalFitter, JointFitter
 
         def make() -> Fitted:
             spec = next(s for s in self.config.joint if s.name == name)
+            sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
+            seeds, presence = DEEP_SEEDS[self.config.preset], self.config.presence_as_predictor
+            if spec.model == "graph":
+                from cohortium.learners.deep_graph import GraphFitter
+
+                late = (self.late().oof, self.late().node)
+                found = GraphFitter(spec, self.fold, self.views, self.family, seeds, late, presence).fit_best(sets)
+                return Fitted(found.oof, found.node, found.facts)
             fitter = (CanonicalFitter if spec.model == "cca" else JointFitter)(self.fold, self.family)
             if spec.model in NETWORKS:
                 from cohortium.learners.joint_network import NetworkFitter
 
-                seeds, presence = DEEP_SEEDS[self.config.preset], self.config.presence_as_predictor
                 fitter = NetworkFitter(self.fold, self.family, self.late().oof, seeds, presence)
-            sets = list(dict.fromkeys([self.modalities, self.gated(self.modalities)]))
             best = fitter.fit(spec, sets)
             return Fitted(best.oof, best.node, best.facts)
 

@@ -26,7 +26,7 @@ class SplitView:
     """One modality on one split: features of its training rows, and of its test rows (inner splits only).
 
     train, test: positions in the fold of the rows that have the modality. Each pair of arrays is
-    (training rows, test rows); block is kept for the whole training part only.
+    (training rows, test rows); block is kept for the whole training part only. square: mean squared features of a row.
     """
 
     train: Rows
@@ -36,6 +36,7 @@ class SplitView:
     trees: tuple[Array, Array]
     size: int
     block: FittedBlock | None
+    square: tuple[Array, Array]
 
 
 class Views:
@@ -91,6 +92,7 @@ class Views:
             trees=(block.trees(block.x), block.trees(x)),
             size=block.x.shape[1],
             block=block if s is None else None,
+            square=(np.square(block.x).sum(axis=1) / block.scale**2, np.square(x).sum(axis=1) / block.scale**2),
         )
 
     def usable(self, modality: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from cohortium.errors import did_you_mean
+from cohortium.networks.graph import GraphModel
 from cohortium.networks.joint import FUSIONS
 from cohortium.networks.model import Both, JointModel
 from cohortium.networks.sequences import EVENTS
@@ -19,7 +20,8 @@ from cohortium.networks.tables import TABLES
 class Design:
     """dims: (M,) inputs of each modality. encoders: (M,) names in TABLES. fusion: name in FUSIONS. outputs: H.
     wide: a linear path beside the network. tokens: learn a token for absence. items: per modality None, or the encoder of
-    its instances or events (name in BAGS or EVENTS) and how many features or codes they have; () for none at all."""
+    its instances or events (name in BAGS or EVENTS) and how many features or codes they have; () for none at all.
+    graph: units look at their neighbours too."""
 
     dims: tuple[int, ...]
     encoders: tuple[str, ...]
@@ -31,6 +33,7 @@ class Design:
     wide: bool = True
     tokens: bool = False
     items: tuple[tuple[str, int] | None, ...] = ()
+    graph: bool = False
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -60,7 +63,7 @@ def build(design: Design) -> JointModel:
             encoder = Both(many(items[1], design.width, design.dropout), encoder)
         encoders.append(encoder)
     fusion = pick(design.fusion, FUSIONS, "fusion")(len(design.dims), design.width, design.dropout)
-    return JointModel(
+    return (GraphModel if design.graph else JointModel)(
         encoders,
         fusion,
         [d if design.wide else 0 for d in design.dims],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,10 @@ class JointModel(nn.Module):
         """(n, width) the joint representation."""
         tokens = self._tell(batch)
         present = self._drop(batch.present())
-        tokens = self._ask(batch, tokens, present)
+        return self.mix(self._ask(batch, tokens, present), present)
+
+    def mix(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """(n, width) of embeddings (n, M, width) and who has which (n, M)."""
         if self.absent is not None:
             tokens = torch.where(present.unsqueeze(-1), tokens, self.absent)
             present = torch.ones_like(present)
@@ -120,15 +124,19 @@ class JointModel(nn.Module):
         kept = present & (torch.rand(present.shape) >= self.modality_dropout)
         return torch.where(kept.any(dim=1, keepdim=True), kept, present)
 
-    def forward(self, batch: Batch) -> Tensor:
-        out = self.head(self.drop(self.joint(batch)))
+    def forward(self, batch: Any) -> Tensor:
+        return self.read(self.joint(batch), batch)
+
+    def read(self, joint: Tensor, batch: Batch) -> Tensor:
+        """(n, H) outputs of the joint representation (n, width), and of the linear path."""
+        out = self.head(self.drop(joint))
         for layer, x, at in zip(self.wide, batch.x, batch.at, strict=True):
             if isinstance(layer, nn.Linear) and x is not None:
                 out = out.index_add(0, at, layer(vector_of(x)))
         return out  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def settle(self, batch: Batch) -> None:
+    def settle(self, batch: Any) -> None:
         """Set the means that embeddings are centred at to those of the given training units."""
         training = self.training
         self.eval()

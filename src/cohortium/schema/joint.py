@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 
-JointName = Literal["factors", "cca", "vae", "contrastive"]
+JointName = Literal["factors", "cca", "vae", "contrastive", "graph"]
 AlignmentName = Literal["infonce", "sigmoid", "correlation"]
 PosteriorName = Literal["mopoe", "poe", "moe"]
 
@@ -17,8 +17,9 @@ IMPUTED = frozenset({"imputed", "imputed_from"})
 
 
 class JointLearner(Declaration):
-    """Latent variables of all modalities, and a linear head. Its name alone stands for its defaults: ``joint: [factors]``.
-    What follows ``size`` is of networks, ``vae`` and ``contrastive``."""
+    """Latent variables of all modalities and a linear head, or a network on a graph of similar units. Its name alone stands
+    for its defaults: ``joint: [factors]``. ``size`` to ``counts`` are not the graph's; what follows ``size`` is of the networks,
+    ``vae`` and ``contrastive``, what follows ``counts`` the graph's too, the last two the graph's."""
 
     model: JointName = "factors"
     name: str = Field("", pattern=r"^[A-Za-z0-9_-]*$", description="on the leaderboard, after 'joint:'; default: the model")  # fmt: skip
@@ -37,6 +38,8 @@ class JointLearner(Declaration):
     epochs: int = Field(300, ge=1, le=1000, description="most; inner folds choose how many")
     balanced: bool = Field(False, description="classes weigh the same in training")
     survival: Literal["cox", "discrete_time"] = "cox"
+    neighbours: int = Field(15, ge=1, le=200, description="of a unit by each modality, at most")
+    start: Literal["late", "null"] = Field("null", description="scores that training begins at")
 
     @model_validator(mode="before")
     @classmethod

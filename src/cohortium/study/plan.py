@@ -27,8 +27,9 @@ def learner_config(study: Study) -> LearnerConfig:
     s = study.spec
     if s.deep:
         require("torch", extra="deep", purpose="A deep learner")
-    if any(j.model == "vae" for j in s.joint):
-        require("torch", extra="deep", purpose="The representation 'vae'")
+    for model in ("vae", "graph"):
+        if any(j.model == model for j in s.joint):
+            require("torch", extra="deep", purpose=f"The representation '{model}'")
     return LearnerConfig(
         reference=tuple(s.reference),
         priority=None if s.priority is None else tuple(s.priority),

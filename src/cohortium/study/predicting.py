@@ -60,7 +60,12 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
 
 
 def read_new(folder: Path, study: Study) -> NewData:
-    """New units laid out as the study's own, with its modalities coded as in training.
+    """New units laid out as the study's own, with its modalities coded as in training; see :func:`read_aligned`."""
+    return read_aligned(study, models.features(folder))
+
+
+def read_aligned(study: Study, expected: Mapping[str, pd.DataFrame]) -> NewData:
+    """Units of ``study.folder``, with modalities coded as the features frames of ``expected`` say.
 
     Raises :class:`DataError` when the folder or all of its files are missing, or a file does not fit.
     """
@@ -75,7 +80,7 @@ def read_new(folder: Path, study: Study) -> NewData:
         study.folder,
         endpoints=spec.endpoints,
         index=IndexTime.declared(spec.design, spec.cohort.modalities),
-        expected=models.features(folder),
+        expected=expected,
         units_optional=True,
         batch=spec.design.batch,
     )

@@ -5,7 +5,13 @@ study room. Nothing that is shipped imports it.
 """
 
 from cohortium.testing.files import write_study_folder
-from cohortium.testing.items import asked_instances, between_modalities, followed_codes, rare_instances
+from cohortium.testing.items import (
+    asked_instances,
+    between_modalities,
+    followed_codes,
+    patient_communities,
+    rare_instances,
+)
 from cohortium.testing.laws import LawBroken, check_learner, simulated_fold
 from cohortium.testing.simulate import Simulated, simulate_cohort
 
@@ -16,6 +22,7 @@ __all__ = [
     "between_modalities",
     "check_learner",
     "followed_codes",
+    "patient_communities",
     "rare_instances",
     "simulate_cohort",
     "simulated_fold",

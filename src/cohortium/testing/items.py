@@ -30,6 +30,35 @@ def between_modalities(rng: np.random.Generator, n: int = 500, *, features: int 
     return Simulated(Cohort(units, tables), outcome, causal, {}, score[:, None], {"a": a, "b": b})
 
 
+def patient_communities(
+    rng: np.random.Generator,
+    n: int = 500,
+    *,
+    axes: int = 6,
+    apart: float = 3.5,
+    features: int = 20,
+    missing: float = 0.2,
+    wrong: float = 0.05,
+) -> Simulated:
+    """Binary: patients come in ``2 * axes`` communities, of which half are positive; linear models are at chance.
+
+    In each of the tables ``a`` and ``b`` a community's centre lies ``apart`` standard deviations from the mean, at either end of one
+    of ``axes`` orthogonal directions; both ends have the same outcome, so that no direction tells anything. missing: share of units
+    that lack ``b``. wrong: share of labels that are turned. The score is 1 for units of positive communities, else 0.
+    """
+    axis, end = rng.integers(axes, size=n), rng.choice([-1.0, 1.0], size=n)
+    positive = axis < axes // 2
+    units, outcome = _binary(rng, positive, wrong)
+    tables, complete = {}, {}
+    for m in ("a", "b"):
+        directions = np.linalg.qr(rng.normal(size=(features, axes)))[0].T
+        complete[m] = apart * end[:, None] * directions[axis] + rng.normal(size=(n, features))
+        rows = np.flatnonzero(rng.random(n) >= (missing if m == "b" else 0.0))
+        names = feature_frame([f"{m}_{j}" for j in range(features)])
+        tables[m] = Table(units.index[rows], complete[m][rows], names)
+    return Simulated(Cohort(units, tables), outcome, {}, {}, positive[:, None].astype(float), complete)
+
+
 def rare_instances(
     rng: np.random.Generator,
     n: int = 500,
