@@ -23,6 +23,8 @@ _PUBLIC = {
     "embed": "cohortium.study",
     "impute": "cohortium.study",
     "run": "cohortium.study",
+    "subtype": "cohortium.study",
+    "load_subtypes": "cohortium.subtypes",
     "predict": "cohortium.study",
     "validate": "cohortium.study",
 }

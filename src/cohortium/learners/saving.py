@@ -13,10 +13,8 @@ from cohortium.encoders import Encoder, restore_encoder
 from cohortium.encoders.raw import restore_raw
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
-from cohortium.fusion.factors import FactorModel
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.joint import Joint, JointFactors
-from cohortium.joint.vae import JointVae, Views
+from cohortium.joint.saving import joint_state, restore_joint
 from cohortium.learners.deep_node import DeepNode
 from cohortium.learners.joint_node import JointNode, VaeNode
 from cohortium.learners.nodes import (
@@ -115,7 +113,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "items": [None if i is None else i.state() for i in node.items],
         }
     if isinstance(node, JointNode):
-        return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": _joint_state(node.joint, put)}
+        return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": joint_state(node.joint, put)}
     if isinstance(node, VaeNode):
         return _vae_state(node, put)
     if isinstance(node, StackNode):
@@ -148,30 +146,8 @@ def _vae_state(node: VaeNode, put: Any) -> dict[str, Any]:
         "modalities": list(node.modalities),
         "biases": list(node.biases),
         "presence": None if node.presence is None else list(node.presence),
-        "joint": _joint_state(node.joint, put),
+        "joint": joint_state(node.joint, put),
     }
-
-
-def _joint_state(joint: Joint, put: Any) -> dict[str, Any]:
-    shared = {"modalities": list(joint.names), "encoders": [put(e) for e in joint.encoders]}
-    if isinstance(joint, JointFactors):
-        return {"model": "factors", **shared, "state": joint.model.state()}
-    assert isinstance(joint, JointVae)
-    own = {
-        "design": joint.design,
-        "members": [dict(m) for m in joint.members],
-        "kept": list(joint.kept),
-        "explained": joint.explained,
-    }
-    return {"model": "vae", **shared, "views": joint.views.state(), **own}
-
-
-def _restore_joint(s: dict[str, Any], encoders: list[Encoder]) -> Any:
-    names, own = tuple(s["modalities"]), tuple(encoders[i] for i in s["encoders"])
-    if s["model"] == "factors":
-        return JointFactors(names, own, FactorModel.restore(s["state"]))
-    views, kept = Views.restore(names, own, s["views"]), tuple(s["kept"])
-    return JointVae(views, s["design"], tuple(s["members"]), kept, np.asarray(s["explained"]))
 
 
 def restore(state: dict[str, Any]) -> ScorePredictor:
@@ -226,11 +202,11 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         own = (s["design"], members, s["link"], biases, s["slope"], s["n_scores"], presence, start, s["used"], items)
         return DeepNode(inputs(), *own)
     if kind == "joint":
-        joint, coef = _restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
+        joint, coef = restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
         return JointNode(joint, coef, s["n_scores"])
     if kind == "vae":
         presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
-        joint, names, biases = _restore_joint(s["joint"], encoders), tuple(s["modalities"]), tuple(s["biases"])
+        joint, names, biases = restore_joint(s["joint"], encoders), tuple(s["modalities"]), tuple(s["biases"])
         return VaeNode(joint, names, s["link"], biases, s["slope"], s["n_scores"], presence)
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])

@@ -2,7 +2,8 @@
 
 ``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
 run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
-``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent.
+``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent;
+``subtype`` looks for kinds of patients.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -31,6 +32,8 @@ _PUBLIC = {
     "embed": "embedding",
     "Imputation": "imputing",
     "impute": "imputing",
+    "Subtyping": "subtyping",
+    "subtype": "subtyping",
     "Comparison": "comparing",
     "compare": "comparing",
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.study.load import Study, load_study
+from cohortium.study.representing import METHODS, fit_representation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from cohortium.cohort import Cohort
     from cohortium.experiment import Progress
     from cohortium.joint import Joint
-
-METHODS = ("factors", "vae")
-CHECKS = 3
-"""Folds of units by which the weighting of wide modalities is chosen."""
-
-FEWEST = 10
-"""Units without which no representation is learned."""
 
 
 def embed(
@@ -69,7 +62,7 @@ def embed(
     fitted = np.ones(len(cohort), dtype=bool)
     if rows is not None:
         fitted = np.isin(cohort.ids, rows)
-    joint, chosen = _fit(study, cohort.take(np.flatnonzero(fitted)), method, tell)
+    joint, chosen = fit_representation(study, cohort.take(np.flatnonzero(fitted)), method, tell)
     made = _anndata(cohort, joint, fitted)
     made.uns["cohortium"] = _facts(study, method, cohort, fitted) | chosen
     if file is not None:
@@ -103,91 +96,6 @@ def _training(study: Study) -> tuple[NDArray[np.object_], Any]:
             "give evaluation one split: design fixed_test, or temporal with test_from."
         )
     return outcome.units[splits[0].train], data
-
-
-def settings_of(study: Study, method: str) -> Any:
-    """The first entry of the study's ``joint`` for the method, or its defaults."""
-    from cohortium.schema.joint import JointLearner
-
-    return next((j for j in study.spec.joint if j.model == method), JointLearner(model=method))
-
-
-def vae_settings(study: Study) -> Any:
-    """Of the autoencoder, as the study's entry has them. Raises :class:`MissingExtra` without torch."""
-    from cohortium._optional import require
-    from cohortium.joint.vae import VaeSettings
-
-    require("torch", extra="deep", purpose="The representation 'vae'")
-    j = settings_of(study, "vae")
-    return VaeSettings(j.posterior, j.size, j.width, j.dropout, j.batch, j.rate, j.decay, j.epochs, tuple(j.counts))
-
-
-def _fit(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    """The representation, and what was chosen for it."""
-    from threadpoolctl import threadpool_limits
-
-    n = int(cohort.presence().any(axis=1).sum())
-    if n < FEWEST:
-        raise DataError(f"Only {n} units have any modality; a joint representation needs {FEWEST}.")
-    with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
-        try:
-            return _fit_factors(study, cohort, tell) if method == "factors" else _fit_vae(study, cohort, tell)
-        except ValueError as e:
-            raise DataError(f"{study.path.name}: {e}.") from e
-
-
-def _folds(cohort: Cohort, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Positions of training and other units, patients together."""
-    from cohortium.resampling.dealing import deal
-
-    strata = np.zeros(len(cohort), dtype=np.int64)
-    fold = deal(strata, cohort.groups(), CHECKS, [], np.random.default_rng([seed, 19]))
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(CHECKS)]
-
-
-def _fit_vae(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    settings, seed = vae_settings(study), study.spec.seed
-    from cohortium.experiment import ProgressEvent
-    from cohortium.joint.vae_training import EPOCHS, fit_joint_vae
-
-    looks = sum(e < settings.epochs for e in EPOCHS) + 2
-    told = iter(range(1, looks))
-    each = lambda: tell(ProgressEvent("fit", next(told, looks - 1), looks))  # noqa: E731
-    tell(ProgressEvent("fit", 0, looks))
-    joint, epochs = fit_joint_vae(cohort, settings, seed, _folds(cohort, seed), each)
-    tell(ProgressEvent("fit", looks, looks))
-    return joint, {"epochs": epochs, "posterior": settings.posterior}
-
-
-def _fit_factors(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    from cohortium.experiment import ProgressEvent
-    from cohortium.joint import fit_joint_factors, weightings
-
-    settings, caps = settings_of(study, "factors"), weightings(cohort)
-    fits = len(caps) * CHECKS + 1 if len(caps) > 1 else 1
-    told = iter(range(1, fits + 1))
-    each = lambda: tell(ProgressEvent("fit", next(told), fits))  # noqa: E731
-    tell(ProgressEvent("fit", 0, fits))
-    cap = caps[0] if len(caps) == 1 else _best_cap(cohort, settings.size, caps, study.spec.seed, each)
-    joint = fit_joint_factors(cohort, size=settings.size, cap=cap)
-    each()
-    return joint, {} if cap is None else {"wide_modalities_count_as": f"{cap:g} features each"}
-
-
-def _best_cap(
-    cohort: Cohort, size: int, caps: Sequence[float | None], seed: int, each: Callable[[], None]
-) -> float | None:
-    """The weighting with which factors of some units tell most of each modality of the others, hidden in turn."""
-    from cohortium.joint import cross_modal, fit_joint_factors
-    from cohortium.joint.factors import ROUGH
-
-    found = np.zeros((len(caps), CHECKS))
-    for k, (train, test) in enumerate(_folds(cohort, seed)):
-        seen, others = cohort.take(train), cohort.take(test)
-        for c, cap in enumerate(caps):
-            found[c, k] = cross_modal(fit_joint_factors(seen, size=size, cap=cap, tolerance=ROUGH), others)
-            each()
-    return caps[int(np.nan_to_num(found, nan=-1.0).mean(axis=1).argmax())]
 
 
 def _anndata(cohort: Cohort, joint: Joint, fitted: NDArray[np.bool_]) -> AnnData:

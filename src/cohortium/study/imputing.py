@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.joint import IMPUTED
-from cohortium.study.embedding import settings_of, vae_settings
 from cohortium.study.load import Study, load_study
+from cohortium.study.representing import settings_of, vae_settings
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
