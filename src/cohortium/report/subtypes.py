@@ -12,7 +12,6 @@ from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count, names, number, value_text
 
-PER_MODALITY = 12
 LEVEL = 0.05
 VALIDATE = (
     "Subtypes found in one cohort are a hypothesis. They need to be found again in other patients, measured elsewhere, "
@@ -61,14 +60,14 @@ def answer(r: SubtypeResults) -> str:
     p = p_text(r.p)
     if r.forced:
         verdict = "there is no evidence that there are any" if r.p > LEVEL else "there is evidence of clusters"
-        return f"{r.n_clusters} clusters were asked for and made; {verdict} (p {p})."
+        return f"{r.n_clusters} clusters were asked for and made; {verdict} (test of no clusters: p {p})."
     if not r.n_clusters:
         return (
             f"No subtypes were found: the {r.n_clustered:,} clustered units look like one cloud, be it long, skewed or with "
-            f"outliers (p {p}). That is an answer: differences between these patients are gradual, or not in what was measured."
+            f"outliers (test of no clusters: p {p}). That is an answer: differences between these patients are gradual, or not in what was measured."
         )
-    sizes = names([f"{c.name} with {c.n:,}" for c in r.clusters], most=8)
-    return f"{count(r.n_clusters, 'subtype')} of units were found (p {p} for there being none): {sizes}."
+    sizes = names([f"{c.name} with {count(c.n, 'unit')}" for c in r.clusters], most=8)
+    return f"{count(r.n_clusters, 'subtype')} were found: {sizes} (test of no clusters: p {p})."
 
 
 def caveats(r: SubtypeResults) -> list[str]:
@@ -214,16 +213,24 @@ def _sources(r: SubtypeResults) -> Table:
     for s in r.sources:
         tested = Cell("not tested", mark="") if s.found is None else Cell(f"{s.found:,}", f"of {s.features:,} features")
         agreement = "–" if s.agreement is None else value_text(s.agreement)
-        rows.append([Cell(s.modality), Cell(f"{s.n:,}"), tested, Cell(agreement), Cell(s.reason or "–", mark="prose")])
+        remark = [Cell(s.reason or "–", mark="prose")] if any(x.reason for x in r.sources) else []
+        rows.append([Cell(s.modality), Cell(f"{s.n:,}"), tested, Cell(agreement), *remark])
     note = (
         "Agreement: adjusted Rand index between the subtypes and the clusters that the other modalities give by themselves (1: the same, "
         "0: as by chance). Where it is low, the markers mark other clusters than these."
     )
-    return Table(["modality", "units", "markers, q < 0.05", "agreement", "remarks"], rows, note=note)
+    head = [
+        "modality",
+        "units",
+        "markers, q < 0.05",
+        "agreement",
+        *(["remarks"] if any(x.reason for x in r.sources) else []),
+    ]
+    return Table(head, rows, note=note)
 
 
 def _of(r: SubtypeResults, modality: str) -> list[Marker]:
-    return [m for m in r.markers if m.modality == modality][:PER_MODALITY]
+    return [m for m in r.markers if m.modality == modality]
 
 
 def _markers(r: SubtypeResults, modality: str) -> Table:

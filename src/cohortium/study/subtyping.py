@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 RESULTS = "subtypes.json"
 MARK = "cohortium_subtypes"
-SHOWN = 60
-"""Markers in the records; all of them are in ``markers.csv``."""
+SHOWN, LEVEL = 12, 0.05
+"""Markers of a modality in the records; all of them are in ``markers.csv``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,10 +221,17 @@ def _results(
 
 
 def _leading(markers: list[Marker]) -> list[Marker]:
-    """The first of every modality, as many of each."""
-    names = list(dict.fromkeys(m.modality for m in markers))
-    each = max(SHOWN // max(len(names), 1), 1)
-    chosen = {id(m) for name in names for m in [x for x in markers if x.modality == name][:each]}
+    """Of every modality some features for each subtype: the largest effects of those that passed, or of all where none was
+    tested."""
+    chosen = set[int]()
+    for name in dict.fromkeys(m.modality for m in markers):
+        own = [m for m in markers if m.modality == name]
+        tested = any(m.q is not None for m in own)
+        own = [m for m in own if m.q is not None and m.q < LEVEL] if tested else own
+        subtypes = list(own[0].naive) if own else []
+        for s in subtypes:
+            size = {id(m): abs((m.effects if tested else m.naive)[s] or 0.0) for m in own}
+            chosen |= set(sorted(size, key=lambda i: -size[i])[: max(SHOWN // len(subtypes), 1)])
     return [m for m in markers if id(m) in chosen]
 
 
