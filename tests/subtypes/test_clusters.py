@@ -98,8 +98,8 @@ def test_planted_clusters_are_counted(k: int) -> None:
     rng = np.random.default_rng([5, k])
     x, label = clusters(k, 160, 6, rng)
     p = points(x, rng)
-    found = find_evidence(p, x.std(axis=0), range(2, 7), rng, draws=39)
-    assert found.chosen == k and found.p == pytest.approx(1 / 40)
+    found = find_evidence(p, x.std(axis=0), range(2, 7), rng, draws=59)
+    assert found.chosen == k and found.p == pytest.approx(1 / 60)
     made = find_consensus(p, k, rng)
     assert adjusted_rand_score(label, made.labels) > 0.9
     assert (made.stability > 0.9).all() and (made.within > 0.9).all() and (made.between < 0.1).all()
@@ -120,7 +120,7 @@ def test_there_are_none_in_a_cloud_of_any_shape(family: str) -> None:
             x[:, :2] = 2 * rng.exponential(size=(100, 2))
         else:
             x[:, 0] = rng.uniform(-4, 4, size=100)
-        found.append(find_evidence(points(x, rng), x.std(axis=0), range(2, 6), rng, draws=39).p)
+        found.append(find_evidence(points(x, rng), x.std(axis=0), range(2, 6), rng, draws=59).p)
     assert sum(p <= 0.05 for p in found) <= 2 and np.mean(found) > 0.25, found
 
 

@@ -24,7 +24,7 @@ def made():
     have[:100][~have[:100].any(axis=1), 0] = True
     have[-1] = False
     cohort = cohort_of(blocks, have)
-    found = find_subtypes(cohort, fit_joint_factors(cohort), np.random.default_rng(1), most=5, draws=39)
+    found = find_subtypes(cohort, fit_joint_factors(cohort), np.random.default_rng(1), most=5, draws=59)
     return cohort, label, found
 
 
@@ -84,7 +84,7 @@ def test_units_of_one_patient_do_not_look_like_clusters() -> None:
     rng = np.random.default_rng(4)
     blocks = {m: np.repeat(x, 3, axis=0) + 0.05 * rng.normal(size=(150, 25)) for m, x in noise(rng, n=50).items()}
     cohort = cohort_of(blocks, patients=[f"p{i // 3:03d}" for i in range(150)])
-    found = find_subtypes(cohort, fit_joint_factors(cohort), rng, most=4, draws=39)
+    found = find_subtypes(cohort, fit_joint_factors(cohort), rng, most=4, draws=59)
     assert len(found.rows) == 50 and cohort.units["patient"].iloc[found.rows].is_unique
     assert found.evidence.chosen is None and found.subtypes is None
 

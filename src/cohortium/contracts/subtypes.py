@@ -106,7 +106,7 @@ class MarkerSource:
 
 @dataclass(frozen=True)
 class SubtypeResults:
-    """n_clusters: 0 when there are none. p: of no clusters. forced: the number was given, whatever the evidence.
+    """n_clusters: 0 when there are none. p: of no clusters; there are some when it is no larger than ``level``. forced: the number was given, whatever the evidence.
     shared: latent variables weigh by what modalities share. markers: the leading ones; all are in ``markers.csv``."""
 
     study: str
@@ -122,6 +122,7 @@ class SubtypeResults:
     latent: int
     shared: bool
     p: float
+    level: float
     draws: int
     n_clusters: int
     forced: bool

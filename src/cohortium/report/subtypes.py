@@ -59,7 +59,7 @@ def answer(r: SubtypeResults) -> str:
     """The finding in a sentence or two."""
     p = p_text(r.p)
     if r.forced:
-        verdict = "there is no evidence that there are any" if r.p > LEVEL else "there is evidence of clusters"
+        verdict = "there is no evidence that there are any" if r.p > r.level else "there is evidence of clusters"
         return f"{r.n_clusters} clusters were asked for and made; {verdict} (test of no clusters: p {p})."
     if not r.n_clusters:
         return (
@@ -73,7 +73,7 @@ def answer(r: SubtypeResults) -> str:
 def caveats(r: SubtypeResults) -> list[str]:
     """What a reader has to know before anything else."""
     out = []
-    if r.forced and r.p > LEVEL:
+    if r.forced and r.p > r.level:
         out.append(
             "The number of clusters was forced. Any cloud can be cut into pieces; nothing says that these pieces are subtypes. "
             "Do not report them as such."
@@ -102,7 +102,7 @@ def how(r: SubtypeResults) -> list[str]:
         "Endpoints, and units' sites and batches, were not looked at.",
         f"Each number of clusters was tried in the cohort and in {r.draws} clouds of the same size, shape, tails and missing "
         "modalities that have one mode in every direction. Subtypes are reported when the strongest evidence over all numbers "
-        "exceeds that of 95% of the clouds: where there are none, that happens in at most one cohort of twenty.",
+        f"exceeds that of all but {100 * r.level:g}% of the clouds: so rarely are subtypes found where there are none.",
         "Clusters are those of k-means that allows for what is not known; 100 parts of 80% of the units were clustered again, and each "
         "unit's confidence is its probability averaged over them.",
         "Features of a modality were tested against clusters formed from the other modalities alone: a feature that helped to "

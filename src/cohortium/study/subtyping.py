@@ -105,6 +105,7 @@ def _work(
         found = find_subtypes(cohort, joint, np.random.default_rng([seed, 41]), most, clusters, each=each)
     except ValueError as e:
         raise DataError(f"{study.path.name}: {e}.") from e
+    tell(ProgressEvent("clouds", DRAWS, DRAWS))
     empty = (list[Any](), list[Any](), list[Any](), list[Any]())
     differences, curves, sources, markers = (
         empty if found.subtypes is None else _described(study, read, found, chosen, tell)
@@ -190,6 +191,7 @@ def _results(
 ) -> SubtypeResults:  # fmt: skip
     import cohortium
     from cohortium.contracts.subtypes import Candidate, Cluster, SubtypeResults
+    from cohortium.subtypes.deciding import LEVEL as FOUND_AT
 
     e, have = found.evidence, cohort.presence()
     candidates = [Candidate(k, float(s), float(v)) for k, s, v in zip(e.ks, e.separation, e.valley, strict=True)]
@@ -214,7 +216,7 @@ def _results(
         study=study.spec.name, title=study.spec.title or study.spec.name, method=method, seed=study.spec.seed,
         version=cohortium.__version__, n_units=len(cohort), n_patients=cohort.n_patients, n_clustered=len(found.rows),
         n_without=int((~have.any(axis=1)).sum()), modalities={m: int(have[m].sum()) for m in have.columns},
-        latent=joint.size, shared=found.shared, p=e.p, draws=e.draws, n_clusters=len(clusters), forced=found.forced,
+        latent=joint.size, shared=found.shared, p=e.p, level=FOUND_AT, draws=e.draws, n_clusters=len(clusters), forced=found.forced,
         candidates=candidates, clusters=clusters, differences=differences, curves=curves, sources=sources,
         markers=_leading(markers), notes=_notes(cohort, found, joint),
     )  # fmt: skip
