@@ -55,7 +55,7 @@ def test_planted_subtypes_are_found_and_described(made: Path, study: Path) -> No
     assert (
         found["survival"]["p_holm"] < 0.001 and found["score"]["p_holm"] < 0.01 and found["response"]["p_holm"] > 0.05
     )
-    assert found["site"]["role"] == "design" and {"has rna", "has protein"} <= set(found)
+    assert found["site"]["role"] == "design" and {"presence of rna", "presence of protein"} <= set(found)
     assert all(d["p_holm"] >= d["p"] for d in found.values() if d["p"] is not None)
     assert {c["subtype"] for c in results["curves"]} == {"S1", "S2", "S3"}
     assert all(s["found"] > 3 for s in results["sources"])
@@ -90,6 +90,18 @@ def test_the_same_again_and_machines_get_one_object(call: Call, made: Path, stud
     assert found["results"]["n_clusters"] == 3 and found["results"]["clusters"][0]["name"] == "S1"
     for name in ("subtypes.csv", "markers.csv", "subtypes.json", "subtypes.html", "subtypes_model.json"):
         assert (tmp_path / "a" / name).read_bytes() == (made / name).read_bytes(), name
+
+
+def test_outcomes_form_no_subtype(made: Path, study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    shutil.copytree(study.parent, folder)
+    units = pd.read_csv(folder / "units.csv", dtype={"patient_id": str})
+    for column in ("months", "died", "response", "score"):
+        units[column] = np.random.default_rng(0).permutation(units[column])
+    units.to_csv(folder / "units.csv", index=False)
+    cohortium.subtype(folder / "study.yaml", tmp_path / "out", most=4)
+    for name in ("subtypes.csv", "markers.csv", "subtypes_model.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (made / name).read_bytes(), name
 
 
 def test_none_is_an_answer_and_forcing_is_loud(call: Call, noise: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def caveats(r: SubtypeResults) -> list[str]:
     made_of = [d.name for d in r.differences if d.role == "design" and (d.p_holm or 1.0) < LEVEL]
     if made_of:
         out.append(f"The clusters differ in {names(made_of)}: they may be made of how the data were collected.")
-    return [*out, VALIDATE] if r.n_clusters else out
+    return [*out, VALIDATE] if r.n_clusters and not (r.forced and r.p > r.level) else out
 
 
 def how(r: SubtypeResults) -> list[str]:
@@ -200,12 +200,16 @@ def _differences(r: SubtypeResults, role: str) -> Table | None:
 def _group(d: Difference, g: Group) -> Cell:
     if g.value is None:
         return Cell("–", count(g.n, "unit"))
-    interval = "" if g.low is None else f"{number(g.low, 3)} to {number(g.high, 3)}; "
+    interval = "" if g.low is None else f"{_plain(g.low)} to {_plain(g.high)}; "
     if d.kind in ("survival", "continuous", "ordinal"):
-        events = "" if g.n_events is None else f", {count(g.n_events, 'event')}"
-        return Cell(number(g.value, 3), f"{interval}{g.n:,}{events}")
+        of = f"{g.n:,}" if g.n_events is None else f"{count(g.n_events, 'event')} in {g.n:,}"
+        return Cell(_plain(g.value), f"{interval}{of}")
     which = g.subtype[g.subtype.index("(") :] if "(" in g.subtype else ""
     return Cell(f"{100 * g.value:.0f}% {which}".rstrip(), f"{g.n_events:,} of {g.n:,}")
+
+
+def _plain(x: float | None) -> str:
+    return number(x, 3).replace("-", "−")
 
 
 def _sources(r: SubtypeResults) -> Table:

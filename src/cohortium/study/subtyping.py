@@ -73,9 +73,9 @@ def subtype(
     tell(ProgressEvent("read", 0, 1))
     read = read_study(study)
     tell(ProgressEvent("read", 1, 1))
-    joint, chosen = fit_representation(study, read.cohort, method, tell, FEWEST)
+    joint, _ = fit_representation(study, read.cohort, method, tell, FEWEST)
     with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
-        made = _work(study, read, joint, chosen, method, most, clusters, tell)
+        made = _work(study, read, joint, method, most, clusters, tell)
     if folder is not None:
         tell(ProgressEvent("report", 0, 1))
         _write(made, folder)
@@ -87,7 +87,6 @@ def _work(
     study: Study,
     read: Any,
     joint: Joint,
-    chosen: dict[str, Any],
     method: str,
     most: int,
     clusters: int | None,
@@ -105,18 +104,17 @@ def _work(
         found = find_subtypes(cohort, joint, np.random.default_rng([seed, 41]), most, clusters, each=each)
     except ValueError as e:
         raise DataError(f"{study.path.name}: {e}.") from e
-    tell(ProgressEvent("clouds", DRAWS, DRAWS))
+    if found.evidence.draws < DRAWS:
+        tell(ProgressEvent("clouds", DRAWS, DRAWS))
     empty = (list[Any](), list[Any](), list[Any](), list[Any]())
-    differences, curves, sources, markers = (
-        empty if found.subtypes is None else _described(study, read, found, chosen, tell)
-    )
+    differences, curves, sources, markers = empty if found.subtypes is None else _described(study, read, found, tell)
     table = None if found.subtypes is None else _table(cohort, found)
     results = _results(study, cohort, joint, found, method, table, differences, curves, sources, markers)
     return Subtyping(results, table, _marker_frame(markers), found)
 
 
 def _described(
-    study: Study, read: Any, found: Found, chosen: dict[str, Any], tell: Progress
+    study: Study, read: Any, found: Found, tell: Progress
 ) -> tuple[list[Difference], list[Curve], list[MarkerSource], list[Marker]]:
     """What differs between the subtypes, and what marks them."""
     from cohortium.experiment import ProgressEvent
@@ -140,10 +138,9 @@ def _described(
     steps = len(cohort.modalities)
     told = iter(range(1, steps + 1))
     tell(ProgressEvent("markers", 0, steps))
-    cap = chosen.get("wide_modalities_count_as")
     sources, markers = find_markers(
         cohort.take(found.rows), code[found.rows], names, rng, settings_of(study, "factors").size,
-        None if cap is None else float(str(cap).split()[0]), lambda: tell(ProgressEvent("markers", next(told), steps)),
+        getattr(found.subtypes.joint, "cap", None), lambda: tell(ProgressEvent("markers", next(told), steps)),
     )  # fmt: skip
     return differences, lines, sources, markers
 
@@ -241,7 +238,8 @@ def _notes(cohort: Cohort, found: Found, joint: Joint) -> list[str]:
     out = []
     without = int((~cohort.presence().any(axis=1)).sum())
     if without:
-        out.append(f"{without} units have no modality: they are listed, without a subtype")
+        what = "unit has no modality: it is" if without == 1 else "units have no modality: they are"
+        out.append(f"{without} {what} listed, without a subtype")
     rest = len(cohort) - without - len(found.rows)
     if rest:
         out.append(

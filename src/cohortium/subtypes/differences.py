@@ -172,7 +172,7 @@ def compare_design(
             codes, classes = pd.factorize(seen[known].astype(str), sort=True)
             out.append((column, code[known], codes.astype(np.int64), [str(c) for c in classes]))
     for name, have in cohort.presence().iloc[rows].items():
-        out.append((f"has {name}", code, have.to_numpy(np.int64), ["no", "yes"]))
+        out.append((f"presence of {name}", code, have.to_numpy(np.int64), ["no", "yes"]))
     made = []
     for name, own, codes, classes in out:
         short = Difference(name, "design", "classes", "", "", len(own), [])
