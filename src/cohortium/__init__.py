@@ -24,6 +24,8 @@ _PUBLIC = {
     "impute": "cohortium.study",
     "similar": "cohortium.study",
     "run": "cohortium.study",
+    "subtype": "cohortium.study",
+    "load_subtypes": "cohortium.subtypes",
     "predict": "cohortium.study",
     "validate": "cohortium.study",
 }

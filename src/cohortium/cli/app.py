@@ -13,6 +13,7 @@ import typer
 
 from cohortium.cli import show
 from cohortium.cli.progress import progress
+from cohortium.cli.show_subtypes import show_subtypes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +39,13 @@ class Method(enum.StrEnum):
     cca = "cca"
     vae = "vae"
     contrastive = "contrastive"
+
+
+class Clustered(enum.StrEnum):
+    """A joint representation in which subtypes are looked for."""
+
+    factors = "factors"
+    vae = "vae"
 
 
 class Imputer(enum.StrEnum):
@@ -326,6 +334,32 @@ def similar(
     with progress() as tell:
         found = find(study, unit, neighbours=neighbours, data=data, progress=tell)
     show.likeness(found, as_json)
+
+
+@app.command()
+def subtype(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option(help="new folder for labels, records, model and page")],
+    method: Annotated[Clustered, typer.Option(help="which representation")] = Clustered.factors,
+    most: Annotated[int, typer.Option(min=2, max=20, help="largest number of clusters looked at")] = 8,
+    clusters: Annotated[int | None, typer.Option(min=2, max=20, help="so many, whatever the evidence")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Look for subtypes of patients in what the modalities share. "None" is an answer.
+
+    Says how stable each is, how endpoints differ between them (which formed none), and which features mark them, tested
+    against clusters that the features' own modality did not help to form.
+
+    \b
+    Example:
+      cohortium subtype mydata/study.yaml --out subtypes
+    """
+    from cohortium.study import subtype as find
+
+    with progress(quiet) as tell:
+        found = find(study, out, method=method.value, most=most, clusters=clusters, progress=tell)
+    show_subtypes(found.results, out, as_json, quiet)
 
 
 @app.command()

@@ -16,6 +16,8 @@ STAGES = {
     "folds": "fitting",
     "fit": "fitting",
     "score": "scoring",
+    "clouds": "clustering",
+    "markers": "markers",
     "report": "writing report",
 }
 SECONDS_BETWEEN_LINES = 10.0

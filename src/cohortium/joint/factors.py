@@ -50,6 +50,12 @@ class JointFactors:
         """(M, K) share of a modality's variance that a factor explains."""
         return self.model.explained
 
+    @property
+    def cap(self) -> float | None:
+        """As how many features wider modalities counted while fitting, None for as many as there are."""
+        wide = (w * len(e.names_) for w, e in zip(self.model.weights, self.encoders, strict=True) if w < 1)
+        return next(wide, None)
+
     def latent(self, cohort: Cohort, without: str | None = None) -> Latent:
         """Posterior of each unit's factors given its modalities, of which one may be left out."""
         return self.model.latent(self._blocks(cohort, without), len(cohort))

@@ -13,15 +13,9 @@ from cohortium.encoders import Encoder, restore_encoder
 from cohortium.encoders.raw import restore_raw
 from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
-from cohortium.fusion.canonical import Canonical
-from cohortium.fusion.factors import FactorModel
 from cohortium.fusion.similarity import Graph
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.joint import Joint, JointFactors
-from cohortium.joint.canonical import JointCanonical
-from cohortium.joint.coordinated import JointCoordinated
-from cohortium.joint.network import JointNetwork, Views
-from cohortium.joint.vae import JointVae
+from cohortium.joint.saving import joint_state, restore_joint
 from cohortium.learners.deep_node import DeepNode
 from cohortium.learners.graph_node import GraphNode
 from cohortium.learners.joint_node import JointNode, NetworkNode
@@ -122,7 +116,7 @@ def _node_state(node: Node, put: Any, walk: Any) -> dict[str, Any]:
             "graph": node.graph.state() if isinstance(node, GraphNode) and node.graph is not None else None,
         }
     if isinstance(node, JointNode):
-        return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": _joint_state(node.joint, put)}
+        return {"type": "joint", "coef": node.coef, "n_scores": node.n_scores, "joint": joint_state(node.joint, put)}
     if isinstance(node, NetworkNode):
         return _network_state(node, put)
     if isinstance(node, StackNode):
@@ -155,39 +149,8 @@ def _network_state(node: NetworkNode, put: Any) -> dict[str, Any]:
         "modalities": list(node.modalities),
         "biases": list(node.biases),
         "presence": None if node.presence is None else list(node.presence),
-        "joint": _joint_state(node.joint, put),
+        "joint": joint_state(node.joint, put),
     }
-
-
-def _joint_state(joint: Joint, put: Any) -> dict[str, Any]:
-    shared = {"modalities": list(joint.names), "encoders": [put(e) for e in joint.encoders]}
-    if isinstance(joint, JointFactors | JointCanonical):
-        model = "factors" if isinstance(joint, JointFactors) else "cca"
-        return {"model": model, **shared, "state": joint.model.state()}
-    assert isinstance(joint, JointNetwork)
-    own = {
-        "design": joint.design,
-        "members": [dict(m) for m in joint.members],
-        "kept": list(joint.kept),
-        "explained": joint.explained,
-    }
-    return {
-        "model": "vae" if isinstance(joint, JointVae) else "contrastive",
-        **shared,
-        "views": joint.views.state(),
-        **own,
-    }
-
-
-def _restore_joint(s: dict[str, Any], encoders: list[Encoder]) -> Any:
-    names, own = tuple(s["modalities"]), tuple(encoders[i] for i in s["encoders"])
-    if s["model"] == "factors":
-        return JointFactors(names, own, FactorModel.restore(s["state"]))
-    if s["model"] == "cca":
-        return JointCanonical(names, own, Canonical.restore(s["state"]))
-    views, kept = Views.restore(names, own, s["views"]), tuple(s["kept"])
-    made = JointVae if s["model"] == "vae" else JointCoordinated
-    return made(views, s["design"], tuple(s["members"]), kept, np.asarray(s["explained"]))
 
 
 def restore(state: dict[str, Any]) -> ScorePredictor:
@@ -243,11 +206,11 @@ def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node])
         graph = s.get("graph")
         return DeepNode(inputs(), *own) if graph is None else GraphNode(inputs(), *own, Graph.restore(graph))
     if kind == "joint":
-        joint, coef = _restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
+        joint, coef = restore_joint(s["joint"], encoders), np.asarray(s["coef"], dtype=np.float64)
         return JointNode(joint, coef, s["n_scores"])
     if kind == "vae":
         presence = None if s["presence"] is None else (np.asarray(s["presence"][0]), np.asarray(s["presence"][1]))
-        joint, names, biases = _restore_joint(s["joint"], encoders), tuple(s["modalities"]), tuple(s["biases"])
+        joint, names, biases = restore_joint(s["joint"], encoders), tuple(s["modalities"]), tuple(s["biases"])
         return NetworkNode(joint, names, s["link"], biases, s["slope"], s["n_scores"], presence)
     if kind == "stack":
         return StackNode(tuple(nodes[c] for c in s["children"]), StackFit.restore(s["stack"]), s["complete"])

@@ -22,6 +22,7 @@ from cohortium.metrics.kaplan_meier import (
     median_follow_up,
     nelson_aalen,
     numbers_at_risk,
+    restricted_mean,
 )
 from cohortium.metrics.registry import METRICS, Metric, NotEstimable, check_metric, default_metrics, headline_metric
 from cohortium.metrics.scoring import choose_threshold, decide, score
@@ -51,6 +52,7 @@ __all__ = [
     "numbers_at_risk",
     "paired_from_folds",
     "random_effects",
+    "restricted_mean",
     "roc_curve",
     "score",
 ]

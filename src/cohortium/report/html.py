@@ -24,7 +24,7 @@ def write_report(run_folder: Path) -> Path:
     Raises :class:`RunFolderError` when the folder is missing or unfinished.
     """
     run_folder = Path(run_folder)
-    text = _render(page(open_run(run_folder)))
+    text = render("report.html.j2", **page(open_run(run_folder)))
     target = run_folder / "report.html"
     handle, temporary = tempfile.mkstemp(dir=run_folder, prefix=".report-", suffix=".html")
     try:
@@ -38,7 +38,8 @@ def write_report(run_folder: Path) -> Path:
     return target
 
 
-def _render(context: dict[str, Any]) -> str:
+def render(template: str, **context: Any) -> str:
+    """A template of the report filled in; what is not given is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -50,7 +51,7 @@ def _render(context: dict[str, Any]) -> str:
     )
     environment.filters["breakable"] = _breakable
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(script=_SCRIPT, script_hash=digest, **context)
+    return environment.get_template(template).render(script=_SCRIPT, script_hash=digest, **context)
 
 
 # The only script: on a narrow screen the table of contents starts folded. Its hash is the only one the page allows.

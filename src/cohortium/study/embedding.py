@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.study.load import Study, load_study
+from cohortium.study.representing import METHODS, fit_representation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from cohortium.cohort import Cohort
     from cohortium.experiment import Progress
     from cohortium.joint import Joint
-
-METHODS = ("factors", "cca", "vae", "contrastive")
-CHECKS = 3
-"""Folds of units by which the weighting of wide modalities is chosen."""
-
-FEWEST = 10
-"""Units without which no representation is learned."""
 
 
 def embed(
@@ -103,115 +96,6 @@ def _training(study: Study) -> tuple[NDArray[np.object_], Any]:
             "give evaluation one split: design fixed_test, or temporal with test_from."
         )
     return outcome.units[splits[0].train], data
-
-
-def settings_of(study: Study, method: str) -> Any:
-    """The first entry of the study's ``joint`` for the method, or its defaults."""
-    from cohortium.schema.joint import JointLearner
-
-    return next((j for j in study.spec.joint if j.model == method), JointLearner(model=method))
-
-
-def network_settings(study: Study, method: str) -> Any:
-    """Of a network, as the study's entry has them. Raises :class:`MissingExtra` without torch."""
-    from cohortium._optional import require
-    from cohortium.joint.coordinated import CoordinatedSettings
-    from cohortium.joint.vae import VaeSettings
-
-    require("torch", extra="deep", purpose=f"The representation '{method}'")
-    j = settings_of(study, method)
-    shared = {k: getattr(j, k) for k in ("width", "dropout", "batch", "rate", "decay", "epochs")}
-    shared |= {"latent": j.size, "counts": tuple(j.counts)}
-    if method == "vae":
-        return VaeSettings(posterior=j.posterior, **shared)
-    return CoordinatedSettings(alignment=j.alignment, **shared)
-
-
-def fit_representation(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    """The representation, one of :data:`METHODS`, and what was chosen for it. Raises :class:`DataError`."""
-    from threadpoolctl import threadpool_limits
-
-    n = int(cohort.presence().any(axis=1).sum())
-    if n < FEWEST:
-        raise DataError(f"Only {n} units have any modality; a joint representation needs {FEWEST}.")
-    with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
-        try:
-            if method in ("vae", "contrastive"):
-                return _fit_network(study, cohort, method, tell)
-            return (_fit_factors if method == "factors" else _fit_canonical)(study, cohort, tell)
-        except ValueError as e:
-            raise DataError(f"{study.path.name}: {e}.") from e
-
-
-def _folds(cohort: Cohort, seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Positions of training and other units, patients together."""
-    from cohortium.resampling.dealing import deal
-
-    strata = np.zeros(len(cohort), dtype=np.int64)
-    fold = deal(strata, cohort.groups(), CHECKS, [], np.random.default_rng([seed, 19]))
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(CHECKS)]
-
-
-def _fit_network(study: Study, cohort: Cohort, method: str, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    settings, seed = network_settings(study, method), study.spec.seed
-    from cohortium.experiment import ProgressEvent
-    from cohortium.joint.coordinated_training import CoordinatedRun
-    from cohortium.joint.network_training import EPOCHS, fit_network
-    from cohortium.joint.vae_training import VaeRun
-
-    looks = sum(e < settings.epochs for e in EPOCHS) + 2
-    told = iter(range(1, looks))
-    each = lambda: tell(ProgressEvent("fit", next(told, looks - 1), looks))  # noqa: E731
-    tell(ProgressEvent("fit", 0, looks))
-    run, names = VaeRun if method == "vae" else CoordinatedRun, list(cohort.modalities)
-    folds = _folds(cohort, seed)
-    joint, epochs = fit_network(lambda c: run(c, names, settings, seed), cohort, settings.epochs, folds, each)
-    tell(ProgressEvent("fit", looks, looks))
-    how = {"posterior": settings.posterior} if method == "vae" else {"alignment": settings.alignment}
-    return joint, {"epochs": epochs, **how}
-
-
-def _fit_canonical(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    from cohortium.experiment import ProgressEvent
-    from cohortium.joint.canonical import fit_joint_canonical
-
-    tell(ProgressEvent("fit", 0, 1))
-    joint = fit_joint_canonical(cohort, size=settings_of(study, "cca").size)
-    tell(ProgressEvent("fit", 1, 1))
-    found = joint.model.agreement
-    seen = {} if np.isnan(found).any() else {"agreement_of_units_held_out": [round(float(r), 4) for r in found]}
-    return joint, {"ridge": joint.model.ridge, **seen}
-
-
-def _fit_factors(study: Study, cohort: Cohort, tell: Progress) -> tuple[Joint, dict[str, Any]]:
-    from cohortium.experiment import ProgressEvent
-    from cohortium.joint import fit_joint_factors, weightings
-
-    settings, caps = settings_of(study, "factors"), weightings(cohort)
-    fits = len(caps) * CHECKS + 1 if len(caps) > 1 else 1
-    told = iter(range(1, fits + 1))
-    each = lambda: tell(ProgressEvent("fit", next(told), fits))  # noqa: E731
-    tell(ProgressEvent("fit", 0, fits))
-    cap = caps[0] if len(caps) == 1 else _best_cap(cohort, settings.size, caps, study.spec.seed, each)
-    joint = fit_joint_factors(cohort, size=settings.size, cap=cap)
-    each()
-    return joint, {} if cap is None else {"wide_modalities_count_as": f"{cap:g} features each"}
-
-
-def _best_cap(
-    cohort: Cohort, size: int, caps: Sequence[float | None], seed: int, each: Callable[[], None]
-) -> float | None:
-    """The weighting with which factors of some units tell most of each modality of the others, hidden in turn."""
-    from cohortium.joint import cross_modal, fit_joint_factors
-    from cohortium.joint.factors import ROUGH
-
-    found = np.zeros((len(caps), CHECKS))
-    for k, (train, test) in enumerate(_folds(cohort, seed)):
-        seen, others = cohort.take(train), cohort.take(test)
-        for c, cap in enumerate(caps):
-            found[c, k] = cross_modal(fit_joint_factors(seen, size=size, cap=cap, tolerance=ROUGH), others)
-            each()
-    return caps[int(np.nan_to_num(found, nan=-1.0).mean(axis=1).argmax())]
 
 
 def _anndata(cohort: Cohort, joint: Joint, fitted: NDArray[np.bool_]) -> AnnData:

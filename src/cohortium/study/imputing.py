@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.joint import IMPUTED
-from cohortium.study.embedding import network_settings, settings_of
 from cohortium.study.load import Study, load_study
+from cohortium.study.representing import network_settings, settings_of
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort

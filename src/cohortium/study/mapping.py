@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cohortium.study.embedding import FEWEST, METHODS, fit_representation
 from cohortium.study.load import Study
+from cohortium.study.representing import FEWEST, METHODS, fit_representation
 from cohortium.study.runfolder import write_private
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ def kaplan_meier_groups(
     if not strata:
         return None
     end = max(s.last for s in strata)
-    ticks = _ticks(end, time_unit)
+    ticks = time_ticks(end, time_unit)
 
     def paint(figure: Any) -> None:
         ax, table = figure.subplots(2, 1, height_ratios=[4.6, 0.42 * len(strata) + 0.3])
@@ -69,7 +69,7 @@ def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> 
         side.set_visible(False)
 
 
-def _ticks(end: float, time_unit: str) -> list[float]:
+def time_ticks(end: float, time_unit: str) -> list[float]:
     """Round times from 0, at most six; whole and half years where times are months."""
     if time_unit == "months":
         steps = [1.0, 2, 3, 6, 12, 24, 36, 60, 120, 240]
