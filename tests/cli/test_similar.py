@@ -97,6 +97,42 @@ def test_a_far_outlier_is_seen_and_who_has_one_modality_only_is_compared_by_it(
     assert machine["modalities"] == ["rna"] and [u["share"] for u in machine["unusual"]] == [1, 1]
 
 
+def test_together_finds_those_with_the_same_factors_better_than_any_modality(study: Path) -> None:
+    from cohortium.joint.similar import fit_peers
+
+    cohort, z = cohortium.load_cohort(study), factor_files.factors(N)
+    peers, far = fit_peers(cohort, 0), dict[str, list[float]]()
+    truth = z[cohort.ids.astype(int)]
+    whole = np.flatnonzero(cohort.presence().all(axis=1))
+    for i in whole[whole > 11][:40]:
+        for name, found in peers.like(cohort.take(np.array([i]))).items():
+            near = np.argsort(-np.nan_to_num(found.similarity, nan=-np.inf))[:10]
+            far.setdefault(name, []).append(np.linalg.norm(truth[near] - truth[i], axis=1).mean())
+    mean = {name: np.mean(v) for name, v in far.items()}
+    assert (
+        mean[""] < min(v for k, v in mean.items() if k)
+        and mean[""] < 0.8 * np.linalg.norm(truth[:, None] - truth, axis=2).mean()
+    )
+
+
+def test_very_many_units_are_compared_with_all_and_their_distances_found_in_parts(
+    monkeypatch: pytest.MonkeyPatch, study: Path
+) -> None:
+    from cohortium.joint import similar
+
+    cohort = cohortium.load_cohort(study)
+    one, whole = cohort.take(np.array([20])), similar.fit_peers(cohort, 0)
+    monkeypatch.setattr(similar, "AT_ONCE", 7)
+    parts = similar.fit_peers(cohort, 0)
+    for name, side in whole.sides.items():
+        np.testing.assert_allclose(parts.sides[name].reaches, side.reaches, rtol=1e-12)
+    monkeypatch.setattr(similar, "REFERENCES", 60)
+    some = similar.fit_peers(cohort, 0)
+    assert len(some.sides["rna"].references) == 60
+    np.testing.assert_array_equal(some.like(one)["rna"].distance, whole.like(one)["rna"].distance)
+    assert abs(some.like(one)["rna"].unusual - whole.like(one)["rna"].unusual) < 0.3
+
+
 def test_outcomes_are_not_looked_at(study: Path, tmp_path: Path) -> None:
     one = cohortium.similar(study, "0020")
     shutil.copytree(study.parent, tmp_path / "c")

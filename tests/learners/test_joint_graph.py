@@ -23,8 +23,8 @@ from .test_joint import auc
 
 # Short: what is looked at here holds after any number of epochs.
 SPECS = (
-    JointSpec("graph", model="graph", epochs=12, neighbours=8),
-    JointSpec("late", model="graph", epochs=6, neighbours=8, start="late", survival="discrete_time"),
+    JointSpec("graph", model="graph", epochs=12, neighbours=8, start="null"),
+    JointSpec("late", model="graph", epochs=6, neighbours=8, survival="discrete_time"),
 )
 CONFIG = LearnerConfig(models=("linear",), preset="quick", joint=SPECS)
 PAIRS = [("graph", k) for k in EndpointKind] + [("late", EndpointKind.SURVIVAL)]

@@ -62,3 +62,12 @@ def test_without_torch_a_graph_names_the_extra(monkeypatch, tmp_path):
     study = factor_files.write(tmp_path / "cohort", 60, study=factor_files.STUDY + ASKED["graph"])
     with pytest.raises(MissingExtra, match=r"'graph'.*torch.*cohortium\[deep\]"):
         run(study, tmp_path / "run", jobs=1)
+
+
+def test_null_without_quotes_is_the_word():
+    for text in ("null", "'null'"):
+        spec = parse_study(
+            f"{factor_files.STUDY}joint: [{{model: graph, start: {text}}}]\ndeep: [{{start: {text}}}]\n", "s"
+        )
+        assert (spec.joint[0].start, spec.deep[0].start) == ("null", "null")
+    assert parse_study(factor_files.STUDY + "joint: [graph]\n", "s").joint[0].start == "late"

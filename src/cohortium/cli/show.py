@@ -176,14 +176,15 @@ def likeness(found: Similar, as_json: bool) -> None:
         return
     lacks = f"; lacks {', '.join(found.lacks)}" if found.lacks else ""
     say(f"Unit {found.unit} is compared by {', '.join(found.modalities)}{lacks}.\n")
-    say("Most similar first; in brackets how many times as similar as the study's mean unit:")
+    say("Most similar first; in brackets how many standard deviations nearer than the study's mean unit:")
     by = list(found.unusual["by"])
-    table = _table(None, "", *by, "modalities in common (together)")
+    table = _table(None, "", *by, "in common")
     cells = {b: list(rows.itertuples()) for b, rows in found.neighbours.groupby("by", sort=False)}
+    first = cells.get(by[0], [])
+    common = [f"{len(c.shared.split())} of {len(found.modalities)}" for c in first]
     for i in range(max((len(c) for c in cells.values()), default=0)):
         row = [f"{c[i].unit} ({c[i].similarity:.1f})" if i < len(c := cells.get(b, [])) else "" for b in by]
-        first = cells[by[0]]
-        table.add_row(str(i + 1), *row, first[i].shared if i < len(first) else "")
+        table.add_row(str(i + 1), *row, common[i] if i < len(first) else "")
     _print(table)
     say("How unusual it is: mean distance to its nearest units, beside what is usual in the study:")
     table = _table(None, "by", "distance", "usual", "further off than")

@@ -1,10 +1,10 @@
 """The units most like a given one, by each modality and by all together, and how unusual it is.
 
-By a modality: Euclidean distance of encoded features, and the scaled exponential kernel of
-:mod:`cohortium.fusion.similarity` with the bandwidth of the unit itself, so that who is nearer is more similar, relative to its mean over
-the others. Together: the mean over the unit's modalities; what another
-unit lacks says nothing of it and counts as the mean, 1. Sees no outcome; nothing is drawn but, of very many units, those
-by which bandwidths are found.
+By a modality: Euclidean distance of encoded features; similarity is how many standard deviations of these distances it is below
+their mean, so that every modality has the same say, however many features it has. (By the kernel of
+:mod:`cohortium.fusion.similarity` small tables, whose distances differ most, would decide alone.) Together: the mean over the
+unit's modalities; what another unit lacks says nothing of it and counts as the mean, 0. Sees no outcome; nothing is drawn but, of very
+many units, those among which nearest ones are looked for to say how unusual a unit is.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
 from cohortium.encoders import Encoder, fit_encoder
-from cohortium.fusion.similarity import Points, affinity, distances, reach
+from cohortium.fusion.similarity import Points, distances, reach
 from cohortium.joint.model import Array
 
 NEIGHBOURS = 20
-"""Nearest units whose mean distance is the bandwidth, and says how unusual a unit is; a fifth of the others, where they are few."""
+"""Nearest units whose mean distance says how unusual a unit is; a fifth of the others, where they are few."""
 
 FEWEST = 10
 """Units without which nobody is compared by a modality."""
 
 REFERENCES = 4000
-"""Units among which the nearest are looked for to find bandwidths."""
+"""Units among which the nearest are looked for to say how unusual a unit is."""
 
 AT_ONCE = 512
 
@@ -56,7 +56,7 @@ class Likeness:
     """A unit and n others, NaN for those that cannot be compared with it.
 
     distance: (n,) root mean squared difference of encoded features, in standard deviations; None for all modalities together.
-    similarity: (n,) times the mean one. reach: the unit's mean distance to its nearest; usual: its median over the others.
+    similarity: (n,) standard deviations nearer than the mean. reach: the unit's mean distance to its nearest; usual: its median over the others.
     unusual: share of the others whose is smaller, 0..1; together, of the mean logarithm relative to the median.
     """
 
@@ -90,11 +90,9 @@ class Peers:
             d[0, same[at]] = np.inf
             own = reach(d[:, side.references], side.k)
             others = np.isfinite(d[0])
-            value = affinity(d, own, np.broadcast_to(own, d.shape[1]))[0]
-            mean = value[others].mean() if others.any() else 1.0
             distance, similarity, theirs = (np.full(self.n, np.nan) for _ in range(3))
             distance[at[others]] = d[0, others]
-            similarity[at[others]] = value[others] / max(mean, 1e-300)
+            similarity[at[others]] = _nearer(d[0, others])
             theirs[at[others]] = side.reaches[others]
             usual = float(np.median(side.reaches[others])) if others.any() else np.nan
             unusual = float((side.reaches[others] < own[0]).mean()) if others.any() else np.nan
@@ -109,9 +107,15 @@ def _log(x: Array | float) -> Array:
     return np.asarray(np.log(np.maximum(x, 1e-12)))
 
 
+def _nearer(distance: Array) -> Array:
+    """How many standard deviations distances are below their mean; nothing where they do not differ."""
+    spread = float(distance.std()) if len(distance) else 0.0
+    return (distance.mean() - distance) / spread if spread > 1e-12 else np.zeros(len(distance))
+
+
 def _together(similarities: list[Array], ratios: list[tuple[float, Array]]) -> Likeness:
     known = ~np.isnan(np.stack(similarities))
-    total = np.where(known, np.nan_to_num(np.stack(similarities)), 1.0).mean(axis=0)
+    total = np.where(known, np.nan_to_num(np.stack(similarities)), 0.0).mean(axis=0)
     total[~known.any(axis=0)] = np.nan
     theirs = np.stack([r for _, r in ratios])
     mean = np.where(known, np.nan_to_num(theirs), 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -121,7 +125,7 @@ def _together(similarities: list[Array], ratios: list[tuple[float, Array]]) -> L
 
 
 def fit_peers(cohort: Cohort, seed: int, each: Callable[[int, int], None] = lambda done, total: None) -> Peers:
-    """Encoders and bandwidths of all units of a cohort. Modalities that fewer than :data:`FEWEST` units have, or without a feature that
+    """Encoders of a cohort, and how near its units are to their nearest. Modalities that fewer than :data:`FEWEST` units have, or without a feature that
     varies, are left out. each: called with how many modalities are done, of how many."""
     patients, sides = cohort.units["patient"].to_numpy(dtype=object), dict[str, Side]()
     for done, (name, data) in enumerate(cohort.modalities.items()):

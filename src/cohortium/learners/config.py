@@ -77,7 +77,7 @@ class JointSpec:
     balanced: bool = False
     survival: str = "cox"
     neighbours: int = 15
-    start: str = "null"
+    start: str = "late"
 
 
 @dataclass(frozen=True)

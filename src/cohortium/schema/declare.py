@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from cohortium.schema.kinds import ColumnKind
 
@@ -17,6 +17,14 @@ class Declaration(BaseModel):
     """Base: frozen, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+StartName = Annotated[
+    Literal["late", "null"],
+    BeforeValidator(lambda given: "null" if given is None else given),
+    WithJsonSchema({"enum": ["late", "null", None]}),
+]
+"""Scores at which a network's training begins. YAML reads ``null`` without quotes as nothing: it means the word here."""
 
 
 class IdRule(Declaration):

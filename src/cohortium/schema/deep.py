@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from cohortium.schema.declare import Declaration
+from cohortium.schema.declare import Declaration, StartName
 
 FusionName = Literal["attention", "gated", "tensor", "experts"]
 TablesName = Literal["mlp", "lowrank", "tokens"]
@@ -32,7 +32,7 @@ class DeepLearner(Declaration):
     multitask: float = Field(
         0.0, ge=0, description="weight of the study's other endpoints, trained from the same embedding"
     )
-    start: Literal["late", "null"] = Field(
+    start: StartName = Field(
         "late", description="late: fitted to what the plain late fusion leaves unexplained; null: to everything"
     )
     bags: BagsName = Field("summary", description="how bags are seen: by their summary alone, or also by an encoder of instances")  # fmt: skip

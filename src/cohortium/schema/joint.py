@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from cohortium.schema.declare import Declaration
+from cohortium.schema.declare import Declaration, StartName
 
 JointName = Literal["factors", "cca", "vae", "contrastive", "graph"]
 AlignmentName = Literal["infonce", "sigmoid", "correlation"]
@@ -39,7 +39,7 @@ class JointLearner(Declaration):
     balanced: bool = Field(False, description="classes weigh the same in training")
     survival: Literal["cox", "discrete_time"] = "cox"
     neighbours: int = Field(15, ge=1, le=200, description="of a unit by each modality, at most")
-    start: Literal["late", "null"] = Field("null", description="scores that training begins at")
+    start: StartName = Field("late", description="scores that training begins at")
 
     @model_validator(mode="before")
     @classmethod

@@ -27,8 +27,8 @@ TOGETHER = "together"
 class Similar:
     """unit: its id. modalities: those it has and can be compared by; lacks: the study's others.
 
-    neighbours: rows ``by`` (``together``, or a modality), ``rank`` (from 1), ``unit``, ``similarity`` (times the mean similarity of the
-    study's units to this one), ``distance`` (root mean squared difference of the encoded features, in standard deviations; None together)
+    neighbours: rows ``by`` (``together``, or a modality), ``rank`` (from 1), ``unit``, ``similarity`` (how many standard
+    deviations nearer than the mean unit of the study), ``distance`` (root mean squared difference of the encoded features, in standard deviations; None together)
     and ``shared`` (modalities that both have, with spaces between).
     unusual: rows ``by``, ``distance`` (to its nearest, mean; together: times the usual one), ``usual`` (median of that over the study's units), ``share`` of the study's
     units that are nearer to their own nearest, 0..1; near 1 for one that is unlike everybody. notes: what should be known.
@@ -119,7 +119,7 @@ def _said(
     rows, unusual = list[dict[str, object]](), list[dict[str, object]]()
     for name in ("", *own):
         f, by = found[name], name or TOGETHER
-        order = np.argsort(-np.nan_to_num(f.similarity, nan=-1.0), kind="stable")[:neighbours]
+        order = np.argsort(-np.nan_to_num(f.similarity, nan=-np.inf), kind="stable")[:neighbours]
         for rank, i in enumerate(order, 1):
             if not np.isnan(f.similarity[i]):
                 far = None if f.distance is None else float(f.distance[i])
