@@ -27,7 +27,7 @@ def learner_config(study: Study) -> LearnerConfig:
     s = study.spec
     if s.deep:
         require("torch", extra="deep", purpose="A deep learner")
-    for model in ("vae", "graph"):
+    for model in ("vae", "contrastive", "graph"):
         if any(j.model == model for j in s.joint):
             require("torch", extra="deep", purpose=f"The representation '{model}'")
     return LearnerConfig(
