@@ -118,7 +118,9 @@ def compare(scores: pd.DataFrame, first: str) -> pd.DataFrame:
         cpu, cpu_ours = both["cpu_seconds_theirs"].mean(), both["cpu_seconds"].mean()
         row |= {"fits": round(theirs["fits"].mean(), 1), "networks": round(theirs["networks"].mean(), 1)}
         row |= {"CPU s": round(cpu, 1), "CPU ratio": round(cpu / cpu_ours, 2)}
-        row |= {"CPU s per fit": round(cpu / theirs["fits"].mean(), 2), "peak MB": round(theirs["peak_mb"].mean())}
+        n = {"fit": theirs["fits"].mean(), "network": theirs["networks"].mean()}
+        row |= {f"CPU s per {k}": round(theirs["cpu_seconds"].mean() / v, 2) if v else "" for k, v in n.items()}
+        row["peak MB"] = round(theirs["peak_mb"].mean())
         row["memory ratio"] = round(both["peak_mb_theirs"].mean() / both["peak_mb"].mean(), 2)
         rows.append(row)
     return pd.DataFrame(rows)
