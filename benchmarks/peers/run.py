@@ -130,7 +130,7 @@ def markdown(frame: pd.DataFrame) -> str:
     lines = [
         list(frame.columns),
         ["---"] * frame.shape[1],
-        *frame.astype(object).fillna("").astype(str).to_numpy().tolist(),
+        *frame.astype(object).where(frame.notna(), "").astype(str).to_numpy().tolist(),
     ]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
