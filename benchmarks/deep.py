@@ -5,7 +5,7 @@ usage: python benchmarks/deep.py [--cohorts hancock_os,coadread] [--deep attenti
 cohorts: hancock_os hancock_rfs, the eight of TCGA (own folds, so many of the ten repeats), coadread and stad (SurvPath,
 disease-specific survival, the authors' folds), breast (3 x 5), covid (3 x 5). The first of --deep is the default that
 the comparison is about; the others are exploratory. Plain learners are linear ones: with trees they are no better there.
-With --joint it is about the first of these joint learners, against auto and late. A name may be followed by settings:
+With --joint it is about the first of these joint learners, against auto:plain and late. A name may be followed by settings:
 graph:start=late.
 """
 
@@ -96,9 +96,9 @@ def study_file(cohort: str, out: Path, repeats: int) -> Path:
     return file
 
 
-def differences(folder: Path, learner: str, other: str) -> dict[str, tuple[float, float, float, float]]:
-    """endpoint -> mean difference, its corrected interval, and its standard error; of the headline metric."""
-    from cohortium.metrics import nadeau_bengio
+def differences(folder: Path, learner: str, other: str) -> dict[str, tuple[float, float, float, float, float]]:
+    """endpoint -> mean difference, its corrected interval, standard error and p-value; of the headline metric."""
+    from cohortium.metrics import nadeau_bengio, nadeau_bengio_p
 
     scores = pd.read_parquet(folder / "scores.parquet")
     scores = scores[scores["metric"].isin(["harrell_c", "roc_auc"])]
@@ -109,7 +109,8 @@ def differences(folder: Path, learner: str, other: str) -> dict[str, tuple[float
         sizes = d.index.to_frame()[["n_train", "n_test"]].mean()
         value, low, high = nadeau_bengio(d.to_numpy(), sizes["n_train"], sizes["n_test"])
         se = np.sqrt((1 / len(d) + sizes["n_test"] / sizes["n_train"]) * d.var(ddof=1))
-        out[endpoint] = (value, low, high, float(se))
+        p = nadeau_bengio_p(d.to_numpy(), sizes["n_train"], sizes["n_test"])
+        out[endpoint] = (value, low, high, float(se), p)
     return out
 
 
@@ -142,8 +143,12 @@ def main() -> None:
     kind, make = ("joint", JointLearner) if args.joint else ("deep", DeepLearner)
     names = [a["name"] for a in added]
     default = f"{kind}:{names[0]}"
-    pairs = [(default, "auto"), (default, "late")] if args.joint else [(default, "auto:plain"), ("auto", "auto:plain")]
-    learners = {"learners": ["late", "auto", *(f"joint:{n}" for n in names)]} if args.joint else {}
+    pairs = (
+        [(default, "auto:plain"), (default, "late")]
+        if args.joint
+        else [(default, "auto:plain"), ("auto", "auto:plain")]
+    )
+    learners = {"learners": ["late", "auto:plain", "auto", *(f"joint:{n}" for n in names)]} if args.joint else {}
     for cohort in args.cohorts.split(","):
         study = cohortium.load_study(study_file(cohort, args.out, args.repeats))
         update = {"models": ["linear"], kind: [make.model_validate(a) for a in added], **learners}
@@ -154,29 +159,26 @@ def main() -> None:
         print(f"\n## {cohort}: {cost(result.folder)}", flush=True)
         print(board[["endpoint", "learner", "value", "low", "high"]].round(4).to_string(index=False))
         for what, kept, pair in zip((kind, "stack"), (pooled, blend), pairs, strict=True):
-            for endpoint, (value, low, high, se) in differences(result.folder, *pair).items():
-                kept[f"{cohort}/{endpoint}"] = (value, se)
+            for endpoint, (value, low, high, se, p) in differences(result.folder, *pair).items():
+                kept[f"{cohort}/{endpoint}"] = (value, se, p)
                 print(f"{what} {endpoint}: {pair[0]} - {pair[1]} {value:+.4f} ({low:+.4f} to {high:+.4f})", flush=True)
     for what, kept in ((" - ".join(pairs[0]), pooled), (" - ".join(pairs[1]), blend)):
         if len(kept) > 2:
-            value, se = map(np.array, zip(*kept.values(), strict=True))
+            value, se, _ = map(np.array, zip(*kept.values(), strict=True))
             print(
                 what, "pooled, random effects (mean, low, high, tau2, i2):", random_effects(value, np.maximum(se, 1e-4))
             )
     wins(pooled)
 
 
-def wins(pooled: dict[str, tuple[float, float]]) -> None:
-    """Cohorts in which the first learner wins or loses after Holm's correction (Holm 1979, Scand J Stat 6:65)."""
-    from scipy.stats import norm
+def wins(pooled: dict[str, tuple[float, float, float]]) -> None:
+    """Cohorts in which the first learner wins or loses after Holm's correction."""
+    from cohortium.metrics import holm
 
-    p = {k: 2 * norm.sf(abs(v) / max(se, 1e-9)) for k, (v, se) in pooled.items()}
-    worst = 0.0
-    for i, k in enumerate(sorted(p, key=p.get)):
-        worst = max(worst, min(1.0, (len(p) - i) * p[k]))
-        if worst < 0.05:
-            print("wins" if pooled[k][0] > 0 else "loses", k, f"Holm p {worst:.3f}")
-    print("points for the first:", sum(v > 0 for v, _ in pooled.values()), "of", len(pooled))
+    for (k, (value, _, _)), p in zip(pooled.items(), holm([p for _, _, p in pooled.values()]), strict=True):
+        if p < 0.05:
+            print("wins" if value > 0 else "loses", k, f"Holm p {p:.3f}")
+    print("points for the first:", sum(v > 0 for v, _, _ in pooled.values()), "of", len(pooled))
 
 
 if __name__ == "__main__":

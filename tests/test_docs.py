@@ -206,7 +206,7 @@ def test_run_folder_is_as_documented(run_folder: Path) -> None:
     rows = dict(re.findall(r"^\| `([\w.]+)/?` \| (.*) \|$", text_of(ROOT / "docs" / "formats.md"), re.M))
     written = {p.name for p in run_folder.iterdir() if not p.name.startswith(".")}
     assert written <= set(rows)
-    assert {n for n in rows if "." in n} - {"validation.json"} <= written
+    assert {n for n in rows if "." in n} - {"validation.json", "map.parquet"} <= written
     for name in (n for n in written if n.endswith(".parquet")):
         said = set(re.findall(r"\w+", rows[name]))
         columns = {c for c in pq.read_schema(run_folder / name).names if not c.startswith("p_")}

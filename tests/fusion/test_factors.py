@@ -16,6 +16,17 @@ ORACLE = Path(__file__).parent / "oracle"
 ACTIVE = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]])
 
 
+def test_rows_with_the_same_gaps_are_found_whatever_the_width():
+    from cohortium.fusion.factors import _kinds
+
+    rng = np.random.default_rng(0)
+    for gaps in (rng.random((40, 3)) < 0.4, rng.random((30, 70)) < 0.02, np.zeros((5, 9), dtype=bool)):
+        kinds, which = _kinds(gaps)
+        expected, place = np.unique(gaps, axis=0, return_inverse=True)
+        np.testing.assert_array_equal(kinds, expected)
+        np.testing.assert_array_equal(which, place.ravel())
+
+
 def canonical(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Canonical correlations of two sets of columns."""
     qa, qb = (np.linalg.qr(x - x.mean(0))[0] for x in (a, b))

@@ -105,8 +105,7 @@ class FactorModel:
                 continue
             w, v = np.column_stack([self.loadings[j], self.intercepts[j]]), self.weights[j] / self.noise[j]
             known = ~np.isnan(block.x)
-            gaps, which = np.unique(~known, axis=0, return_inverse=True)
-            which = which.ravel()
+            gaps, which = _kinds(~known)
             whole = (w.T * v) @ w + len(v) * self.spread[j]
             gram = np.stack([whole - (w[g].T * v[g]) @ w[g] - g.sum() * self.spread[j] for g in gaps])
             linear[block.rows] += np.where(known, block.x, 0.0) @ (w[:, :k] * v[:, None]) - gram[which, :k, k]
@@ -141,6 +140,15 @@ class FactorModel:
         return FactorModel(
             arrays("loadings"), arrays("intercepts"), arrays("noise"), arrays("spread"), weights, explained
         )
+
+
+def _kinds(gaps: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """(P, q) different rows of (m, q), in order, and (m,) which each is. Wide blocks have no gaps: they are not sorted."""
+    if not gaps.any():
+        return gaps[:1], np.zeros(len(gaps), dtype=np.intp)
+    packed = np.packbits(gaps, axis=1)
+    _, first, which = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return gaps[first], which.ravel()
 
 
 class _Patterns:
@@ -334,8 +342,8 @@ class _View:
         self.gap_rows = np.flatnonzero(~self.known.all(axis=1))
         if len(self.part):
             gaps = ~self.known[np.ix_(self.gap_rows, self.part)]
-            kinds, which = np.unique(gaps, axis=0, return_inverse=True)
-            self.pattern[self.gap_rows] = 1 + which.ravel()
+            kinds, which = _kinds(gaps)
+            self.pattern[self.gap_rows] = 1 + which
             self.gaps_of_rows = csr_matrix(kinds.astype(np.float64))
             self.gaps_of_features = csr_matrix(gaps.T.astype(np.float64))
 

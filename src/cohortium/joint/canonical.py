@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.encoders import Encoder, fit_encoder
+from cohortium.encoders import Encoder
 from cohortium.fusion.canonical import Canonical, fit_canonical
 from cohortium.fusion.factors import Block
-from cohortium.joint.model import Array, Embedding
+from cohortium.joint.model import Array, Embedding, fit_encoders
 from cohortium.joint.readout import Readout, fit_readout
 from cohortium.resampling.dealing import deal
 
@@ -74,28 +74,22 @@ def fit_joint_canonical(
 ) -> JointCanonical:
     """Fit encoders and variates on the units of a cohort, which are held out in turn to see how far modalities agree.
 
-    names: modalities to use, default all; those without two units or a feature that varies are left out. size: most
+    names: modalities to use, default all; those without four units or a feature that varies are left out. size: most
     variates. readout: also what they say of each modality. Of one modality alone these are its principal components.
     Raises ValueError when no modality is left.
     """
-    kept, encoders, blocks = list[str](), list[Encoder](), list[Block]()
-    for name in cohort.modalities if names is None else names:
+    encoders = fit_encoders(cohort, cohort.modalities if names is None else names, 4)
+    blocks = list[Block]()
+    for name, encoder in encoders.items():
         data = cohort.modalities[name]
-        if len(data.units) > 3:
-            encoder = fit_encoder(data)
-            if len(encoder.names_):
-                kept.append(name)
-                encoders.append(encoder)
-                blocks.append(Block(encoder.transform(data), cohort.units.index.get_indexer(data.units)))  # type: ignore[arg-type]
-    if not blocks:
-        raise ValueError("no modality has four units and a feature that varies")
+        blocks.append(Block(encoder.transform(data), cohort.units.index.get_indexer(data.units)))  # type: ignore[arg-type]
     some = np.unique(np.concatenate([b.rows for b in blocks]))
     groups = cohort.groups()[some]
     k = min(FOLDS, len(np.unique(groups)))
     fold = deal(np.zeros(len(some), dtype=np.int64), groups, k, [], np.random.default_rng(SEED))
     folds = [(some[fold != j], some[fold == j]) for j in range(k)]
-    made = JointCanonical(tuple(kept), tuple(encoders), fit_canonical(blocks, len(cohort), size, folds))
+    made = JointCanonical(tuple(encoders), tuple(encoders.values()), fit_canonical(blocks, len(cohort), size, folds))
     if not readout:
         return made
-    read = fit_readout(cohort, kept, encoders, lambda c, without: made._infer(c, without)[::2])
+    read = fit_readout(cohort, made.names, made.encoders, lambda c, without: made._infer(c, without)[::2])
     return JointCanonical(made.names, made.encoders, made.model, read)

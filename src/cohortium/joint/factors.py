@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cohortium.cohort import Cohort
-from cohortium.encoders import Encoder, fit_encoder
+from cohortium.encoders import Encoder
 from cohortium.fusion.factors import TOLERANCE, Block, FactorModel, Latent, fit_factors
-from cohortium.joint.model import Array, Embedding
+from cohortium.joint.model import Array, Embedding, fit_encoders
 
 FACTORS = 24
 """Most factors; those that explain nothing are dropped while fitting."""
@@ -107,19 +107,10 @@ def fit_joint_factors(
     no more than a quarter of the units. cap: modalities of more features count as so many (see :func:`weightings`).
     tolerance: of the fit; :data:`ROUGH` does where factors are not looked at. Raises ValueError when no modality is left.
     """
-    kept, encoders = list[str](), list[Encoder]()
-    for name in cohort.modalities if names is None else names:
-        data = cohort.modalities[name]
-        if len(data.units) > 1:
-            encoder = fit_encoder(data)
-            if len(encoder.names_):
-                kept.append(name)
-                encoders.append(encoder)
+    encoders = fit_encoders(cohort, cohort.modalities if names is None else names)
     empty = FactorModel((), (), (), (), (), np.zeros((0, 1)))
-    bare = JointFactors(tuple(kept), tuple(encoders), empty)
+    bare = JointFactors(tuple(encoders), tuple(encoders.values()), empty)
     blocks = [b for b in bare._blocks(cohort, None) if b is not None]
-    if not blocks:
-        raise ValueError("no modality has two units and a feature that varies")
     if cap is not None:
         blocks = [replace(b, weight=min(1.0, cap / b.x.shape[1])) for b in blocks]
     model = fit_factors(blocks, len(cohort), min(size, max(len(cohort) // UNITS_PER_FACTOR, 1)), tolerance=tolerance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.encoders import Encoder
+from cohortium.encoders import Encoder, fit_encoder
 
 Array = NDArray[np.float64]
 
@@ -54,3 +55,19 @@ class Joint(Protocol):
         """(n, q) encoded features of the modality ``target`` expected from the unit's other modalities, and their standard
         deviations."""
         ...
+
+
+def fit_encoders(cohort: Cohort, names: Iterable[str], fewest: int = 2) -> dict[str, Encoder]:
+    """name -> encoder fitted on a cohort, of the modalities that ``fewest`` units have and in which a feature varies.
+
+    Raises ValueError when there is none.
+    """
+    out = dict[str, Encoder]()
+    for name in names:
+        if len(cohort.modalities[name].units) >= fewest:
+            encoder = fit_encoder(cohort.modalities[name])
+            if len(encoder.names_):
+                out[name] = encoder
+    if not out:
+        raise ValueError(f"no modality has {fewest} units and a feature that varies")
+    return out

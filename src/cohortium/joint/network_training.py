@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cohortium.cohort import Cohort
-from cohortium.encoders import fit_encoder
+from cohortium.joint.model import fit_encoders
 from cohortium.joint.network import NARROW, JointNetwork, NetworkSettings, Views, fit_view
 from cohortium.training.loop import Settings, Trainer
 
@@ -85,19 +85,9 @@ class NetworkRun:
 
 def fit_views(cohort: Cohort, names: Sequence[str], counts: Sequence[str] = ()) -> Views:
     """Encoders and views of the units of a cohort. Raises ValueError when no modality is left."""
-    kept, encoders, views = [], [], []
-    for name in names:
-        data = cohort.modalities[name]
-        if len(data.units) < 2:
-            continue
-        encoder = fit_encoder(data)
-        if len(encoder.names_):
-            kept.append(name)
-            encoders.append(encoder)
-            views.append(fit_view(name, encoder, data, name in counts))
-    if not kept:
-        raise ValueError("no modality has two units and a feature that varies")
-    return Views(tuple(kept), tuple(encoders), tuple(views))
+    encoders = fit_encoders(cohort, names)
+    views = (fit_view(name, encoder, cohort.modalities[name], name in counts) for name, encoder in encoders.items())
+    return Views(tuple(encoders), tuple(encoders.values()), tuple(views))
 
 
 def walk(runs: Sequence[NetworkRun], most: int, look: Callable[[], tuple[float, Any]]) -> tuple[int, float, Any]:

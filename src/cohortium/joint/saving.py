@@ -1,4 +1,4 @@
-"""Representations as nested dicts and lists with arrays as leaves, and back."""
+"""Representations as nested dicts and lists with arrays as leaves, and back; arrays taken out of such trees, and put in again."""
 
 from __future__ import annotations
 
@@ -46,3 +46,26 @@ def restore_joint(s: dict[str, Any], encoders: list[Encoder]) -> Any:
     views, kept = Views.restore(names, own, s["views"]), tuple(s["kept"])
     made = JointVae if s["model"] == "vae" else JointCoordinated
     return made(views, s["design"], tuple(s["members"]), kept, np.asarray(s["explained"]))
+
+
+def strip(x: Any, arrays: dict[str, np.ndarray], other: Callable[[Any], Any] = lambda x: x) -> Any:
+    """A tree as JSON takes it; its arrays go into ``arrays`` and leave their names. other: what becomes of other leaves."""
+    if isinstance(x, np.ndarray) and x.dtype != object:
+        arrays[f"a{len(arrays)}"] = np.ascontiguousarray(x)
+        return {"$array": f"a{len(arrays) - 1}"}
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, dict):
+        return {k: strip(v, arrays, other) for k, v in x.items()}
+    return [strip(v, arrays, other) for v in x] if isinstance(x, list | tuple | np.ndarray) else other(x)
+
+
+def fill(x: Any, arrays: dict[str, np.ndarray], other: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """The tree again. other: makes a leaf of a dict with a key ``$…`` that is no array's."""
+    if isinstance(x, dict):
+        if "$array" in x:
+            return arrays[x["$array"]]
+        if other is not None and any(k.startswith("$") for k in x):
+            return other(x)
+        return {k: fill(v, arrays, other) for k, v in x.items()}
+    return [fill(v, arrays, other) for v in x] if isinstance(x, list) else x

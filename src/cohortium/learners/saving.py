@@ -15,7 +15,7 @@ from cohortium.errors import RunFolderError
 from cohortium.fusion import StackFit
 from cohortium.fusion.similarity import Graph
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.joint.saving import joint_state, restore_joint
+from cohortium.joint.saving import fill, joint_state, restore_joint, strip
 from cohortium.learners.deep_node import DeepNode
 from cohortium.learners.graph_node import GraphNode
 from cohortium.learners.joint_node import JointNode, NetworkNode
@@ -230,24 +230,13 @@ def save_predictor(predictor: ScorePredictor, folder: Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     texts: list[str] = []
 
-    def strip(x: Any) -> Any:
-        if isinstance(x, np.ndarray):
-            if x.dtype == object:
-                return list(x)
-            arrays[f"a{len(arrays)}"] = np.ascontiguousarray(x)
-            return {"$array": f"a{len(arrays) - 1}"}
-        if isinstance(x, np.generic):
-            return x.item()
+    def aside(x: Any) -> Any:
         if isinstance(x, str) and x.startswith("tree\n"):
             texts.append(x)
             return {"$trees": len(texts) - 1}
-        if isinstance(x, dict):
-            return {k: strip(v) for k, v in x.items()}
-        if isinstance(x, list | tuple):
-            return [strip(v) for v in x]
         return x
 
-    tree = strip(predictor_state(predictor))
+    tree = strip(predictor_state(predictor), arrays, aside)
     save_file(arrays or {"empty": np.zeros(1)}, str(folder / "arrays.safetensors"))
     for i, text in enumerate(texts):
         (folder / f"trees_{i}.txt").write_text(text, encoding="utf-8")
@@ -263,16 +252,10 @@ def load_predictor(folder: Path) -> ScorePredictor:
         raise RunFolderError(f"There is no fitted model in {folder}: expected {path.name}. Run the study first.")
     arrays = load_file(str(folder / "arrays.safetensors"))
 
-    def fill(x: Any) -> Any:
-        if isinstance(x, dict):
-            if "$array" in x:
-                return arrays[x["$array"]]
-            if "$trees" in x:
-                return (folder / f"trees_{x['$trees']}.txt").read_text(encoding="utf-8")
-            return {k: fill(v) for k, v in x.items()}
-        return [fill(v) for v in x] if isinstance(x, list) else x
+    def trees(x: dict[str, Any]) -> str:
+        return (folder / f"trees_{x['$trees']}.txt").read_text(encoding="utf-8")
 
-    state = fill(json.loads(path.read_text(encoding="utf-8")))
+    state = fill(json.loads(path.read_text(encoding="utf-8")), arrays, trees)
     if state.get("format") != FORMAT:
         raise RunFolderError(f"The model in {folder} has format {state.get('format')}; this version reads {FORMAT}.")
     return restore(state)

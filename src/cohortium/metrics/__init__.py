@@ -6,13 +6,17 @@ files. A prediction file can be scored years later with nothing else installed.
 
 from cohortium.metrics.curves import calibration_curve, calibration_line, roc_curve
 from cohortium.metrics.intervals import (
+    benjamini_hochberg,
     bootstrap_patients,
     delong,
     delong_paired,
     from_folds,
+    holm,
     nadeau_bengio,
+    nadeau_bengio_p,
     paired_from_folds,
     random_effects,
+    wilson,
 )
 from cohortium.metrics.kaplan_meier import (
     Censoring,
@@ -32,6 +36,7 @@ __all__ = [
     "Censoring",
     "Metric",
     "NotEstimable",
+    "benjamini_hochberg",
     "bootstrap_patients",
     "calibration_curve",
     "calibration_line",
@@ -44,10 +49,12 @@ __all__ = [
     "delong_paired",
     "from_folds",
     "headline_metric",
+    "holm",
     "kaplan_meier",
     "logrank",
     "median_follow_up",
     "nadeau_bengio",
+    "nadeau_bengio_p",
     "nelson_aalen",
     "numbers_at_risk",
     "paired_from_folds",
@@ -55,4 +62,5 @@ __all__ = [
     "restricted_mean",
     "roc_curve",
     "score",
+    "wilson",
 ]

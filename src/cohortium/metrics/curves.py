@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.metrics.intervals import wilson
 from cohortium.metrics.kaplan_meier import kaplan_meier
 
 Floats = NDArray[np.float64]
@@ -52,20 +53,12 @@ def calibration_curve(
     """
     rows = _bins(p, bins)
     table = [
-        _wilson(y[b]) if y is not None else _by_horizon(time[b], event[b], horizon)  # type: ignore[index, arg-type]
+        wilson(y[b].sum(), len(b)) if y is not None else _by_horizon(time[b], event[b], horizon)  # type: ignore[index, arg-type]
         for b in rows
     ]
     observed, low, high = (np.array(column) for column in zip(*table, strict=True))
     n = np.array([len(b) for b in rows], dtype=np.int64)
     return Calibration(np.array([p[b].mean() for b in rows]), observed, low, high, n)
-
-
-def _wilson(y: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Frequency and its interval (Wilson 1927, JASA 22:209)."""
-    n, m, z2 = len(y), float(y.mean()), 1.959964**2
-    centre = (m + z2 / (2 * n)) / (1 + z2 / n)
-    half = float(np.sqrt(m * (1 - m) / n + z2 / (4 * n * n))) * 1.959964 / (1 + z2 / n)
-    return m, centre - half, centre + half
 
 
 def _by_horizon(time: Floats, event: NDArray[np.bool_], horizon: float) -> tuple[float, float, float]:

@@ -44,6 +44,20 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
+class Map:
+    """n units by their joint representation. at: (n, 2). n_modalities: (n,). outcome: (n,) text of the endpoint's outcome, ""
+    where it is unknown. groups: its texts in their order. model, size: of the representation. share: of its variance, by axis."""
+
+    at: FloatArray
+    n_modalities: IntArray
+    outcome: NDArray[np.object_]
+    groups: tuple[str, ...]
+    model: str
+    size: int
+    share: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class RunFolder:
     """A finished run. run, validation: parsed ``run.json`` and ``validation.json``, empty when not there."""
 
@@ -51,6 +65,10 @@ class RunFolder:
     results: Results
     run: dict[str, Any]
     validation: list[dict[str, Any]]
+
+    def map(self, endpoint: EndpointRecord) -> Map | None:
+        """Where units stand on the map of patients, with their outcomes; None when the run has no map."""
+        return _map(self.path, endpoint)
 
     def scored(self, endpoint: EndpointRecord, learner: str, first_repeat: bool = True) -> Scored | None:
         """Predictions of ``learner`` joined to outcomes, of the first repeat or of all; None when none are stored."""
@@ -89,6 +107,46 @@ def _json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as e:
         raise RunFolderError(f"{file} is not JSON (line {e.lineno}: {e.msg}). Delete it and call again.") from e
+
+
+def _map(folder: Path, endpoint: EndpointRecord) -> Map | None:
+    import pandas as pd
+    import pyarrow as pa
+
+    if not (folder / "map.parquet").is_file():
+        return None
+    try:
+        frame = pd.read_parquet(folder / "map.parquet")
+        outcome = pd.read_parquet(folder / "outcomes.parquet")
+    except (OSError, pa.ArrowException) as e:
+        raise RunFolderError(
+            f"The map in {folder} cannot be read ({type(e).__name__}). Delete map.parquet to do without it."
+        ) from e
+    outcome = outcome[outcome["endpoint"] == endpoint.name].set_index("unit")
+    text, groups = _outcome_texts(outcome, endpoint)
+    return Map(
+        frame[["x", "y"]].to_numpy(float),
+        frame["n_modalities"].to_numpy(np.int64),
+        text.reindex(frame["unit"]).fillna("").to_numpy(object),
+        tuple(groups),
+        str(frame.attrs.get("model", "factors")),
+        int(frame.attrs.get("size", 0)),
+        tuple(frame.attrs.get("share", ())),
+    )
+
+
+def _outcome_texts(outcome: Any, endpoint: EndpointRecord) -> tuple[Any, list[str]]:
+    """Text of each unit's outcome, and the texts in their order: classes, thirds of values, events."""
+    import pandas as pd
+
+    if endpoint.kind in ("binary", "multiclass", "ordinal"):
+        return outcome["label"].astype(object), list(endpoint.classes or ())
+    if endpoint.kind == "continuous":
+        names = ["lowest third", "middle third", "highest third"]
+        third = np.clip(np.ceil(outcome["value"].rank(pct=True).to_numpy() * 3).astype(int) - 1, 0, 2)
+        return pd.Series([names[k] for k in third], index=outcome.index, dtype=object), names
+    names = ["event", "no event seen"]
+    return pd.Series(np.where(outcome["event"].to_numpy(float) > 0, *names), index=outcome.index, dtype=object), names
 
 
 def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: bool) -> Scored | None:

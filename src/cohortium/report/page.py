@@ -71,7 +71,7 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "flow": flow(r),
         "branches": branches(r) if len(r.cohort.endpoints) > 1 else [],
         "presence": presence(r.cohort, "presence"),
-        "map": patients_map(folder.path, primary, len(r.cohort.modalities), "map"),
+        "map": patients_map(folder.map(primary), primary.name, len(r.cohort.modalities), "map"),
         "modalities": tables.modalities(r),
         "endpoints": endpoints,
         "checks": _checks(r),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cohortium.errors import DataError
 from cohortium.study.load import Study
 from cohortium.study.representing import FEWEST, METHODS, fit_representation
 from cohortium.study.runfolder import write_private
@@ -29,7 +30,10 @@ def write_map(study: Study, cohort: Cohort, key: pd.DataFrame, folder: Path, tel
         return
     model = study.spec.joint[0].model
     model = model if model in METHODS else "factors"
-    joint, _ = fit_representation(study, cohort, model, tell)
+    try:
+        joint, _ = fit_representation(study, cohort, model, tell)
+    except DataError:
+        return  # a picture that cannot be drawn is no reason to lose the fits of a whole run
     z = joint.embed(cohort).mean[known]
     z = z - z.mean(axis=0)
     _, s, vt = np.linalg.svd(z, full_matrices=False)

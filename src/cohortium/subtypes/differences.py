@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cohortium.cohort import Cohort
 from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
 from cohortium.contracts.subtypes import Curve, Difference, Group
-from cohortium.metrics import kaplan_meier, logrank, restricted_mean
+from cohortium.metrics import holm, kaplan_meier, logrank, restricted_mean, wilson
 from cohortium.schema import EndpointKind
 from cohortium.subtypes.centroids import Labels
 
@@ -81,7 +81,7 @@ def _classes(
             name if last or not n[g] else f"{name} ({classes[pick[g]]})",
             int(n[g]),
             int(table[g, pick[g]]),
-            *_share(table[g, pick[g]], n[g]),
+            *(wilson(table[g, pick[g]], n[g]) if n[g] else (None, None, None)),
         )
         for g, name in enumerate(names)
     ]
@@ -109,16 +109,6 @@ def chi_square(a: Labels, b: Labels, rng: np.random.Generator) -> tuple[str, flo
         return "chi-square", float(chi2.sf(here, (expected.shape[0] - 1) * (width - 1)))
     more = sum(statistic(rng.permutation(a)) >= here - 1e-9 for _ in range(PERMUTATIONS))
     return "chi-square by permutation", (1 + more) / (1 + PERMUTATIONS)
-
-
-def _share(k: float, n: float) -> tuple[float | None, float | None, float | None]:
-    """Frequency with its interval (Wilson 1927, JASA 22:209)."""
-    if not n:
-        return None, None, None
-    m, z2 = k / n, 1.959964**2
-    centre = (m + z2 / (2 * n)) / (1 + z2 / n)
-    half = float(np.sqrt(m * (1 - m) / n + z2 / (4 * n * n))) * 1.959964 / (1 + z2 / n)
-    return float(m), float(centre - half), float(centre + half)
 
 
 def horizon_of(outcome: SurvivalOutcome, code: Labels) -> float:
@@ -187,14 +177,5 @@ def corrected(found: Sequence[Difference]) -> list[Difference]:
     for role in {d.role for d in found}:
         at = [i for i, d in enumerate(found) if d.role == role and d.p is not None]
         for i, p in zip(at, holm([float(found[i].p or 0.0) for i in at]), strict=True):
-            out[i] = replace(found[i], p_holm=p)
-    return out
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrected p-values, in the order given."""
-    order, out, top = np.argsort(p, kind="stable"), [1.0] * len(p), 0.0
-    for rank, i in enumerate(order):
-        top = max(top, min(1.0, (len(p) - rank) * p[i]))
-        out[i] = float(top)
+            out[i] = replace(found[i], p_holm=float(p))
     return out

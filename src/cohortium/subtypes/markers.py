@@ -18,6 +18,7 @@ from cohortium.cohort import Cohort
 from cohortium.contracts.subtypes import Marker, MarkerSource
 from cohortium.encoders import fit_encoder
 from cohortium.joint import fit_joint_factors
+from cohortium.metrics import benjamini_hochberg
 from cohortium.subtypes.centroids import Array, Labels, fit_centres, nearest
 from cohortium.subtypes.consensus import STARTS, match
 from cohortium.subtypes.model import see, weights_of
@@ -188,13 +189,4 @@ def effect_sizes(z: Array, labels: Labels, k: int) -> Array:
         sd = np.sqrt(squares / np.maximum(a + b - 2, 1))
         fine = (a > 1) & (b > 1) & (sd > 1e-12)
         out[g, fine] = (ma - mb)[fine] / sd[fine]
-    return out
-
-
-def benjamini_hochberg(p: Array) -> Array:
-    """(m,) corrected p-values; NaN stays NaN and is not counted (Benjamini & Hochberg 1995, JRSS B 57:289)."""
-    out, known = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
-    out[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return out

@@ -10,7 +10,7 @@ import numpy as np
 
 from cohortium.encoders import Encoder, restore_encoder
 from cohortium.errors import RunFolderError
-from cohortium.joint.saving import joint_state, restore_joint
+from cohortium.joint.saving import fill, joint_state, restore_joint, strip
 from cohortium.subtypes.model import Subtypes
 
 FORMAT = 1
@@ -31,7 +31,7 @@ def save_subtypes(subtypes: Subtypes, folder: Path) -> None:
     joint = joint_state(subtypes.joint, put)
     own = {k: getattr(subtypes, k) for k in ("weights", "centres", "spread", "shares")}
     tree = {"format": FORMAT, "names": list(subtypes.names), **own, "joint": joint, "encoders": encoders}
-    text = json.dumps(_strip(tree, arrays), indent=1)
+    text = json.dumps(strip(tree, arrays), indent=1)
     save_file(arrays, str(folder / ARRAYS))
     (folder / STRUCTURE).write_text(text, encoding="utf-8")
 
@@ -53,27 +53,9 @@ def load_subtypes(folder: str | Path) -> Subtypes:
         tree = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(tree, dict) or tree.get("format") != FORMAT:
             raise RunFolderError(f"{file} was not written by this version of cohortium.")
-        state = _fill(tree, load_file(str(file.parent / ARRAYS)))
+        state = fill(tree, load_file(str(file.parent / ARRAYS)))
     except (OSError, ValueError, KeyError, SafetensorError) as e:
         raise RunFolderError(f"The subtypes in {folder} cannot be read: {ARRAYS} or {STRUCTURE} is damaged.") from e
     joint = restore_joint(state["joint"], [restore_encoder(e) for e in state["encoders"]])
     own = (np.asarray(state[k], dtype=np.float64) for k in ("weights", "centres", "spread", "shares"))
     return Subtypes(joint, *own, tuple(state["names"]))
-
-
-def _strip(x: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Arrays taken out into ``arrays``."""
-    if isinstance(x, np.ndarray) and x.dtype != object:
-        arrays[f"a{len(arrays)}"] = np.ascontiguousarray(x)
-        return {"$array": f"a{len(arrays) - 1}"}
-    if isinstance(x, np.generic):
-        return x.item()
-    if isinstance(x, dict):
-        return {k: _strip(v, arrays) for k, v in x.items()}
-    return [_strip(v, arrays) for v in x] if isinstance(x, list | tuple | np.ndarray) else x
-
-
-def _fill(x: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(x, dict):
-        return arrays[x["$array"]] if "$array" in x else {k: _fill(v, arrays) for k, v in x.items()}
-    return [_fill(v, arrays) for v in x] if isinstance(x, list) else x
