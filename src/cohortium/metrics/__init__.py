@@ -4,7 +4,14 @@ May know: contracts, schema, numpy, scipy, scikit-learn. May not know: torch, le
 files. A prediction file can be scored years later with nothing else installed.
 """
 
-from cohortium.metrics.curves import calibration_curve, calibration_line, roc_curve
+from cohortium.metrics.calibration import (
+    Calibrated,
+    calibrate_classes,
+    calibrate_survival,
+    calibration_in_the_large,
+    calibration_line,
+)
+from cohortium.metrics.curves import calibration_curve, roc_curve
 from cohortium.metrics.intervals import (
     bootstrap_patients,
     delong,
@@ -22,17 +29,22 @@ from cohortium.metrics.kaplan_meier import (
     median_follow_up,
     nelson_aalen,
     numbers_at_risk,
+    pseudo_values,
 )
 from cohortium.metrics.registry import METRICS, Metric, NotEstimable, check_metric, default_metrics, headline_metric
 from cohortium.metrics.scoring import choose_threshold, decide, score
 
 __all__ = [
     "METRICS",
+    "Calibrated",
     "Censoring",
     "Metric",
     "NotEstimable",
     "bootstrap_patients",
+    "calibrate_classes",
+    "calibrate_survival",
     "calibration_curve",
+    "calibration_in_the_large",
     "calibration_line",
     "censoring_distribution",
     "check_metric",
@@ -50,6 +62,7 @@ __all__ = [
     "nelson_aalen",
     "numbers_at_risk",
     "paired_from_folds",
+    "pseudo_values",
     "random_effects",
     "roc_curve",
     "score",
