@@ -105,7 +105,9 @@ def test_what_has_no_value_says_why():
     apart = calibrate_classes(p > 0.5, p, AT)
     assert np.isnan(apart.slope) and "separate" in apart.reasons["slope"] and np.isfinite(apart.intercept)
     flat = calibrate_classes(np.arange(40) % 2 == 0, np.full(40, 0.3), AT)
-    assert "do not vary" in flat.reasons["slope"] and "5 different" in flat.reasons["ici"] and np.isnan(flat.curve).all()
+    assert (
+        "do not vary" in flat.reasons["slope"] and "5 different" in flat.reasons["ici"] and np.isnan(flat.curve).all()
+    )
     assert flat.expected_observed == pytest.approx(0.6)
     sure = calibrate_classes(np.arange(40) % 3 == 0, np.where(np.arange(40) % 2, 0.0, 1.0), AT)
     assert np.isfinite(sure.slope) and np.isfinite(sure.intercept)

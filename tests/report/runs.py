@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 from cohortium.contracts import Estimate
 from cohortium.contracts.results import (
     AddedValueRow,
+    CalibrationRow,
     CohortRecord,
+    Curve,
     EndpointRecord,
     EvaluationRecord,
     Finding,
@@ -116,9 +118,32 @@ def make_results(
                              [_est(rng, k, h, 0.6 + 0.1 * f, 0.04, n) for k, h in METRICS[e.kind]])
             for e in endpoints for f in (0.25, 0.5, 0.75, 1.0)
         ],
+        calibration=[row for e in endpoints for row in _calibration(rng, e)],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
         versions={"cohortium": "0.1.0", "python": "3.11.2", "numpy": "2.2.1", "lightgbm": "4.5.0"},
     )  # fmt: skip
+
+
+CALIBRATION = ("calibration_slope", "calibration_intercept", "expected_observed", "ici", "e50", "e90", "ici_by_chance")
+
+
+def _calibration(rng, e) -> list[CalibrationRow]:
+    """Rows of auto and reference; none of the latter for several classes."""
+    if e.kind == "continuous":
+        return []
+    labels = list(e.classes or [""])
+    looks = [("", h) for h in e.horizons] or [(c, None) for c in (labels[1:] if len(labels) == 2 else labels)]
+    at = [i / 50 for i in range(51)]
+    rows = []
+    for learner in ("auto", "reference"):
+        for label, h in looks:
+            level = [1.0 if k in ("calibration_slope", "expected_observed") else 0.05 for k in CALIBRATION]
+            own = [Estimate(k, v + rng.normal(0, 0.02), v - 0.04, v + 0.04, e.n_units, 60, "nadeau_bengio", h)
+                   for k, v in zip(CALIBRATION, level, strict=True)]  # fmt: skip
+            value = [None if x > 0.9 else x**1.1 for x in at]
+            low, high = ([None if v is None else min(max(v + d, 0.0), 1.0) for v in value] for d in (-0.08, 0.08))
+            rows.append(CalibrationRow(e.name, learner, label, h, own, Curve(at, value, low, high)))
+    return rows
 
 
 def _endpoint(kind: str, n: int, classes: dict[str, tuple[str, ...]]) -> EndpointRecord:

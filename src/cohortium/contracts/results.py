@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cohortium.contracts.estimates import Estimate
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Role = Literal["reference", "single", "fusion", "auto"]
 
@@ -122,6 +122,34 @@ class LearningCurveRow:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """An estimate along an axis: at each place of ``at``, value and 95% limits, None where not estimable."""
+
+    at: list[float]
+    value: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """Whether one learner's probabilities hold, per class (label) or horizon.
+
+    estimates: ``calibration_slope`` (1; below: too extreme), ``calibration_intercept`` (0; above: too low),
+    ``expected_observed`` (1; above: too high), ``ici``, ``e50``, ``e90`` (mean, median and 90th percentile of the distance
+    to the smooth curve) and ``ici_by_chance`` (the mean that perfect calibration would show in folds of this size). curve:
+    smooth observed over predicted probability.
+    """
+
+    endpoint: str
+    learner: str
+    label: str
+    horizon: float | None
+    estimates: list[Estimate]
+    curve: Curve | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
 
@@ -186,6 +214,7 @@ class Results:
     added_value: list[AddedValueRow]
     checks: list[Finding]
     learning_curve: list[LearningCurveRow] = field(default_factory=list)
+    calibration: list[CalibrationRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

@@ -56,8 +56,8 @@ def calibrate_classes(y: Bools, p: Floats, at: Floats) -> Calibrated:
         reasons = dict.fromkeys(NUMBERS[:3], why)
     else:
         made["expected_observed"] = float(p.mean() / y.mean())
-        made["intercept"] = calibration_in_the_large(y, p)
         try:
+            made["intercept"] = calibration_in_the_large(y, p)
             made["slope"] = calibration_line(y, p)[1]
         except NotEstimable as e:
             reasons["slope"] = str(e)

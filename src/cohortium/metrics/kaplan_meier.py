@@ -45,9 +45,7 @@ def kaplan_meier(
     return times, np.asarray(s, np.float64), np.asarray(low, np.float64), np.asarray(high, np.float64)
 
 
-def pseudo_values(
-    time: Floats, event: NDArray[np.bool_], horizon: float, entry: Floats | None = None
-) -> Floats:
+def pseudo_values(time: Floats, event: NDArray[np.bool_], horizon: float, entry: Floats | None = None) -> Floats:
     """(n,) jackknife pseudo-values n S - (n - 1) S_without_i of survival at ``horizon`` (Andersen 2003, Biometrika 90:15).
 
     A unit of whom nothing is censored before the horizon has 0 or 1; the mean is Kaplan-Meier's estimate.
@@ -70,7 +68,9 @@ def pseudo_values(
     # In the time of its own event a unit takes an event away with it.
     b = np.where(died, b - 1, b)
     own = np.minimum(b, len(times) - 1) if len(times) else np.zeros(n, int)
-    logs, zeros = (w[-1] - (w[np.maximum(b, a)] - w[a]) + v[np.maximum(b, a)] - v[a] for w, v in zip(whole, without, strict=True))
+    logs, zeros = (
+        w[-1] - (w[np.maximum(b, a)] - w[a]) + v[np.maximum(b, a)] - v[a] for w, v in zip(whole, without, strict=True)
+    )
     if len(times):
         for out, w, v in zip((logs, zeros), whole, running(r - d, r - 1), strict=True):
             out += np.where(died, np.diff(v)[own] - np.diff(w)[own], 0.0)

@@ -25,6 +25,13 @@ METRIC_NAMES = {
     "r2": "R²",
     "mae": "mean absolute error",
     "spearman": "Spearman correlation",
+    "calibration_slope": "calibration slope",
+    "calibration_intercept": "calibration in the large",
+    "expected_observed": "expected / observed",
+    "ici": "mean gap (ICI)",
+    "e50": "median gap (E50)",
+    "e90": "90th percentile of the gap (E90)",
+    "ici_by_chance": "mean gap by chance",
 }
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "brier_t", "integrated_brier", "mae"})
 _USUAL = {
