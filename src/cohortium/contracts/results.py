@@ -150,6 +150,38 @@ class CalibrationRow:
 
 
 @dataclass(frozen=True)
+class DecisionPoint:
+    """Net benefit of those who are treated from one predicted probability on. threshold: that probability.
+
+    model, reference, treat_all: ``net_benefit`` of each; to treat nobody has 0. versus_reference, versus_all: the model minus
+    the other on the same folds.
+    """
+
+    threshold: float
+    model: Estimate
+    treat_all: Estimate
+    versus_all: Estimate
+    reference: Estimate | None = None
+    versus_reference: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """Decision curves of the headline learner for the positive class (label) or by a horizon: net benefit (Vickers & Elkin
+    2006), true positives per patient less false ones weighed by the odds of the threshold. points: at the thresholds asked for."""
+
+    endpoint: str
+    learner: str
+    label: str
+    horizon: float | None
+    model: Curve
+    treat_all: Curve
+    points: list[DecisionPoint]
+    reference: Curve | None = None
+    versus_reference: Curve | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
 
@@ -215,6 +247,7 @@ class Results:
     checks: list[Finding]
     learning_curve: list[LearningCurveRow] = field(default_factory=list)
     calibration: list[CalibrationRow] = field(default_factory=list)
+    decisions: list[DecisionRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

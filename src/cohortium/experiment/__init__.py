@@ -1,13 +1,14 @@
 """One experiment: outer folds, fits on their training parts, predictions on their test parts, comparison.
 
 ``run_experiment`` makes (and resumes) the fold files; ``leaderboard``, ``added_value``,
-``learning_curve`` and ``calibration`` turn them into records; ``refit`` fits the headline learner on everyone.
+``learning_curve``, ``calibration`` and ``decisions`` turn them into records; ``refit`` fits the headline learner on everyone.
 
 May know: learners, metrics, resampling, contracts, cohort. May not know: files of the user, study files, reports.
 """
 
 from cohortium.experiment.board import added_value, leaderboard, learning_curve
 from cohortium.experiment.calibrating import calibration
+from cohortium.experiment.deciding import decisions
 from cohortium.experiment.folds import FoldResult, read_fold
 from cohortium.experiment.plan import EndpointPlan, Plan, Task, cohort_hash, endpoint_plan
 from cohortium.experiment.progress import Progress, ProgressEvent
@@ -27,6 +28,7 @@ __all__ = [
     "asks_of",
     "calibration",
     "cohort_hash",
+    "decisions",
     "endpoint_plan",
     "leaderboard",
     "learning_curve",

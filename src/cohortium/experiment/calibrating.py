@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cohortium.contracts import ClassOutcome, Estimate, Probabilities, Survival, SurvivalOutcome
 from cohortium.contracts.results import CalibrationRow
 from cohortium.experiment.looks import Looks, Statistic, look
-from cohortium.experiment.scoring import FoldToScore, Scores
+from cohortium.experiment.scoring import FoldToScore, Scores, tested_events
 
 AT = np.linspace(0, 1, 51)
 """Predicted probabilities at which the smooth curve is kept."""
@@ -30,20 +30,14 @@ def calibration(name: str, scores: Scores, learners: Sequence[str]) -> list[Cali
             classes = outcome.endpoint.classes
             for k in range(1 if len(classes) == 2 else 0, len(classes)):
                 looks = look(scores, _of_class(learner, k), [learner])
-                events = _tested(scores, outcome.codes == k)
+                events = tested_events(scores, outcome.codes == k)
                 rows.append(_row(name, learner, looks, scores.n, events, classes[k], None))
         elif isinstance(outcome, SurvivalOutcome):
             for h in scores.endpoint.horizons:
                 looks = look(scores, _by_horizon(learner, h), [learner])
-                events = _tested(scores, outcome.event & (outcome.time <= h))
+                events = tested_events(scores, outcome.event & (outcome.time <= h))
                 rows.append(_row(name, learner, looks, scores.n, events, "", h))
     return rows
-
-
-def _tested(scores: Scores, event: NDArray[np.bool_]) -> int:
-    """How many of the units that any fold tests have the event (n,)."""
-    units = np.unique(np.concatenate([f.outcome.units for f in scores.folds]).astype(str))
-    return int(event[np.isin(scores.endpoint.outcome.units.astype(str), units)].sum())
 
 
 def _of_class(learner: str, k: int) -> Statistic:

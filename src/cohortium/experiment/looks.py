@@ -37,12 +37,14 @@ class Looks:
     n_test: FloatArray
     draws: FloatArray | None = None
 
-    def minus(self, a: int, b: int) -> Looks:
-        """Column a less column b, fold by fold, as a look of one column."""
-        draws = None if self.draws is None else (self.draws[:, a] - self.draws[:, b])[:, None]
-        reason = self.reasons.get(a) or self.reasons.get(b)
-        value = (self.values[:, a] - self.values[:, b])[:, None]
-        return Looks(value, {0: reason} if reason else {}, self.n_train, self.n_test, draws)
+    def minus(self, a: slice, b: slice) -> Looks:
+        """Columns a less columns b, fold by fold."""
+        draws = None if self.draws is None else self.draws[:, a] - self.draws[:, b]
+        columns = range(self.values.shape[1])
+        why = zip(columns[a], columns[b], strict=True)
+        reasons = {k: self.reasons.get(i) or self.reasons.get(j) for k, (i, j) in enumerate(why)}
+        known = {k: text for k, text in reasons.items() if text}
+        return Looks(self.values[:, a] - self.values[:, b], known, self.n_train, self.n_test, draws)
 
     def estimate(self, i: int, metric: str, *, n: int, n_events: int | None = None, horizon: float | None = None,
                  paired: bool = False, exponential: bool = False) -> Estimate:  # fmt: skip

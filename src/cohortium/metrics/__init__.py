@@ -12,6 +12,7 @@ from cohortium.metrics.calibration import (
     calibration_line,
 )
 from cohortium.metrics.curves import calibration_curve, roc_curve
+from cohortium.metrics.decisions import net_benefit, net_benefit_by
 from cohortium.metrics.intervals import (
     bootstrap_patients,
     delong,
@@ -60,6 +61,8 @@ __all__ = [
     "median_follow_up",
     "nadeau_bengio",
     "nelson_aalen",
+    "net_benefit",
+    "net_benefit_by",
     "numbers_at_risk",
     "paired_from_folds",
     "pseudo_values",

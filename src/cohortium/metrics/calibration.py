@@ -78,7 +78,8 @@ def calibrate_survival(outcome: SurvivalOutcome, prediction: Survival, horizon: 
     event = outcome.event & (outcome.time <= horizon)
     if outcome.time.max(initial=0.0) < horizon:
         why = "nobody of the test fold is followed to the horizon"
-        return Calibrated(*[float("nan")] * 7, np.full(len(at), np.nan), dict.fromkeys(NUMBERS, why))
+        nothing = dict.fromkeys(NUMBERS, float("nan"))
+        return Calibrated(**nothing, curve=np.full(len(at), np.nan), reasons=dict.fromkeys(NUMBERS, why))
     reasons: dict[str, str] = {}
     if min(event.sum(), (~event).sum()) < FEWEST_EVENTS:
         why = f"fewer than {FEWEST_EVENTS} events, or units without one, by the horizon in the test fold"

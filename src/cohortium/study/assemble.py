@@ -17,11 +17,11 @@ def assemble(
     study: Study, data: Data, experiment: Experiment, findings: list[Finding], hashes: dict[str, str]
 ) -> tuple[Results, dict[str, Scores]]:
     """Score the experiment and put every record in its place; also the scores of every fold, by endpoint."""
-    from cohortium.experiment import added_value, asks_of, calibration, leaderboard, learning_curve, score_endpoint
+    from cohortium.experiment import added_value, asks_of, calibration, decisions, leaderboard, learning_curve, score_endpoint
     from cohortium.learners import plan as learner_plan
 
     plan = experiment.plan
-    board, added, curve, selected, calibrated = [], [], [], [], []
+    board, added, curve, selected, calibrated, decided = [], [], [], [], [], []
     names: list[str] = []
     every: dict[str, Scores] = {}
     for name, e in plan.endpoints.items():
@@ -34,6 +34,7 @@ def assemble(
         added += added_value(name, scores, infos, list(data.cohort.modalities))
         curve += learning_curve(name, plan.headline, _points(experiment, name, e, scores))
         calibrated += calibration(name, scores, _of_interest(scores, plan.headline))
+        decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
         facts = experiment.finals[name][1]
         selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(
@@ -46,6 +47,7 @@ def assemble(
         checks=findings,
         learning_curve=curve,
         calibration=calibrated,
+        decisions=decided,
         hashes=hashes,
         versions=versions(),
     )

@@ -80,6 +80,12 @@ class EvaluationSpec(Declaration):
         None, description="fractions of the training folds, e.g. [0.25, 0.5, 1]"
     )
 
+    thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.5],
+        min_length=1,
+        description="predicted probabilities from which on somebody would be treated: rows of the table of net benefit",
+    )
+
     @model_validator(mode="after")
     def _needs(self) -> EvaluationSpec:
         if self.design in ("column", "fixed_test") and self.column is None:
