@@ -16,6 +16,8 @@ from cohortium.contracts.results import (
     CalibrationRow,
     CohortRecord,
     Curve,
+    DecisionPoint,
+    DecisionRow,
     EndpointRecord,
     EvaluationRecord,
     Finding,
@@ -119,6 +121,7 @@ def make_results(
             for e in endpoints for f in (0.25, 0.5, 0.75, 1.0)
         ],
         calibration=[row for e in endpoints for row in _calibration(rng, e)],
+        decisions=[row for e in endpoints for row in _decisions(rng, e, bool(reference))],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
         versions={"cohortium": "0.1.0", "python": "3.11.2", "numpy": "2.2.1", "lightgbm": "4.5.0"},
     )  # fmt: skip
@@ -143,6 +146,28 @@ def _calibration(rng, e) -> list[CalibrationRow]:
             value = [None if x > 0.9 else x**1.1 for x in at]
             low, high = ([None if v is None else min(max(v + d, 0.0), 1.0) for v in value] for d in (-0.08, 0.08))
             rows.append(CalibrationRow(e.name, learner, label, h, own, Curve(at, value, low, high)))
+    return rows
+
+
+def _decisions(rng, e, reference: bool) -> list[DecisionRow]:
+    if e.kind not in ("binary", "survival"):
+        return []
+    at = [i / 100 for i in range(1, 100)]
+
+    def curve(level: float) -> Curve:
+        value = [max(level * (1 - 2 * t), 0.0) for t in at]
+        return Curve(at, value, [v - 0.02 for v in value], [v + 0.02 for v in value])
+
+    def net(value: float, h: float | None) -> Estimate:
+        return Estimate("net_benefit", value, value - 0.01, value + 0.01, e.n_units, 60, "nadeau_bengio", h)
+
+    rows = []
+    for h in e.horizons or [None]:
+        points = [DecisionPoint(t, net(0.3 - t, h), net(0.2 - t, h), net(0.02, h), *((net(0.28 - t, h), net(rng.normal(0, 0.02), h)) if reference else ()))
+                  for t in (0.05, 0.1, 0.2)]  # fmt: skip
+        label = "" if e.kind == "survival" else list(e.classes)[1]
+        pair = (curve(0.28), curve(0.01)) if reference else (None, None)
+        rows.append(DecisionRow(e.name, "auto", label, h, curve(0.3), curve(0.25), points, *pair))
     return rows
 
 

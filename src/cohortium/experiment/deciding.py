@@ -16,9 +16,7 @@ FloatArray = NDArray[np.float64]
 GRID = np.arange(1, 100) / 100
 
 
-def decisions(
-    name: str, scores: Scores, learners: Sequence[str], thresholds: Sequence[float]
-) -> list[DecisionRow]:
+def decisions(name: str, scores: Scores, learners: Sequence[str], thresholds: Sequence[float]) -> list[DecisionRow]:
     """A row for a two-class endpoint, one per horizon of a survival endpoint, none for others.
 
     learners: the headline, and the reference where there is one. thresholds: of the points; curves have every hundredth.

@@ -9,6 +9,7 @@ from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
 from cohortium.report import methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.calibration import calibration_section
+from cohortium.report.decisions import decisions_section
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map
@@ -193,6 +194,7 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
             calibrated, e, row, [d for d in drawn if d.title == GROUPED], f"e{i}-smooth"
         ),
         "performance_of": row.learner if row is not None else "",
+        "decisions": decisions_section([x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca"),
         "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
         "selected": _selected(r, e.name),
         "exploratory": _exploratory(r, e, row),

@@ -17,7 +17,15 @@ def assemble(
     study: Study, data: Data, experiment: Experiment, findings: list[Finding], hashes: dict[str, str]
 ) -> tuple[Results, dict[str, Scores]]:
     """Score the experiment and put every record in its place; also the scores of every fold, by endpoint."""
-    from cohortium.experiment import added_value, asks_of, calibration, decisions, leaderboard, learning_curve, score_endpoint
+    from cohortium.experiment import (
+        added_value,
+        asks_of,
+        calibration,
+        decisions,
+        leaderboard,
+        learning_curve,
+        score_endpoint,
+    )
     from cohortium.learners import plan as learner_plan
 
     plan = experiment.plan
