@@ -182,6 +182,35 @@ class DecisionRow:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """A difference with its p-value, and that corrected for all of the endpoint's (Holm 1979)."""
+
+    estimate: Estimate
+    p: float | None = None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class SubgroupRow:
+    """One learner in one group of units (``group`` of ``variable``).
+
+    estimates: the headline metric; of two classes also ``sensitivity`` and ``specificity`` at the learner's thresholds; of
+    two classes and survival ``expected_minus_observed`` (mean predicted less observed probability). Null with the reason
+    where the group is too small to say. versus_rest: the same of the group minus those of all other groups of the variable, on the
+    same folds; of a variable with two groups it stands at the first.
+    """
+
+    endpoint: str
+    learner: str
+    variable: str
+    group: str
+    n_units: int
+    n_events: int | None
+    estimates: list[Estimate]
+    versus_rest: list[Contrast] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
 
@@ -248,6 +277,7 @@ class Results:
     learning_curve: list[LearningCurveRow] = field(default_factory=list)
     calibration: list[CalibrationRow] = field(default_factory=list)
     decisions: list[DecisionRow] = field(default_factory=list)
+    subgroups: list[SubgroupRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

@@ -1,7 +1,7 @@
 """One experiment: outer folds, fits on their training parts, predictions on their test parts, comparison.
 
 ``run_experiment`` makes (and resumes) the fold files; ``leaderboard``, ``added_value``,
-``learning_curve``, ``calibration`` and ``decisions`` turn them into records; ``refit`` fits the headline learner on everyone.
+``learning_curve``, ``calibration``, ``decisions`` and ``subgroups`` turn them into records; ``refit`` fits the headline learner on everyone.
 
 May know: learners, metrics, resampling, contracts, cohort. May not know: files of the user, study files, reports.
 """
@@ -10,6 +10,7 @@ from cohortium.experiment.board import added_value, leaderboard, learning_curve
 from cohortium.experiment.calibrating import calibration
 from cohortium.experiment.deciding import decisions
 from cohortium.experiment.folds import FoldResult, read_fold
+from cohortium.experiment.grouping import subgroups
 from cohortium.experiment.plan import EndpointPlan, Plan, Task, cohort_hash, endpoint_plan
 from cohortium.experiment.progress import Progress, ProgressEvent
 from cohortium.experiment.run import Experiment, run_experiment
@@ -35,4 +36,5 @@ __all__ = [
     "read_fold",
     "run_experiment",
     "score_endpoint",
+    "subgroups",
 ]

@@ -69,6 +69,21 @@ class Looks:
         value, low, high = (None if x is None else float(np.exp(x)) for x in (made.value, made.low, made.high))
         return replace(made, value=value, low=low, high=high)
 
+    def p_value(self, i: int) -> float | None:
+        """Two-sided, of column i being zero: by the t of its interval, or by the normal of its draws."""
+        from scipy.stats import norm
+
+        from cohortium.metrics import nadeau_bengio_p
+
+        if self.draws is None:
+            return nadeau_bengio_p(self.values[:, i], self.n_train, self.n_test)
+        value, drawn = self.values[0, i], self.draws[:, i]
+        drawn = drawn[np.isfinite(drawn)]
+        if not np.isfinite(value) or len(drawn) < min(FEWEST_DRAWS, len(self.draws)):
+            return None
+        sd = float(drawn.std(ddof=1))
+        return float(2 * norm.sf(abs(value) / sd)) if sd > 0 else None
+
     def curve(self, at: FloatArray, columns: Sequence[int]) -> Curve | None:
         """Columns as a curve over ``at``; None where fewer than half of the folds have a value, or none at all."""
         from cohortium.metrics import nadeau_bengio

@@ -32,18 +32,47 @@ def nadeau_bengio(
     """
     from scipy.stats import t
 
+    mean, se, df = _corrected(values, n_train, n_test)
+    if se is None:
+        return mean, None, None
+    half = float(t.ppf(0.5 + level / 2, df)) * se
+    return mean, mean - half, mean + half
+
+
+def nadeau_bengio_p(values: Sequence[float] | Floats, n_train: float | Floats, n_test: float | Floats) -> float | None:
+    """Two-sided p-value of a mean of zero by the same t; None with fewer than two values."""
+    from scipy.stats import t
+
+    mean, se, df = _corrected(values, n_train, n_test)
+    if se is None:
+        return None
+    if se == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * t.sf(abs(mean) / se, df))
+
+
+def _corrected(
+    values: Sequence[float] | Floats, n_train: float | Floats, n_test: float | Floats
+) -> tuple[float, float | None, int]:
+    """Mean, corrected standard error (None with fewer than two values), degrees of freedom."""
     v = np.asarray(values, dtype=np.float64)
     v = v[~np.isnan(v)]
     j = len(v)
-    if j == 0:
-        return float("nan"), None, None
-    mean = float(v.mean())
     if j < 2:
-        return mean, None, None
+        return float(v[0]) if j else float("nan"), None, 0
     ratio = float(np.mean(np.asarray(n_test, dtype=float) / np.asarray(n_train, dtype=float)))
     df = min(j - 1, max(1, round(1.0 + 1.0 / ratio)))
-    half = float(t.ppf(0.5 + level / 2, df) * np.sqrt((1.0 / j + ratio) * v.var(ddof=1)))
-    return mean, mean - half, mean + half
+    return float(v.mean()), float(np.sqrt((1.0 / j + ratio) * v.var(ddof=1))), df
+
+
+def holm(p: Sequence[float]) -> Floats:
+    """(m,) p-values corrected for being the smallest of m (Holm 1979, Scand J Stat 6:65)."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    out = np.empty(len(values))
+    out[order] = np.minimum(stepped, 1.0)
+    return out
 
 
 def from_folds(
