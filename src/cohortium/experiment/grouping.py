@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 FEWEST_UNITS, FEWEST_EVENTS = 20, 10
 """A group with fewer units, events, or units of a class is too small to say."""
 
+_SHARES = ("sensitivity", "specificity")
+
 
 def subgroups(
     name: str, scores: Scores, learner: str, groupings: Mapping[str, Mapping[str, str]], metric: str
@@ -79,7 +81,7 @@ def _statistics(scores: Scores, ask: Ask) -> list[Ask]:
         middle = scores.endpoint.horizons[len(scores.endpoint.horizons) // 2 :][:1]
         return [ask, *(("expected_minus_observed", h) for h in middle)]
     if outcome.endpoint.kind.value == "binary":
-        return [ask, ("sensitivity", None), ("specificity", None), ("expected_minus_observed", None)]
+        return [ask, *((m, None) for m in _SHARES), ("expected_minus_observed", None)]
     return [ask]
 
 
@@ -98,6 +100,8 @@ def _too_small(outcome: Outcome) -> str | None:
 
 def _enough(looks: Looks, i: int, e: Estimate) -> Estimate:
     """Null where fewer than half of the folds have a value: the others would not be like them."""
+    if e.metric in _SHARES and not e.method.endswith("paired") and e.low is not None and e.high is not None:
+        e = replace(e, low=max(e.low, 0.0), high=min(e.high, 1.0))
     known = int(np.isfinite(looks.values[:, i]).sum())
     if e.value is None or 2 * known >= len(looks.values):
         return e
@@ -124,7 +128,7 @@ def _statistic(scores: Scores, learner: str, group: str, of: Mapping[str, str], 
 
 def _value(scores: Scores, fold: FoldToScore, learner: str, rows: NDArray[np.intp], ask: Ask) -> float | str:
     outcome, prediction = fold.outcome.take(rows), fold.predictions[learner].take(rows)
-    if ask[0] in ("sensitivity", "specificity"):
+    if ask[0] in _SHARES:
         from cohortium.metrics import decide
 
         assert isinstance(outcome, ClassOutcome) and isinstance(prediction, Probabilities)

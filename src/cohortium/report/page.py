@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
 from cohortium.report import methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
@@ -16,6 +17,7 @@ from cohortium.report.figures.map import patients_map
 from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import RunFolder
 from cohortium.report.performance import GROUPED, performance
+from cohortium.report.subgroups import subgroups_section
 from cohortium.report.validation import validation_sections
 from cohortium.report.words import (
     METRIC_MEANING,
@@ -195,10 +197,17 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
         ),
         "performance_of": row.learner if row is not None else "",
         "decisions": decisions_section([x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca"),
+        "subgroups": subgroups_section(
+            [x for x in r.subgroups if x.endpoint == e.name], e, _whole(row, metric, horizon), f"e{i}-groups"
+        ),
         "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
         "selected": _selected(r, e.name),
         "exploratory": _exploratory(r, e, row),
     }
+
+
+def _whole(row: LeaderboardRow | None, metric: str, horizon: float | None) -> Estimate | None:
+    return None if row is None else pick(row.estimates, metric, horizon)
 
 
 def _endpoint_facts(e: EndpointRecord, metric: str, horizon: float | None) -> list[str]:

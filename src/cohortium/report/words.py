@@ -32,6 +32,7 @@ METRIC_NAMES = {
     "e50": "median gap (E50)",
     "e90": "90th percentile of the gap (E90)",
     "ici_by_chance": "mean gap by chance",
+    "expected_minus_observed": "expected minus observed",
 }
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "brier_t", "integrated_brier", "mae"})
 _USUAL = {
