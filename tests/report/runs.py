@@ -15,6 +15,7 @@ from cohortium.contracts.results import (
     AddedValueRow,
     CalibrationRow,
     CohortRecord,
+    Contrast,
     Curve,
     DecisionPoint,
     DecisionRow,
@@ -28,6 +29,7 @@ from cohortium.contracts.results import (
     Results,
     Selected,
     StudyRecord,
+    SubgroupRow,
     Versus,
 )
 from cohortium.report import to_json
@@ -122,6 +124,7 @@ def make_results(
         ],
         calibration=[row for e in endpoints for row in _calibration(rng, e)],
         decisions=[row for e in endpoints for row in _decisions(rng, e, bool(reference))],
+        subgroups=[row for e in endpoints for row in _subgroups(rng, e, modalities)],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
         versions={"cohortium": "0.1.0", "python": "3.11.2", "numpy": "2.2.1", "lightgbm": "4.5.0"},
     )  # fmt: skip
@@ -168,6 +171,28 @@ def _decisions(rng, e, reference: bool) -> list[DecisionRow]:
         label = "" if e.kind == "survival" else list(e.classes)[1]
         pair = (curve(0.28), curve(0.01)) if reference else (None, None)
         rows.append(DecisionRow(e.name, "auto", label, h, curve(0.3), curve(0.25), points, *pair))
+    return rows
+
+
+def _subgroups(rng, e, modalities) -> list[SubgroupRow]:
+    """Sites, one of them too small, and patterns of availability."""
+    metric, h = METRICS[e.kind][0]
+    more = {
+        "binary": ["sensitivity", "specificity", "expected_minus_observed"],
+        "survival": ["expected_minus_observed"],
+    }
+    asks = [(metric, h), *((m, 24.0 if e.kind == "survival" else None) for m in more.get(e.kind, []))]
+    rows = []
+    for variable, group in (("site", "north"), ("site", "south"), ("site", "Žďár"), ("availability", modalities[-1])):
+        if group == "Žďár":
+            nothing = [
+                Estimate(m, None, n=9, horizon=t, reason="too small to say: fewer than 20 units") for m, t in asks
+            ]
+            rows.append(SubgroupRow(e.name, "auto", variable, group, 9, 2, nothing))
+            continue
+        own = [_est(rng, m, t, rng.normal(0.7, 0.03), 0.06, 90) for m, t in asks]
+        gaps = [Contrast(_est(rng, m, t, rng.normal(0, 0.02), 0.05, 90), 0.2, 1.0) for m, t in asks]
+        rows.append(SubgroupRow(e.name, "auto", variable, group, 90, 40, own, gaps))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What the report says of calibration and decisions."""
+"""What the report says of calibration, decisions and subgroups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from cohortium.contracts.estimates import Estimate
 from cohortium.report.calibration import calibration_section
 from cohortium.report.decisions import decisions_section
+from cohortium.report.subgroups import subgroups_section
 from cohortium.report.words import headline_row
 from tests.report.runs import make_results
 
@@ -68,7 +69,31 @@ def test_without_a_reference_it_is_compared_with_treating_all_or_nobody() -> Non
     assert len(made["table"].head) == 4
 
 
-def test_both_sections_are_on_the_page(every_kind: Path) -> None:
+def test_groups_are_named_where_they_differ_after_correction_and_where_too_small() -> None:
+    r = make_results(("binary",))
+    e = r.cohort.endpoints[0]
+    rows = [x for x in r.subgroups if x.endpoint == e.name]
+    made = subgroups_section(rows, e, None, "k")
+    assert made is not None and "none is clear after correction" in made["words"][0]
+    assert "Too small to say: site Žďár is too small" in made["words"][1]
+    assert [len(t.head) for _, t in made["tables"]] == [4, 8] and made["drawing"] is not None
+    assert made["tables"][0][1].rows[2][2].text == "not estimable" and made["tables"][0][1].rows[2][3].text == "–"
+    clear = replace(rows[0].versus_rest[1], estimate=net(-0.2, 0.05), p=0.0001, p_holm=0.0008)
+    turned = [replace(rows[0], versus_rest=[rows[0].versus_rest[0], clear, *rows[0].versus_rest[2:]]), *rows[1:]]
+    made = subgroups_section(turned, e, None, "k")
+    assert made is not None
+    assert "Of 12 differences" in made["words"][0] and "1 stays clear" in made["words"][0]
+    assert "0.200 lower for site north" in made["words"][0]
+    cell = made["tables"][1][1].rows[0][3]
+    assert cell.mark == "clear" and "p < 0.001" in cell.small
+    small = [x for x in rows if x.group == "Žďár"]
+    made = subgroups_section(small, e, None, "k")
+    assert made is not None and made["drawing"] is None and "No group can be compared" in made["words"][0]
+    assert subgroups_section([], e, None, "k") is None
+
+
+def test_all_sections_are_on_the_page(every_kind: Path) -> None:
     html = (every_kind / "report.html").read_text(encoding="utf-8")
     assert html.count("Are the predicted probabilities right?") == 4
     assert html.count("What would be decided?") == 2
+    assert html.count("For whom does it work?") == 5
