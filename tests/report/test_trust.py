@@ -75,7 +75,7 @@ def test_groups_are_named_where_they_differ_after_correction_and_where_too_small
     rows = [x for x in r.subgroups if x.endpoint == e.name]
     made = subgroups_section(rows, e, None, "k")
     assert made is not None and "none is clear after correction" in made["words"][0]
-    assert "Too small to say: site Žďár is too small" in made["words"][1]
+    assert "Too small to say anything of site Žďár;" in made["words"][1]
     assert [len(t.head) for _, t in made["tables"]] == [4, 8] and made["drawing"] is not None
     assert made["tables"][0][1].rows[2][2].text == "not estimable" and made["tables"][0][1].rows[2][3].text == "–"
     clear = replace(rows[0].versus_rest[1], estimate=net(-0.2, 0.05), p=0.0001, p_holm=0.0008)

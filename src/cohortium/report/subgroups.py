@@ -64,8 +64,7 @@ def _small(rows: Sequence[SubgroupRow]) -> list[str]:
     if not small:
         return []
     which = names(small, most=8)
-    verb = "is" if len(small) == 1 else "are"
-    return [f"Too small to say: {which} {verb} too small for an estimate, which is not the same as no difference."]
+    return [f"Too small to say anything of {which}; that is not the same as no difference."]
 
 
 def _clear(c: Contrast) -> bool:
