@@ -8,6 +8,7 @@ from pathlib import Path
 from cohortium.contracts.estimates import Estimate
 from cohortium.report.calibration import calibration_section
 from cohortium.report.decisions import decisions_section
+from cohortium.report.methods import paragraph
 from cohortium.report.subgroups import subgroups_section
 from cohortium.report.words import headline_row
 from tests.report.runs import make_results
@@ -97,3 +98,11 @@ def test_all_sections_are_on_the_page(every_kind: Path) -> None:
     assert html.count("Are the predicted probabilities right?") == 4
     assert html.count("What would be decided?") == 2
     assert html.count("For whom does it work?") == 5
+
+
+def test_the_methods_paragraph_says_what_was_computed() -> None:
+    r = make_results(("binary",))
+    said = paragraph(r)
+    assert "On the same folds calibration (slope" in said and "net benefit (decision curves)" in said
+    assert "performance by site and availability, with Holm's correction" in said
+    assert "On the same folds" not in paragraph(replace(r, calibration=[], decisions=[], subgroups=[]))

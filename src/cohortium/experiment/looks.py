@@ -7,7 +7,7 @@ patients in which models, thresholds and censoring weights stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,16 +129,12 @@ def look(scores: Scores, statistic: Statistic, learners: Sequence[str]) -> Looks
     return Looks(np.stack(values), reasons, scores.n_train, scores.n_test, draws)
 
 
-def _drawn(fold: FoldToScore, seed: int) -> list[FoldToScore]:
+def _drawn(fold: FoldToScore, seed: int) -> Iterator[FoldToScore]:
     """The fold with its patients (all their units) drawn with replacement, the same draws for every statistic."""
     groups, of = np.unique(fold.patients, return_inverse=True)
     members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
     rng = np.random.default_rng([seed, 0xB007])
-    out = []
     for _ in range(DRAWS):
         rows = np.concatenate([members[g] for g in rng.integers(0, len(groups), len(groups))])
         predictions = {name: p.take(rows) for name, p in fold.predictions.items()}
-        out.append(
-            replace(fold, outcome=fold.outcome.take(rows), patients=fold.patients[rows], predictions=predictions)
-        )
-    return out
+        yield replace(fold, outcome=fold.outcome.take(rows), patients=fold.patients[rows], predictions=predictions)
