@@ -100,12 +100,24 @@ def test_a_small_group_is_null_with_the_reason_and_is_compared_with_nobody() -> 
 
 
 def test_a_group_that_sits_in_few_folds_is_too_small_to_say() -> None:
-    """All of group b is tested in one of four folds: its value there is no mean of folds."""
-    of = {str(u): "b" if i % 4 == 0 else "a" for i, u in enumerate(UNITS)}
-    rows = subgroups("y", binary(4), "auto", {"fold": of}, "roc_auc")
+    """Group b is tested in two of five folds: their mean is no mean of folds."""
+    of = {str(u): "b" if i % 5 < 2 else "a" for i, u in enumerate(UNITS)}
+    rows = subgroups("y", binary(5), "auto", {"fold": of}, "roc_auc")
     b = next(r for r in rows if r.group == "b")
-    assert b.estimates[0].value is None and "estimable in 1 of 4 folds" in str(b.estimates[0].reason)
+    assert b.estimates[0].value is None and "estimable in 2 of 5 folds" in str(b.estimates[0].reason)
     assert all(c.p is None and c.p_holm is None for r in rows for c in r.versus_rest)
+
+
+def test_a_group_that_is_one_fold_is_a_test_set_of_its_own() -> None:
+    """Sites left out one by one: each has its fold's value, by bootstrap, and no difference on the same folds."""
+    of = {str(u): f"site {i % 4}" for i, u in enumerate(UNITS)}
+    scores = binary(4)
+    rows = subgroups("y", scores, "auto", {"site": of}, "roc_auc")
+    assert [r.group for r in rows] == [f"site {i}" for i in range(4)] and not any(r.versus_rest for r in rows)
+    for r, fold in zip(rows, scores.folds, strict=True):
+        e = r.estimates[0]
+        assert e.value == pytest.approx(score("roc_auc", fold.outcome, fold.predictions["auto"]))
+        assert e.method == "bootstrap_patients" and e.low < e.value < e.high and e.n == len(fold.outcome)
 
 
 def test_survival_and_one_test_set() -> None:

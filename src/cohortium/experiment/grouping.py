@@ -59,11 +59,14 @@ def _row(
     blank = [Estimate(m, None, n=n, n_events=n_events, horizon=h, reason=small) for m, h in names]
     if small:
         return SubgroupRow(name, learner, variable, group, n, n_events, blank)
-    looks = look(scores, _statistic(scores, learner, group, of, names), [learner])
+    statistic = _statistic(scores, learner, group, of, names)
+    holders = tuple(f for f in scores.folds if any(of.get(str(u)) == group for u in f.outcome.units))
+    alone = len(holders) == 1 < len(scores.folds)  # a site left out: its fold is a test set of its own
+    looks = look(replace(scores, folds=holders) if alone else scores, statistic, [learner])
     estimates = [
         _enough(looks, i, looks.estimate(i, m, n=n, n_events=n_events, horizon=h)) for i, (m, h) in enumerate(names)
     ]
-    if outside is None or _too_small(outside):
+    if outside is None or alone or _too_small(outside):
         return SubgroupRow(name, learner, variable, group, n, n_events, estimates)
     k = len(names)
     gap = looks.minus(slice(0, k), slice(k, 2 * k))
