@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from cohortium.contracts import ClassOutcome, Probabilities, Survival, SurvivalOutcome, ValueOutcome, Values
-from cohortium.experiment import asks_of, calibration, endpoint_plan, score_endpoint
+from cohortium.experiment import asks_of, calibration, decisions, endpoint_plan, score_endpoint, subgroups
 from cohortium.experiment.folds import FoldResult
 from cohortium.experiment.scoring import Scores
 from cohortium.metrics import calibrate_classes, nadeau_bengio
@@ -132,3 +132,24 @@ def test_continuous_endpoints_have_none() -> None:
     e = endpoint_plan(o, np.arange(N), splits(4))
     scores = scored(e, lambda rows: {"auto": Values(UNITS[rows], np.arange(len(rows), dtype=float))})
     assert calibration("v", scores, ["auto"]) == []
+
+
+@pytest.mark.parametrize("kind", [EndpointKind.MULTICLASS, EndpointKind.ORDINAL])
+def test_of_several_classes_each_stands_against_the_others(kind) -> None:
+    rng = np.random.default_rng(4)
+    abc = Endpoint("y", kind, ("a", "b", "c"))
+    p = rng.dirichlet([4, 3, 0.3], N)
+    codes = np.array([rng.choice(3, p=row) for row in p], np.int64)
+    e = endpoint_plan(ClassOutcome(abc, UNITS, codes), np.arange(N), splits(4))
+    scores = scored(e, lambda rows: {"auto": Probabilities(UNITS[rows], abc.classes, p[rows])})
+    rows = calibration("y", scores, ["auto"])
+    assert [r.label for r in rows] == ["a", "b", "c"]
+    for k, r in enumerate(rows):
+        ratio = value(r, "expected_observed")
+        assert ratio.n_events == (codes == k).sum()
+        assert ratio.value is None or ratio.low < 1 < ratio.high
+    assert decisions("y", scores, ["auto"], [0.2]) == []
+    groups = subgroups(
+        "y", scores, "auto", {"half": {str(u): "ab"[i % 3 == 0] for i, u in enumerate(UNITS)}}, "accuracy"
+    )
+    assert [len(r.estimates) for r in groups] == [1, 1] and groups[0].n_events is None
