@@ -13,7 +13,12 @@ import pyarrow.parquet as pq
 from cohortium.contracts import Estimate
 from cohortium.contracts.results import (
     AddedValueRow,
+    CalibrationRow,
     CohortRecord,
+    Contrast,
+    Curve,
+    DecisionPoint,
+    DecisionRow,
     EndpointRecord,
     EvaluationRecord,
     Finding,
@@ -24,6 +29,7 @@ from cohortium.contracts.results import (
     Results,
     Selected,
     StudyRecord,
+    SubgroupRow,
     Versus,
 )
 from cohortium.report import to_json
@@ -116,9 +122,78 @@ def make_results(
                              [_est(rng, k, h, 0.6 + 0.1 * f, 0.04, n) for k, h in METRICS[e.kind]])
             for e in endpoints for f in (0.25, 0.5, 0.75, 1.0)
         ],
+        calibration=[row for e in endpoints for row in _calibration(rng, e)],
+        decisions=[row for e in endpoints for row in _decisions(rng, e, bool(reference))],
+        subgroups=[row for e in endpoints for row in _subgroups(rng, e, modalities)],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
         versions={"cohortium": "0.1.0", "python": "3.11.2", "numpy": "2.2.1", "lightgbm": "4.5.0"},
     )  # fmt: skip
+
+
+CALIBRATION = ("calibration_slope", "calibration_intercept", "expected_observed", "ici", "e50", "e90", "ici_by_chance")
+
+
+def _calibration(rng, e) -> list[CalibrationRow]:
+    """Rows of auto and reference; none of the latter for several classes."""
+    if e.kind == "continuous":
+        return []
+    labels = list(e.classes or [""])
+    looks = [("", h) for h in e.horizons] or [(c, None) for c in (labels[1:] if len(labels) == 2 else labels)]
+    at = [i / 50 for i in range(51)]
+    rows = []
+    for learner in ("auto", "reference"):
+        for label, h in looks:
+            level = [1.0 if k in ("calibration_slope", "expected_observed") else 0.05 for k in CALIBRATION]
+            own = [Estimate(k, v + rng.normal(0, 0.02), v - 0.04, v + 0.04, e.n_units, 60, "nadeau_bengio", h)
+                   for k, v in zip(CALIBRATION, level, strict=True)]  # fmt: skip
+            value = [None if x > 0.9 else x**1.1 for x in at]
+            low, high = ([None if v is None else min(max(v + d, 0.0), 1.0) for v in value] for d in (-0.08, 0.08))
+            rows.append(CalibrationRow(e.name, learner, label, h, own, Curve(at, value, low, high)))
+    return rows
+
+
+def _decisions(rng, e, reference: bool) -> list[DecisionRow]:
+    if e.kind not in ("binary", "survival"):
+        return []
+    at = [i / 100 for i in range(1, 100)]
+
+    def curve(level: float) -> Curve:
+        value = [max(level * (1 - 2 * t), 0.0) for t in at]
+        return Curve(at, value, [v - 0.02 for v in value], [v + 0.02 for v in value])
+
+    def net(value: float, h: float | None) -> Estimate:
+        return Estimate("net_benefit", value, value - 0.01, value + 0.01, e.n_units, 60, "nadeau_bengio", h)
+
+    rows = []
+    for h in e.horizons or [None]:
+        points = [DecisionPoint(t, net(0.3 - t, h), net(0.2 - t, h), net(0.02, h), *((net(0.28 - t, h), net(rng.normal(0, 0.02), h)) if reference else ()))
+                  for t in (0.05, 0.1, 0.2)]  # fmt: skip
+        label = "" if e.kind == "survival" else list(e.classes)[1]
+        pair = (curve(0.28), curve(0.01)) if reference else (None, None)
+        rows.append(DecisionRow(e.name, "auto", label, h, curve(0.3), curve(0.25), points, *pair))
+    return rows
+
+
+def _subgroups(rng, e, modalities) -> list[SubgroupRow]:
+    """Sites, one of them too small, and patterns of availability."""
+    metric, h = METRICS[e.kind][0]
+    more = {
+        "binary": ["sensitivity", "specificity", "expected_minus_observed"],
+        "survival": ["expected_minus_observed"],
+    }
+    asks = [(metric, h), *((m, 24.0 if e.kind == "survival" else None) for m in more.get(e.kind, []))]
+    rows = []
+    for variable, group in (("site", "north"), ("site", "south"), ("site", "Žďár"), ("availability", modalities[-1])):
+        if group == "Žďár":
+            nothing = [
+                Estimate(m, None, n=9, horizon=t, reason="too small to say: fewer than 20 units") for m, t in asks
+            ]
+            rows.append(SubgroupRow(e.name, "auto", variable, group, 9, 2, nothing))
+            continue
+        own = [_est(rng, m, t, rng.normal(0.7, 0.03), 0.06, 90) for m, t in asks]
+        gaps = [Contrast(_est(rng, m, t, rng.normal(0, 0.02), 0.05, 90), 0.2, 1.0) for m, t in asks]
+        rows.append(SubgroupRow(e.name, "auto", variable, group, 90, 40, own, gaps))
+    return rows
 
 
 def _endpoint(kind: str, n: int, classes: dict[str, tuple[str, ...]]) -> EndpointRecord:

@@ -64,3 +64,12 @@ def test_numbers_that_json_does_not_know():
 def test_a_wrong_file_is_named(text, says):
     with pytest.raises(RunFolderError, match=says):
         from_json(text)
+
+
+def test_results_of_an_earlier_version_are_read():
+    """1.0 knew no calibration, decisions or subgroups."""
+    tree = json.loads(to_json(make_results(("binary",))))
+    for key in ("calibration", "decisions", "subgroups"):
+        del tree[key]
+    old = from_json(json.dumps({**tree, "schema_version": "1.0"}))
+    assert (old.calibration, old.decisions, old.subgroups) == ([], [], [])

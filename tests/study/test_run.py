@@ -82,6 +82,25 @@ def test_results_say_who_what_and_how(done: RunResult) -> None:
     assert set(board["learner"]) == {"reference", "best_single", "late"} and board["n"].eq(116).all()
 
 
+def test_probabilities_decisions_and_subgroups_are_judged(done: RunResult) -> None:
+    r = done.results
+    rows = {(x.endpoint, x.learner, x.horizon) for x in r.calibration}
+    horizons = next(e for e in r.cohort.endpoints if e.name == "os").horizons
+    assert rows == {
+        *(("response", n, None) for n in ("late", "reference")),
+        *(("os", n, h) for n in ("late", "reference") for h in horizons),
+    }
+    assert [(x.endpoint, x.horizon) for x in r.decisions] == [("response", None), *(("os", h) for h in horizons)]
+    assert all(len(x.points) == 5 and x.versus_reference is not None for x in r.decisions)
+    assert {(x.variable, x.group) for x in r.subgroups} == {
+        ("availability", "all modalities"),
+        ("availability", "clinical"),
+    }
+    html = (done.folder / "report.html").read_text()
+    for heading in ("Are the predicted probabilities right?", "What would be decided?", "For whom does it work?"):
+        assert html.count(heading) == 2, heading
+
+
 def test_stored_predictions_give_the_reported_metrics(done: RunResult) -> None:
     rows = pd.read_parquet(done.folder / "predictions.parquet")
     truth = pd.read_parquet(done.folder / "outcomes.parquet")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cohortium.contracts.estimates import Estimate
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Role = Literal["reference", "single", "fusion", "auto"]
 
@@ -122,6 +122,95 @@ class LearningCurveRow:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """An estimate along an axis: at each place of ``at``, value and 95% limits, None where not estimable."""
+
+    at: list[float]
+    value: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """Whether one learner's probabilities hold, per class (label) or horizon.
+
+    estimates: ``calibration_slope`` (1; below: too extreme), ``calibration_intercept`` (0; above: too low),
+    ``expected_observed`` (1; above: too high), ``ici``, ``e50``, ``e90`` (mean, median and 90th percentile of the distance
+    to the smooth curve) and ``ici_by_chance`` (the mean that perfect calibration would show in folds of this size). curve:
+    smooth observed over predicted probability.
+    """
+
+    endpoint: str
+    learner: str
+    label: str
+    horizon: float | None
+    estimates: list[Estimate]
+    curve: Curve | None = None
+
+
+@dataclass(frozen=True)
+class DecisionPoint:
+    """Net benefit of those who are treated from one predicted probability on. threshold: that probability.
+
+    model, reference, treat_all: ``net_benefit`` of each; to treat nobody has 0. versus_reference, versus_all: the model minus
+    the other on the same folds.
+    """
+
+    threshold: float
+    model: Estimate
+    treat_all: Estimate
+    versus_all: Estimate
+    reference: Estimate | None = None
+    versus_reference: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """Decision curves of the headline learner for the positive class (label) or by a horizon: net benefit (Vickers & Elkin
+    2006), true positives per patient less false ones weighed by the odds of the threshold. points: at the thresholds asked for."""
+
+    endpoint: str
+    learner: str
+    label: str
+    horizon: float | None
+    model: Curve
+    treat_all: Curve
+    points: list[DecisionPoint]
+    reference: Curve | None = None
+    versus_reference: Curve | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference with its p-value, and that corrected for all of the endpoint's (Holm 1979)."""
+
+    estimate: Estimate
+    p: float | None = None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class SubgroupRow:
+    """One learner in one group of units (``group`` of ``variable``).
+
+    estimates: the headline metric; of two classes also ``sensitivity`` and ``specificity`` at the learner's thresholds; of
+    two classes and survival ``expected_minus_observed`` (mean predicted less observed probability). Null with the reason
+    where the group is too small to say. versus_rest: the same of the group minus those of all other groups of the variable, on the
+    same folds; of a variable with two groups it stands at the first.
+    """
+
+    endpoint: str
+    learner: str
+    variable: str
+    group: str
+    n_units: int
+    n_events: int | None
+    estimates: list[Estimate]
+    versus_rest: list[Contrast] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
 
@@ -186,6 +275,9 @@ class Results:
     added_value: list[AddedValueRow]
     checks: list[Finding]
     learning_curve: list[LearningCurveRow] = field(default_factory=list)
+    calibration: list[CalibrationRow] = field(default_factory=list)
+    decisions: list[DecisionRow] = field(default_factory=list)
+    subgroups: list[SubgroupRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

@@ -168,3 +168,9 @@ def count_events(o: Outcome) -> int | None:
     if o.endpoint.kind.value == "binary":
         return int((o.codes == 1).sum())  # type: ignore[union-attr]
     return None
+
+
+def tested_events(scores: Scores, event: NDArray[np.bool_]) -> int:
+    """How many of the units that any fold tests have the event; event: (n,) of the endpoint's outcome."""
+    tested = np.unique(np.concatenate([f.outcome.units for f in scores.folds]).astype(str))
+    return int(event[np.isin(scores.endpoint.outcome.units.astype(str), tested)].sum())

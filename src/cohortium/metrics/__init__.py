@@ -4,7 +4,15 @@ May know: contracts, schema, numpy, scipy, scikit-learn. May not know: torch, le
 files. A prediction file can be scored years later with nothing else installed.
 """
 
-from cohortium.metrics.curves import calibration_curve, calibration_line, roc_curve
+from cohortium.metrics.calibration import (
+    Calibrated,
+    calibrate_classes,
+    calibrate_survival,
+    calibration_in_the_large,
+    calibration_line,
+)
+from cohortium.metrics.curves import calibration_curve, roc_curve
+from cohortium.metrics.decisions import net_benefit, net_benefit_by
 from cohortium.metrics.intervals import (
     benjamini_hochberg,
     bootstrap_patients,
@@ -26,6 +34,7 @@ from cohortium.metrics.kaplan_meier import (
     median_follow_up,
     nelson_aalen,
     numbers_at_risk,
+    pseudo_values,
     restricted_mean,
 )
 from cohortium.metrics.registry import METRICS, Metric, NotEstimable, check_metric, default_metrics, headline_metric
@@ -33,12 +42,16 @@ from cohortium.metrics.scoring import choose_threshold, decide, score
 
 __all__ = [
     "METRICS",
+    "Calibrated",
     "Censoring",
     "Metric",
     "NotEstimable",
     "benjamini_hochberg",
     "bootstrap_patients",
+    "calibrate_classes",
+    "calibrate_survival",
     "calibration_curve",
+    "calibration_in_the_large",
     "calibration_line",
     "censoring_distribution",
     "check_metric",
@@ -56,8 +69,11 @@ __all__ = [
     "nadeau_bengio",
     "nadeau_bengio_p",
     "nelson_aalen",
+    "net_benefit",
+    "net_benefit_by",
     "numbers_at_risk",
     "paired_from_folds",
+    "pseudo_values",
     "random_effects",
     "restricted_mean",
     "roc_curve",

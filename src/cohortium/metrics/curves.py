@@ -66,13 +66,3 @@ def _by_horizon(time: Floats, event: NDArray[np.bool_], horizon: float) -> tuple
     t, s, low, high = kaplan_meier(time, event)
     k = int(np.searchsorted(t, horizon, side="right"))
     return (0.0, 0.0, 0.0) if k == 0 else (float(1 - s[k - 1]), float(1 - high[k - 1]), float(1 - low[k - 1]))
-
-
-def calibration_line(y: NDArray[np.bool_], p: Floats) -> tuple[float, float]:
-    """Calibration intercept and slope: logistic regression of y on logit(p) (Cox 1958). Ideal: 0 and 1."""
-    from scipy.special import logit
-    from sklearn.linear_model import LogisticRegression
-
-    x = logit(np.clip(p, 1e-6, 1 - 1e-6))[:, None]
-    fit = LogisticRegression(C=1e8, tol=1e-10, max_iter=1000).fit(x, y)
-    return float(fit.intercept_[0]), float(fit.coef_[0, 0])

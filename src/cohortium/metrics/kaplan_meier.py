@@ -45,6 +45,39 @@ def kaplan_meier(
     return times, np.asarray(s, np.float64), np.asarray(low, np.float64), np.asarray(high, np.float64)
 
 
+def pseudo_values(time: Floats, event: NDArray[np.bool_], horizon: float, entry: Floats | None = None) -> Floats:
+    """(n,) jackknife pseudo-values n S - (n - 1) S_without_i of survival at ``horizon`` (Andersen 2003, Biometrika 90:15).
+
+    A unit of whom nothing is censored before the horizon has 0 or 1; the mean is Kaplan-Meier's estimate.
+    """
+    time, event = np.asarray(time, float), np.asarray(event, bool)
+    begin = np.full(len(time), -np.inf) if entry is None else np.asarray(entry, float)
+    times, d, r = _table(time, event, begin)
+    keep = times <= horizon
+    times, d, r = times[keep], d[keep], r[keep]
+
+    def running(left: Floats, of: Floats) -> tuple[Floats, Floats]:
+        """Sums of log factors and numbers of factors that are zero, up to each time; nobody at risk is a factor of one."""
+        factor = np.where(of > 0, left / np.maximum(of, 1), 1.0)
+        logs = np.log(np.where(factor > 0, factor, 1.0))
+        return np.append(0.0, np.cumsum(logs)), np.append(0.0, np.cumsum(factor <= 0))
+
+    n, whole, without = len(time), running(r - d, r), running(r - 1 - d, r - 1)
+    a, b = np.searchsorted(times, begin, side="right"), np.searchsorted(times, time, side="right")
+    died = event & (time <= horizon)
+    # In the time of its own event a unit takes an event away with it.
+    b = np.where(died, b - 1, b)
+    own = np.minimum(b, len(times) - 1) if len(times) else np.zeros(n, int)
+    logs, zeros = (
+        w[-1] - (w[np.maximum(b, a)] - w[a]) + v[np.maximum(b, a)] - v[a] for w, v in zip(whole, without, strict=True)
+    )
+    if len(times):
+        for out, w, v in zip((logs, zeros), whole, running(r - d, r - 1), strict=True):
+            out += np.where(died, np.diff(v)[own] - np.diff(w)[own], 0.0)
+    total = 0.0 if whole[1][-1] else float(np.exp(whole[0][-1]))
+    return np.asarray(n * total - (n - 1) * np.where(zeros > 0, 0.0, np.exp(logs)), np.float64)
+
+
 def nelson_aalen(time: Floats, event: NDArray[np.bool_], entry: Floats | None = None) -> tuple[Floats, Floats]:
     """Times (m,) of events and cumulative hazard (Aalen 1978, Ann Stat 6:701)."""
     times, d, r = _table(np.asarray(time, float), np.asarray(event, bool), entry)

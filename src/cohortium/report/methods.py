@@ -99,6 +99,7 @@ def paragraph(results: Results) -> str:
         + (f", with rows of one {e.grouped_by} kept together" if e.grouped_by else "")
         + "; preprocessing, tuning, fusion and the choice between models were repeated inside every training fold.",
         _metrics(results),
+        _trust(results),
         f"Analyses were run with Cohortium{' ' + version if version else ''} (preset {s.preset}, seed {s.seed}).",
     ]
     return " ".join(x for x in sentences if x)
@@ -144,6 +145,19 @@ def _metrics(results: Results) -> str:
         f"The headline metric was {names(parts, most=99)}, computed per test fold and averaged, with 95% "
         f"intervals{how}; models were compared by paired differences on the same folds."
     )
+
+
+def _trust(results: Results) -> str:
+    """What else was computed on the same folds."""
+    parts = []
+    if results.calibration:
+        parts.append("calibration (slope, calibration in the large, local-regression curves)")
+    if results.decisions:
+        parts.append("net benefit (decision curves)")
+    if results.subgroups:
+        variables = names(list(dict.fromkeys(r.variable for r in results.subgroups)), most=99)
+        parts.append(f"performance by {variables}, with Holm's correction for all differences of an endpoint,")
+    return f"On the same folds {names(parts)} {'was' if len(parts) == 1 else 'were'} computed." if parts else ""
 
 
 def _reasons(excluded: dict[str, int]) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
 from cohortium.report import methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
+from cohortium.report.calibration import calibration_section
+from cohortium.report.decisions import decisions_section
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map
 from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import RunFolder
-from cohortium.report.performance import performance
+from cohortium.report.performance import GROUPED, performance
+from cohortium.report.subgroups import subgroups_section
 from cohortium.report.validation import validation_sections
 from cohortium.report.words import (
     METRIC_MEANING,
@@ -171,6 +175,8 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
     row = headline_row(r, e.name)
     added = [a for a in r.added_value if a.endpoint == e.name]
     learning = [x for x in r.learning_curve if x.endpoint == e.name]
+    calibrated = [x for x in r.calibration if x.endpoint == e.name]
+    drawn = performance(folder, e, row, f"e{i}-perf") if row is not None else []
     asked, answered = answer(r, e.name)
     return {
         "id": f"endpoint-{i}",
@@ -185,12 +191,23 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
         "all_metrics": tables.all_metrics(r, e, metric, horizon),
         "added": whiskers.added_value(added, e, metric, horizon, f"e{i}-added"),
         "added_table": tables.added_value(added, metric, horizon) if added else None,
-        "performance": performance(folder, e, row, f"e{i}-perf") if row is not None else [],
+        "performance": [d for d in drawn if d.title != GROUPED or not calibrated],
+        "calibration": calibration_section(
+            calibrated, e, row, [d for d in drawn if d.title == GROUPED], f"e{i}-smooth"
+        ),
         "performance_of": row.learner if row is not None else "",
+        "decisions": decisions_section([x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca"),
+        "subgroups": subgroups_section(
+            [x for x in r.subgroups if x.endpoint == e.name], e, _whole(row, metric, horizon), f"e{i}-groups"
+        ),
         "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
         "selected": _selected(r, e.name),
         "exploratory": _exploratory(r, e, row),
     }
+
+
+def _whole(row: LeaderboardRow | None, metric: str, horizon: float | None) -> Estimate | None:
+    return None if row is None else pick(row.estimates, metric, horizon)
 
 
 def _endpoint_facts(e: EndpointRecord, metric: str, horizon: float | None) -> list[str]:

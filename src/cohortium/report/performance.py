@@ -17,6 +17,9 @@ from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import RunFolder, Scored
 from cohortium.report.words import estimate_text, number, pick, rows_of
 
+GROUPED = "Calibration"
+"""Title of the drawing of groups of similar prediction."""
+
 
 def performance(folder: RunFolder, endpoint: EndpointRecord, row: LeaderboardRow, key: str) -> list[Drawing]:
     """Figures of one learner from its stored out-of-fold predictions; empty when there are none."""

@@ -47,11 +47,11 @@ def leaderboard(results: Results, endpoint: EndpointRecord, metric: str, horizon
     versus = [(p, t) for p, t in _VERSUS if any(getattr(r.versus, p) for r in rows)]
     head = ["learner", metric_name(metric, horizon, endpoint.time_unit), *(t for _, t in versus)]
     body = [
-        [_learner(r, results), _estimate(pick(r.estimates, metric, horizon))]
-        + [_difference(pick(getattr(r.versus, p), metric, horizon), metric) for p, _ in versus]
+        [_learner(r, results), estimate_cell(pick(r.estimates, metric, horizon))]
+        + [difference_cell(pick(getattr(r.versus, p), metric, horizon), metric) for p, _ in versus]
         for r in rows
     ]
-    note = _partial([e for r in rows for e in r.estimates if (e.metric, e.horizon) == (metric, horizon)])
+    note = partial_note([e for r in rows for e in r.estimates if (e.metric, e.horizon) == (metric, horizon)])
     if versus:
         note += (
             "Differences are paired: this learner minus the other, on the same test folds. Bold: the 95% interval "
@@ -71,10 +71,10 @@ def all_metrics(results: Results, endpoint: EndpointRecord, metric: str, horizon
         return None
     head = ["learner", *(metric_name(m, h, endpoint.time_unit) for m, h in keys)]
     body = [
-        [Cell(learner_name(r.learner), mark=r.role), *(_estimate(pick(r.estimates, m, h)) for m, h in keys)]
+        [Cell(learner_name(r.learner), mark=r.role), *(estimate_cell(pick(r.estimates, m, h)) for m, h in keys)]
         for r in rows
     ]
-    partial = _partial([e for r in rows for e in r.estimates])
+    partial = partial_note([e for r in rows for e in r.estimates])
     return Table(head, body, [i for i, r in enumerate(rows) if r.headline], partial)
 
 
@@ -83,8 +83,8 @@ def added_value(rows: list[AddedValueRow], metric: str, horizon: float | None) -
     body = [
         [
             Cell(r.modality),
-            _difference(pick(r.left_out, metric, horizon), "", "–"),
-            _difference(pick(r.added_to_reference, metric, horizon), "", "–"),
+            difference_cell(pick(r.left_out, metric, horizon), "", "–"),
+            difference_cell(pick(r.added_to_reference, metric, horizon), "", "–"),
         ]
         for r in rows
     ]
@@ -115,12 +115,12 @@ def estimates(items: list[Estimate], time_unit: str) -> Table:
     body = [
         [
             Cell(metric_name(e.metric, e.horizon, time_unit)),
-            _estimate(e),
+            estimate_cell(e),
             Cell(f"{e.n:,}" if e.n else "–", "" if e.n_events is None else count(e.n_events, "event")),
         ]
         for e in items
     ]
-    return Table(["metric", "estimate", "units"], body, note=_partial(items))
+    return Table(["metric", "estimate", "units"], body, note=partial_note(items))
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,8 @@ def _learner(r: LeaderboardRow, results: Results) -> Cell:
     return Cell(learner_name(r.learner), f"{role} · {small}" if small and role != r.learner else small or role, r.role)
 
 
-def _estimate(e: Estimate | None) -> Cell:
+def estimate_cell(e: Estimate | None) -> Cell:
+    """Value over interval, or why there is none."""
     if e is None:
         return Cell("–")
     if e.value is None:
@@ -200,7 +201,8 @@ def _estimate(e: Estimate | None) -> Cell:
     return Cell(value_text(e.value) + ("†" if e.reason else ""), interval)
 
 
-def _difference(e: Estimate | None, metric: str, none: str = "–") -> Cell:
+def difference_cell(e: Estimate | None, metric: str, none: str = "–") -> Cell:
+    """The same of a difference, marked where its interval excludes zero."""
     if e is None:
         return Cell(none)
     if e.value is None:
@@ -212,7 +214,7 @@ def _difference(e: Estimate | None, metric: str, none: str = "–") -> Cell:
     return Cell(value_text(e.value, signed=True), interval, "clear" if clear else "unclear")
 
 
-def _partial(items: Sequence[Estimate]) -> str:
+def partial_note(items: Sequence[Estimate]) -> str:
     """What the daggers mean: estimates that not every fold could give."""
     reasons = sorted({e.reason for e in items if e.reason and e.value is not None})
     return f"† {names([r.rstrip('.') for r in reasons], most=4, sep='; ', last='; ')}. " if reasons else ""

@@ -26,6 +26,18 @@ METRIC_NAMES = {
     "mae": "mean absolute error",
     "spearman": "Spearman correlation",
 }
+OTHER_NAMES = {
+    "net_benefit": "net benefit",
+    "calibration_slope": "calibration slope",
+    "calibration_intercept": "calibration in the large",
+    "expected_observed": "expected / observed",
+    "ici": "mean gap (ICI)",
+    "e50": "median gap (E50)",
+    "e90": "90th percentile of the gap (E90)",
+    "ici_by_chance": "mean gap by chance",
+    "expected_minus_observed": "expected minus observed",
+}
+"""Of numbers that are in no leaderboard."""
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "brier_t", "integrated_brier", "mae"})
 _USUAL = {
     "binary": "roc_auc",
@@ -64,7 +76,7 @@ _METHODS = {
 
 def metric_name(metric: str, horizon: float | None = None, time_unit: str = "") -> str:
     """``time-dependent AUC at 5 years``."""
-    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
+    name = METRIC_NAMES.get(metric) or OTHER_NAMES.get(metric, metric.replace("_", " "))
     if horizon is None:
         return name
     return f"{name.replace(' at a horizon', '')} at {number(horizon)} {time_unit}".rstrip()

@@ -17,11 +17,22 @@ def assemble(
     study: Study, data: Data, experiment: Experiment, findings: list[Finding], hashes: dict[str, str]
 ) -> tuple[Results, dict[str, Scores]]:
     """Score the experiment and put every record in its place; also the scores of every fold, by endpoint."""
-    from cohortium.experiment import added_value, asks_of, leaderboard, learning_curve, score_endpoint
+    from cohortium.experiment import (
+        added_value,
+        asks_of,
+        calibration,
+        decisions,
+        leaderboard,
+        learning_curve,
+        score_endpoint,
+        subgroups,
+    )
     from cohortium.learners import plan as learner_plan
+    from cohortium.study.grouping import groupings
 
     plan = experiment.plan
-    board, added, curve, selected = [], [], [], []
+    board, added, curve, selected, calibrated, decided, grouped = [], [], [], [], [], [], []
+    groups = groupings(study, data)
     names: list[str] = []
     every: dict[str, Scores] = {}
     for name, e in plan.endpoints.items():
@@ -33,6 +44,9 @@ def assemble(
         board += leaderboard(name, scores, infos, fold_results, plan.headline)
         added += added_value(name, scores, infos, list(data.cohort.modalities))
         curve += learning_curve(name, plan.headline, _points(experiment, name, e, scores))
+        calibrated += calibration(name, scores, _of_interest(scores, plan.headline))
+        decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
+        grouped += subgroups(name, scores, plan.headline, groups, _metric(study, name, e))
         facts = experiment.finals[name][1]
         selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(
@@ -44,10 +58,26 @@ def assemble(
         added_value=added,
         checks=findings,
         learning_curve=curve,
+        calibration=calibrated,
+        decisions=decided,
+        subgroups=grouped,
         hashes=hashes,
         versions=versions(),
     )
     return results, every
+
+
+def _of_interest(scores: Scores, headline: str) -> list[str]:
+    """The headline learner, and the reference where there is one."""
+    return [headline, *(["reference"] if "reference" in scores.values and headline != "reference" else [])]
+
+
+def _metric(study: Study, name: str, e: EndpointPlan) -> str:
+    """The metric in which the endpoint's answer is given."""
+    from cohortium.metrics import headline_metric
+
+    chosen = study.evaluation.headline_metric if name == study.spec.primary_name else None
+    return chosen or headline_metric(e.outcome.endpoint.kind)
 
 
 def _points(experiment: Experiment, name: str, e: EndpointPlan, whole: Any) -> list[tuple[float, Any]]:

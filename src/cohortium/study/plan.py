@@ -47,9 +47,11 @@ def make_plan(study: Study, data: Data) -> Plan:
     """Splits, grids and hashes. Raises the errors of splitting, and :class:`StudyError` for unknown learners or metrics."""
     import cohortium
     from cohortium.experiment import Plan, cohort_hash, endpoint_plan
+    from cohortium.study.grouping import groupings
 
     config = learner_config(study)
     check_metrics(study)
+    groupings(study, data)  # a column that is not there stops before anything is fitted
     endpoints = {}
     headline, notes = "", list[str]()
     for name, outcome in data.outcomes.items():

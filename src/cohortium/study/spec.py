@@ -80,6 +80,20 @@ class EvaluationSpec(Declaration):
         None, description="fractions of the training folds, e.g. [0.25, 0.5, 1]"
     )
 
+    thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.5],
+        min_length=1,
+        description="predicted probabilities from which on somebody would be treated: rows of the table of net benefit",
+    )
+    subgroups: list[str] = Field(
+        default_factory=list,
+        description="columns of the unit table, or modality.column, by which performance is shown beside site and availability",
+    )
+    subgroup_cuts: dict[str, list[float]] = Field(
+        default_factory=dict,
+        description="numeric column of subgroups: where groups begin, {age: [50, 70]}; default: thirds",
+    )
+
     @model_validator(mode="after")
     def _needs(self) -> EvaluationSpec:
         if self.design in ("column", "fixed_test") and self.column is None:
@@ -88,6 +102,11 @@ class EvaluationSpec(Declaration):
             raise ValueError("design: fixed_test needs 'test_value', the value of 'column' that marks test units")
         if self.design == "file" and self.folds_file is None:
             raise ValueError("design: file needs 'folds_file'")
+        for column, cuts in self.subgroup_cuts.items():
+            if column not in self.subgroups:
+                raise ValueError(f"subgroup_cuts names '{column}', which is not in subgroups")
+            if not cuts or sorted(set(cuts)) != cuts:
+                raise ValueError(f"subgroup_cuts of '{column}' are to be numbers that grow, such as [50, 70]")
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cohortium.contracts.results import Curve
 from cohortium.report.curves import Calibration, mean_roc
 from cohortium.report.figures.style import DASHES, GRID, INK, MUTED, SERIES, Drawing, draw
 from cohortium.report.folder import Scored
@@ -65,6 +66,38 @@ def calibration(
     rows = (len(curves) + 1) // 2 if len(curves) > 1 or curves[0][0] else 0
     svg = draw(paint, width=410, height=430 + 20 * rows, alt=alt, key=key)
     return Drawing(svg, "Calibration", caption, 410, small=True)
+
+
+def smooth_calibration(curves: Sequence[tuple[str, Curve | None]], key: str, *, what: str, of: str) -> Drawing | None:
+    """Smooth observed over predicted probability, with the band of its 95% limits. curves: (name, curve)."""
+    known = [(name, c) for name, c in curves if c is not None]
+    if not known:
+        return None
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (1.5, 2)))
+        for i, (name, c) in enumerate(known):
+            at, value, low, high = (np.array(x, float) for x in (c.at, c.value, c.low, c.high))
+            ax.fill_between(at, low, high, color=SERIES[i], alpha=0.13 if len(known) < 4 else 0.06, lw=0)
+            ax.plot(at, value, color=SERIES[i], ls=DASHES[i % 4], label=short(name, 30))
+        _square(ax)
+        ax.set_xlabel(f"predicted {short(what, 44)}")
+        ax.set_ylabel("observed")
+        figure.legend(loc="outside upper left", ncols=2, handlelength=2.4)
+
+    def worst(c: Curve) -> float:
+        return max(abs(v - x) for x, v in zip(c.at, c.value, strict=True) if v is not None)
+
+    alt = (
+        f"Smooth calibration for {of}, {what}: largest gap " + ", ".join(f"{n} {worst(c):.2f}" for n, c in known) + "."
+    )
+    caption = (
+        "Local regression in every test fold, averaged where at least half of the folds have such predictions; shaded: "
+        "95% intervals. On the dotted line, of 100 patients told 30%, 30 have the outcome."
+    )
+    svg = draw(paint, width=410, height=430 + 20 * ((len(known) + 1) // 2), alt=alt, key=key)
+    return Drawing(svg, f"Smooth curve: {what}", caption, 410, small=True)
 
 
 def _square(ax: Any) -> None:

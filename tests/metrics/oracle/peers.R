@@ -1,0 +1,15 @@
+# Outside truth from rms and riskRegression. Rscript peers.R, in this folder, after more.R and survival.R: reads classes.csv
+# and data.csv, writes peers.csv (name,value) and peers_versions.txt.
+suppressMessages({library(rms); library(riskRegression); library(survival)}); out <- list()
+put <- function(name, v) out[[length(out) + 1]] <<- data.frame(name = name, value = unname(v))
+d <- read.csv("classes.csv"); v <- val.prob(d$p, d$y, pl = FALSE)
+put("slope", v["Slope"]); put("intercept", v["Intercept"]); put("brier", v["Brier"]); put("auc", v["C (ROC)"])
+s <- Score(list(m = d$p), formula = y ~ 1, data = d, metrics = c("auc", "brier"))
+put("score_auc", s$AUC$score$AUC[1]); put("score_brier", s$Brier$score[model == "m"]$Brier)
+d <- read.csv("data.csv"); h <- 8; d$p <- 1 - exp(-0.08 * exp(0.8 * d$risk) * h)
+s <- Score(list(m = as.matrix(d$p)), formula = Surv(time, event) ~ 1, data = d, times = h, metrics = c("auc", "brier"), cens.model = "km")
+put("auc_t", s$AUC$score$AUC[1]); put("brier_t", s$Brier$score[model == "m"]$Brier)
+pp <- prodlim::jackknife(prodlim::prodlim(prodlim::Hist(time, event) ~ 1, data = d), times = h)
+put("pseudo_sum_of_squares", sum(pp^2))
+write.csv(do.call(rbind, out), "peers.csv", row.names = FALSE)
+writeLines(c(R.version.string, sapply(c("rms", "riskRegression", "survival", "prodlim"), function(x) paste(x, packageVersion(x)))), "peers_versions.txt")
