@@ -138,3 +138,17 @@ def test_a_unit_of_which_nothing_is_known_is_given_the_base_rate(kind):
     else:
         assert isinstance(p, Probabilities)
         assert p.p[gone][0] == pytest.approx(np.bincount(y.codes[~gone], minlength=p.p.shape[1]) / known.n, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", [EndpointKind.BINARY, EndpointKind.SURVIVAL])
+def test_stacks_of_stacks_do_not_drive_the_scales_of_folds_apart(kind):
+    """Scores of one fold are a fifth larger by chance; four stacks later they are no more than that."""
+    rng = np.random.default_rng(3)
+    score = rng.normal(size=399)
+    family, inner = family_of(outcome(kind, 2 * score, rng)), folds(399, 3)
+    z = score[:, None].copy()
+    z[inner[0][1]] *= 1.2
+    for _ in range(4):
+        _, z, _ = stack_out_of_fold(z[:, None, :], family, inner, (1e6,))
+    spread = [z[test].std() / score[test].std() for _, test in inner]
+    assert max(spread) / min(spread) == pytest.approx(1.2, abs=0.01)
