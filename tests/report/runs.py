@@ -16,6 +16,7 @@ from cohortium.contracts.results import (
     CalibrationRow,
     CohortRecord,
     Contrast,
+    CoverageRow,
     Curve,
     DecisionPoint,
     DecisionRow,
@@ -125,6 +126,7 @@ def make_results(
         calibration=[row for e in endpoints for row in _calibration(rng, e)],
         decisions=[row for e in endpoints for row in _decisions(rng, e, bool(reference))],
         subgroups=[row for e in endpoints for row in _subgroups(rng, e, modalities)],
+        coverage=[row for e in endpoints for row in _covered(e)],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
         versions={"cohortium": "0.1.0", "python": "3.11.2", "numpy": "2.2.1", "lightgbm": "4.5.0"},
     )  # fmt: skip
@@ -194,6 +196,23 @@ def _subgroups(rng, e, modalities) -> list[SubgroupRow]:
         gaps = [Contrast(_est(rng, m, t, rng.normal(0, 0.02), 0.05, 90), 0.2, 1.0) for m, t in asks]
         rows.append(SubgroupRow(e.name, "auto", variable, group, 90, 40, own, gaps))
     return rows
+
+
+def _covered(e: EndpointRecord) -> list[CoverageRow]:
+    """Everybody, a class or pattern in which too few are held, and a group that is too small."""
+    more = {"continuous": ["interval_width"], "survival": ["lower_bound"]}.get(e.kind, ["one_class", "one_class_right"])
+
+    def row(variable: str, group: str, held: float, half: float) -> CoverageRow:
+        others = [Estimate(m, 0.6, 0.5, 0.7, 90, None, "nadeau_bengio") for m in more]
+        return CoverageRow(e.name, "auto", 0.9, variable, group, 90, [
+            Estimate("coverage", held, held - half, held + half, 90, None, "nadeau_bengio"), *others])  # fmt: skip
+
+    few = [Estimate(m, None, n=9, reason="too small to say: fewer than 20 units") for m in ("coverage", *more)]
+    return [
+        row("everyone", "everyone", 0.91, 0.03),
+        row("site", "south", 0.7, 0.1),
+        CoverageRow(e.name, "auto", 0.9, "site", HOSTILE, 9, few),
+    ]
 
 
 def _endpoint(kind: str, n: int, classes: dict[str, tuple[str, ...]]) -> EndpointRecord:

@@ -1,4 +1,4 @@
-"""What the report says of calibration, decisions and subgroups."""
+"""What the report says of calibration, decisions, subgroups and certainty."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.report.calibration import calibration_section
+from cohortium.report.certainty import certainty_section
 from cohortium.report.decisions import decisions_section
 from cohortium.report.methods import paragraph
 from cohortium.report.subgroups import subgroups_section
@@ -105,4 +106,23 @@ def test_the_methods_paragraph_says_what_was_computed() -> None:
     said = paragraph(r)
     assert "On the same folds calibration (slope" in said and "net benefit (decision curves)" in said
     assert "performance by site and availability, with Holm's correction" in said
-    assert "On the same folds" not in paragraph(replace(r, calibration=[], decisions=[], subgroups=[]))
+    assert "On the same folds" not in paragraph(replace(r, calibration=[], decisions=[], subgroups=[], coverage=[]))
+
+
+def test_what_is_held_is_said_against_what_is_meant_and_a_group_below_it_is_named() -> None:
+    r = make_results(("binary", "continuous", "survival"))
+    said = {}
+    for e in r.cohort.endpoints:
+        rows = [x for x in r.coverage if x.endpoint == e.name]
+        made = certainty_section(rows, e, "k")
+        assert made is not None and made["drawing"] is not None and len(made["table"].rows) == 3
+        said[e.kind] = made["words"]
+        assert "91 of 100 (95% interval 88 to 94)" in made["words"][0]
+        assert made["words"][1].startswith("Held less often than meant for site south:")
+        level = [replace(rows[0], estimates=[replace(x, high=0.95) for x in rows[0].estimates])]
+        alone = certainty_section(level, e, "k")
+        assert alone is not None and len(alone["words"]) == 2 and alone["drawing"] is None
+    assert "for the others the model abstains" in said["binary"][0]
+    assert "a median width of 0.6" in said["continuous"][0]
+    assert "lost to follow-up" in said["survival"][-1]
+    assert certainty_section([], r.cohort.endpoints[0], "k") is None

@@ -163,6 +163,7 @@ def test_predict_takes_whatever_modalities_there_are(done: RunResult, tmp_path: 
     assert frame["response.p_no"].add(frame["response.p_yes"]).to_numpy() == pytest.approx(1.0)
     assert set(frame["response.class"]) <= {"no", "yes"} and np.isfinite(frame["os.risk"]).all()
     assert pd.read_csv(tmp_path / "p.csv", dtype={"unit": str})["unit"].tolist() == frame["unit"].tolist()
+    assert set(frame["response.classes_90"]) <= {"no", "yes", "no|yes", ""} and (frame["os.outlived_90"] >= 0).all()
     (tmp_path / "new" / "rna.csv").unlink()
     less = predict(done.folder, tmp_path / "new")
     assert set(less["modalities"]) == {"clinical"} and np.isfinite(less["os.risk"]).all()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cohortium.contracts.estimates import Estimate
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 Role = Literal["reference", "single", "fusion", "auto"]
 
@@ -211,6 +211,24 @@ class SubgroupRow:
 
 
 @dataclass(frozen=True)
+class CoverageRow:
+    """How often the sets, intervals or lower bounds of one learner held in one group of test units (``group`` of
+    ``variable``, ``everyone``, or a ``class``). level: how often they should.
+
+    estimates: ``coverage``; of classes also ``one_class`` (share of sets that name one class: of the others the model abstains)
+    and ``one_class_right``; of values ``interval_width``, of survival ``lower_bound`` (medians).
+    """
+
+    endpoint: str
+    learner: str
+    level: float
+    variable: str
+    group: str
+    n_units: int
+    estimates: list[Estimate]
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
 
@@ -278,6 +296,7 @@ class Results:
     calibration: list[CalibrationRow] = field(default_factory=list)
     decisions: list[DecisionRow] = field(default_factory=list)
     subgroups: list[SubgroupRow] = field(default_factory=list)
+    coverage: list[CoverageRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

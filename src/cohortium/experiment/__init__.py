@@ -1,13 +1,14 @@
 """One experiment: outer folds, fits on their training parts, predictions on their test parts, comparison.
 
 ``run_experiment`` makes (and resumes) the fold files; ``leaderboard``, ``added_value``,
-``learning_curve``, ``calibration``, ``decisions`` and ``subgroups`` turn them into records; ``refit`` fits the headline learner on everyone.
+``learning_curve``, ``calibration``, ``decisions``, ``subgroups`` and ``coverage`` turn them into records; ``refit`` fits the headline learner on everyone.
 
 May know: learners, metrics, resampling, contracts, cohort. May not know: files of the user, study files, reports.
 """
 
 from cohortium.experiment.board import added_value, leaderboard, learning_curve
 from cohortium.experiment.calibrating import calibration
+from cohortium.experiment.covering import coverage
 from cohortium.experiment.deciding import decisions
 from cohortium.experiment.folds import FoldResult, read_fold
 from cohortium.experiment.grouping import subgroups
@@ -29,6 +30,7 @@ __all__ = [
     "asks_of",
     "calibration",
     "cohort_hash",
+    "coverage",
     "decisions",
     "endpoint_plan",
     "leaderboard",

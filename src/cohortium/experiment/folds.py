@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Prediction, Probabilities, Survival, Values
+from cohortium.contracts import Bounds, Intervals, LowerBounds, Prediction, Probabilities, Sets, Survival, Values
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,7 @@ class FoldResult:
     """Predictions of one task. test: (n,) positions in the endpoint's outcome.
 
     learners: learner -> ``{"threshold": float | None, "chosen": str | None}``. seconds, n_train: of the fit.
+    bounds: of the headline learner, where the study asks for them.
     """
 
     plan: str
@@ -35,6 +36,7 @@ class FoldResult:
     learners: Mapping[str, dict[str, Any]]
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    bounds: Bounds | None = None
 
 
 def write_fold(file: Path, result: FoldResult, grid: NDArray[np.float64] | None) -> None:
@@ -43,6 +45,8 @@ def write_fold(file: Path, result: FoldResult, grid: NDArray[np.float64] | None)
     for k, prediction in enumerate(result.predictions.values()):
         for name, values in _arrays(prediction, grid).items():
             arrays[f"{k}/{name}"] = values
+    if result.bounds is not None:
+        arrays |= {f"bounds/{name}": values for name, values in _bound_arrays(result.bounds, grid).items()}
     meta = {
         "plan": result.plan,
         "n_train": result.n_train,
@@ -84,7 +88,8 @@ def read_fold(
         own = {key.split("/", 1)[1]: v for key, v in arrays.items() if key.startswith(f"{k}/")}
         predictions[name] = _prediction(own, units[test], classes, grid)
         learners[name] = facts
-    return FoldResult(plan, test, meta["n_train"], predictions, learners, meta["seconds"], meta["notes"])
+    bounds = _bounds({k[7:]: v for k, v in arrays.items() if k.startswith("bounds/")}, units[test], classes, grid)
+    return FoldResult(plan, test, meta["n_train"], predictions, learners, meta["seconds"], meta["notes"], bounds)
 
 
 def same_plan(file: Path, plan: str) -> bool:
@@ -116,3 +121,33 @@ def _prediction(
         return Values(units, arrays["value"])
     assert grid is not None
     return Survival(units, arrays["risk"], grid, arrays["survival"])
+
+
+def _bound_arrays(bounds: Bounds, grid: NDArray[np.float64] | None) -> dict[str, NDArray[Any]]:
+    out: dict[str, NDArray[Any]] = {"groups": bounds.groups.astype(str)}
+    if isinstance(bounds, Sets):
+        return {**out, "inside": bounds.inside}
+    out["low"] = bounds.low
+    if isinstance(bounds, Intervals):
+        return {**out, "high": bounds.high}
+    if bounds.free is not None:
+        assert grid is not None
+        out["free"] = bounds.free.at(grid).astype(np.float32)
+    return out
+
+
+def _bounds(
+    arrays: dict[str, Any], units: NDArray[np.object_], classes: tuple[str, ...], grid: NDArray[np.float64] | None
+) -> Bounds | None:
+    if not arrays:
+        return None
+    groups = arrays["groups"].astype(object)
+    if "inside" in arrays:
+        return Sets(units, classes, arrays["inside"], groups)
+    if "high" in arrays:
+        return Intervals(units, arrays["low"], arrays["high"], groups)
+    free = None
+    if "free" in arrays:
+        assert grid is not None
+        free = Survival(units, np.zeros(len(units)), grid, arrays["free"])
+    return LowerBounds(units, arrays["low"], groups, free)

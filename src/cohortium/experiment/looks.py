@@ -137,4 +137,6 @@ def _drawn(fold: FoldToScore, seed: int) -> Iterator[FoldToScore]:
     for _ in range(DRAWS):
         rows = np.concatenate([members[g] for g in rng.integers(0, len(groups), len(groups))])
         predictions = {name: p.take(rows) for name, p in fold.predictions.items()}
-        yield replace(fold, outcome=fold.outcome.take(rows), patients=fold.patients[rows], predictions=predictions)
+        bounds = None if fold.bounds is None else fold.bounds.take(rows)
+        yield replace(fold, outcome=fold.outcome.take(rows), patients=fold.patients[rows], predictions=predictions,
+                      bounds=bounds)  # fmt: skip

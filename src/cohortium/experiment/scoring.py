@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Outcome, Prediction, SurvivalOutcome
+from cohortium.contracts import Bounds, Outcome, Prediction, SurvivalOutcome
 from cohortium.experiment.folds import FoldResult
 from cohortium.experiment.plan import EndpointPlan
 
@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class FoldToScore:
-    """One outer fold. outcome: of its n test units. patients: (n,) group codes. censoring: of its training part."""
+    """One outer fold. outcome: of its n test units. patients: (n,) group codes. censoring: of its training part. bounds: of the headline learner."""
 
     outcome: Outcome
     patients: NDArray[np.int64]
@@ -37,6 +37,7 @@ class FoldToScore:
     n_train: int
     predictions: dict[str, Prediction]
     thresholds: dict[str, float | None]
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,7 @@ def _fold(e: EndpointPlan, split: Any, result: FoldResult) -> FoldToScore:
         result.n_train,
         dict(result.predictions),
         thresholds,
+        result.bounds,
     )
 
 

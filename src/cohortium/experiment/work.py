@@ -113,14 +113,16 @@ def _outer(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
         key = f"{key}/{task.fraction!r}"
     fold = build_fold(cohort, e, rows, plan.inner_folds, plan.seed, key, others_of(plan, task.endpoint))
     begin = time.perf_counter()
-    predictors = fit_all(plan.config, fold, only)
+    bounded = plan.headline if task.kind == "outer" else None
+    predictors = fit_all(plan.config, fold, only, bounded)
     test = np.asarray(split.test, dtype=np.intp)
     tested = cohort.take(cohort.units.index.get_indexer(e.outcome.units[test]))
     predictions = predict_all(predictors, tested, e.grid)
     for name, prediction in predictions.items():
         _finite(name, prediction)
     facts = {name: {"threshold": p.threshold, "chosen": p.chosen} for name, p in predictors.items()}
-    result = FoldResult(plan.hash, test, len(rows), predictions, facts, time.perf_counter() - begin)
+    bounds = predictors[bounded].bounds(tested, predictions[bounded]) if bounded in predictors else None
+    result = FoldResult(plan.hash, test, len(rows), predictions, facts, time.perf_counter() - begin, bounds=bounds)
     write_fold(work / plan.file(task), result, e.grid)
 
 
@@ -135,7 +137,7 @@ def _refit(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
     fold = build_fold(
         cohort, e, rows, plan.inner_folds, plan.seed, f"{task.endpoint}/final", others_of(plan, task.endpoint)
     )
-    predictor = fit_all(plan.config, fold, [plan.headline])[plan.headline]
+    predictor = fit_all(plan.config, fold, [plan.headline], plan.headline)[plan.headline]
     folder = work / plan.file(task)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -88,6 +88,7 @@ class LearnerConfig:
     inside the learners, of ``linear`` and ``trees``. learners: names to report (None: all). preset: quick,
     default or thorough. presence_as_predictor: let having a modality predict. probes: also fit what added
     value needs. deep: deep learners, joint: learners on joint representations; ``auto`` may choose the first of each.
+    coverage: level of the headline's sets, intervals and lower bounds (None: none are made).
     """
 
     reference: tuple[str, ...] = ()
@@ -99,6 +100,7 @@ class LearnerConfig:
     probes: bool = True
     deep: tuple[DeepSpec, ...] = ()
     joint: tuple[JointSpec, ...] = ()
+    coverage: float | None = None
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -6,14 +6,15 @@ encoded blocks and node scores between the learners of one ``predict_all``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.calibration import Maker
 from cohortium.cohort import Cohort
-from cohortium.contracts import Prediction
+from cohortium.contracts import Bounds, LowerBounds, Prediction, Survival
 from cohortium.encoders import Encoder
 from cohortium.encoders.block import tree_view
 from cohortium.fusion import StackFit
@@ -205,7 +206,8 @@ class ScorePredictor:
     """A fitted learner: node, and what turns its scores into the endpoint's prediction.
 
     threshold: on the positive class's probability, chosen on inner predictions (binary only). chosen: what
-    the learner chose inside. facts: settings for people.
+    the learner chose inside. facts: settings for people. maker: of sets, intervals or lower bounds, where they were
+    asked for. censoring: predicts how long a unit is followed; not saved.
     """
 
     name: str
@@ -215,11 +217,25 @@ class ScorePredictor:
     threshold: float | None = None
     chosen: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    maker: Maker | None = None
+    censoring: ScorePredictor | None = None
 
     def predict(self, cohort: Cohort, memo: Memo | None = None) -> Prediction:
         """Predict every unit of the cohort, whatever modalities it has."""
         eta = np.nan_to_num(self.node.scores(cohort, {} if memo is None else memo))
         return to_prediction(self.endpoint, cohort.ids, eta, self.finish)
+
+    def bounds(self, cohort: Cohort, prediction: Prediction) -> Bounds | None:
+        """What the prediction of these units is sure of; None where it was not asked for."""
+        if self.maker is None:
+            return None
+        presence = presence_matrix(cohort, self.maker.patterns.modalities) > 0
+        made: Bounds = self.maker.make(prediction, presence)  # type: ignore[arg-type]
+        if self.censoring is not None and isinstance(made, LowerBounds):
+            free = self.censoring.predict(cohort)
+            assert isinstance(free, Survival)
+            made = replace(made, free=free)
+        return made
 
     def settings(self) -> dict[str, Any]:
         """JSON-able facts on how the learner was set."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cohortium.calibration import IntervalMaker, LowerBoundMaker, Maker, SetMaker
 from cohortium.encoders import Encoder, restore_encoder
 from cohortium.encoders.raw import restore_raw
 from cohortium.errors import RunFolderError
@@ -33,7 +34,7 @@ from cohortium.learners.nodes import (
 )
 from cohortium.schema import Endpoint, EndpointKind
 
-FORMAT = 3
+FORMAT = 4
 
 
 def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
@@ -73,6 +74,9 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
         "threshold": predictor.threshold,
         "chosen": predictor.chosen,
         "facts": predictor.facts,
+        "maker": None
+        if predictor.maker is None
+        else {"type": type(predictor.maker).__name__, **predictor.maker.state()},
         "encoders": encoders,
         "nodes": nodes,
         "root": root,
@@ -169,7 +173,15 @@ def restore(state: dict[str, Any]) -> ScorePredictor:
         state["threshold"],
         state["chosen"],
         state["facts"],
+        _restore_maker(state["maker"]),
     )
+
+
+def _restore_maker(state: dict[str, Any] | None) -> Maker | None:
+    if state is None:
+        return None
+    kinds: dict[str, type[Maker]] = {k.__name__: k for k in (SetMaker, IntervalMaker, LowerBoundMaker)}
+    return kinds[state["type"]].restore(state)
 
 
 def _restore_node(s: dict[str, Any], encoders: list[Encoder], nodes: list[Node]) -> Node:

@@ -344,8 +344,20 @@ class Suite:
         node = ZeroNode(self.family.n_scores)
         return Fitted(np.zeros((self.family.n, self.family.n_scores)), node, {"note": "not learnable in this fold"})
 
-    def finish(self, name: str) -> ScorePredictor:
-        """The learner with one calibrated weight, nuisance parameters and threshold, ready to predict everybody."""
+    def finish(self, name: str, bounded: bool = False) -> ScorePredictor:
+        """The learner with one calibrated weight, nuisance parameters and threshold, ready to predict everybody.
+
+        bounded: also with what its out-of-fold predictions say of how sure it is, where the configuration asks for that.
+        """
+        predictor, oof = self.finish_with_oof(name)
+        if not bounded or self.config.coverage is None:
+            return predictor
+        from cohortium.learners.bounding import bound
+
+        return bound(predictor, oof, self.fold, self.config, self.modalities)
+
+    def finish_with_oof(self, name: str) -> tuple[ScorePredictor, Prediction]:
+        """The learner and its out-of-fold predictions of the training units."""
         part = self.part(name)
         whole = self.stack({name: part}, True, (1e6,))
         if self.config.presence_as_predictor and name != "reference" and not name.startswith("single:"):
@@ -353,15 +365,14 @@ class Suite:
         eta = whole.oof
         theta = fit_theta(self.family, eta)
         finish = self.family.finish(eta, theta)
-        threshold = None
-        if self.fold.outcome.endpoint.kind is EndpointKind.BINARY:
+        outcome, threshold = self.fold.outcome, None
+        oof = to_prediction(outcome.endpoint, outcome.units, eta, finish)
+        if outcome.endpoint.kind is EndpointKind.BINARY:
             from cohortium.metrics import choose_threshold
 
-            assert isinstance(self.fold.outcome, ClassOutcome)
-            p = to_prediction(self.fold.outcome.endpoint, self.fold.outcome.units, eta, finish)
-            assert isinstance(p, Probabilities)
-            threshold = choose_threshold(self.fold.outcome, p.p[:, 1])
-        return ScorePredictor(name, self.fold.outcome.endpoint, whole.node, finish, threshold, part.chosen, part.facts)
+            assert isinstance(outcome, ClassOutcome) and isinstance(oof, Probabilities)
+            threshold = choose_threshold(outcome, oof.p[:, 1])
+        return ScorePredictor(name, outcome.endpoint, whole.node, finish, threshold, part.chosen, part.facts), oof
 
     def _with_presence(self, whole: Fitted) -> Fitted:
         from cohortium.heads.newton import fit_ridge
@@ -411,11 +422,13 @@ def learner(name: str, config: LearnerConfig, fold: Fold) -> SuiteLearner:
     return SuiteLearner(name, by_name[name].role, by_name[name].modalities, config)
 
 
-def fit_all(config: LearnerConfig, fold: Fold, names: list[str] | None = None) -> dict[str, ScorePredictor]:
-    """Every learner of the plan (or the named ones), fitted on the fold."""
+def fit_all(
+    config: LearnerConfig, fold: Fold, names: list[str] | None = None, bounded: str | None = None
+) -> dict[str, ScorePredictor]:
+    """Every learner of the plan (or the named ones), fitted on the fold. bounded: the one that also says how sure it is."""
     infos = plan(config, fold.outcome.endpoint, list(fold.cohort.modalities), len(fold.inner))
     suite = Suite(config, fold)
-    return {i.name: suite.finish(i.name) for i in infos if names is None or i.name in names}
+    return {i.name: suite.finish(i.name, i.name == bounded) for i in infos if names is None or i.name in names}
 
 
 def predict_all(

@@ -157,6 +157,10 @@ def _trust(results: Results) -> str:
     if results.subgroups:
         variables = names(list(dict.fromkeys(r.variable for r in results.subgroups)), most=99)
         parts.append(f"performance by {variables}, with Holm's correction for all differences of an endpoint,")
+    if results.coverage:
+        parts.append(
+            f"how often {100 * results.coverage[0].level:.0f}% prediction sets, intervals or lower bounds held"
+        )
     return f"On the same folds {names(parts)} {'was' if len(parts) == 1 else 'were'} computed." if parts else ""
 
 

@@ -10,6 +10,7 @@ from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
 from cohortium.report import methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.calibration import calibration_section
+from cohortium.report.certainty import certainty_section
 from cohortium.report.decisions import decisions_section
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
@@ -200,6 +201,7 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
         "subgroups": subgroups_section(
             [x for x in r.subgroups if x.endpoint == e.name], e, _whole(row, metric, horizon), f"e{i}-groups"
         ),
+        "certainty": certainty_section([x for x in r.coverage if x.endpoint == e.name], e, f"e{i}-sure"),
         "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
         "selected": _selected(r, e.name),
         "exploratory": _exploratory(r, e, row),

@@ -36,6 +36,11 @@ OTHER_NAMES = {
     "e90": "90th percentile of the gap (E90)",
     "ici_by_chance": "mean gap by chance",
     "expected_minus_observed": "expected minus observed",
+    "coverage": "share that held",
+    "one_class": "sets of one class",
+    "one_class_right": "of these right",
+    "interval_width": "median width",
+    "lower_bound": "median bound",
 }
 """Of numbers that are in no leaderboard."""
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "brier_t", "integrated_brier", "mae"})

@@ -21,6 +21,7 @@ def assemble(
         added_value,
         asks_of,
         calibration,
+        coverage,
         decisions,
         leaderboard,
         learning_curve,
@@ -31,7 +32,7 @@ def assemble(
     from cohortium.study.grouping import groupings
 
     plan = experiment.plan
-    board, added, curve, selected, calibrated, decided, grouped = [], [], [], [], [], [], []
+    board, added, curve, selected, calibrated, decided, grouped, covered = [], [], [], [], [], [], [], []
     groups = groupings(study, data)
     names: list[str] = []
     every: dict[str, Scores] = {}
@@ -47,6 +48,7 @@ def assemble(
         calibrated += calibration(name, scores, _of_interest(scores, plan.headline))
         decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
         grouped += subgroups(name, scores, plan.headline, groups, _metric(study, name, e))
+        covered += coverage(name, scores, plan.headline, plan.config.coverage, groups)
         facts = experiment.finals[name][1]
         selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(
@@ -61,6 +63,7 @@ def assemble(
         calibration=calibrated,
         decisions=decided,
         subgroups=grouped,
+        coverage=covered,
         hashes=hashes,
         versions=versions(),
     )

@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Outcome, Prediction, Probabilities, Survival, ValueOutcome
+from cohortium.contracts import (
+    Bounds,
+    ClassOutcome,
+    Intervals,
+    Outcome,
+    Prediction,
+    Probabilities,
+    Sets,
+    Survival,
+    ValueOutcome,
+)
 from cohortium.study.runfolder import write_private
 
 if TYPE_CHECKING:
@@ -75,8 +85,11 @@ def _predictions(experiment: Experiment, key: pd.DataFrame, grids: Mapping[str, 
             units = key["unit"].reindex(e.outcome.units).to_numpy(object)
             for s, result in zip(e.splits, experiment.outer[name], strict=True):
                 same = {"endpoint": name, "repeat": int(s.repeat), "fold": int(s.fold)}
-                parts = [_fold_columns(schema, same | {"learner": n}, units[result.test], p)
-                         for n, p in result.predictions.items()]  # fmt: skip
+                parts = [
+                    _fold_columns(schema, same | {"learner": n}, units[result.test], p,
+                                  result.bounds if n == plan.headline else None)
+                    for n, p in result.predictions.items()
+                ]  # fmt: skip
                 writer.write_table(pa.concat_tables(parts))
     return buffer.getvalue()
 
@@ -93,10 +106,13 @@ def _prediction_schema(endpoints: Mapping[str, Any]) -> Any:
             columns["value"] = pa.float64()
         else:
             columns |= {"risk": pa.float64(), "survival": pa.list_(pa.float32())}
+    columns |= {"classes": pa.string(), "low": pa.float64(), "high": pa.float64()}
     return pa.schema(list(columns.items()))
 
 
-def _fold_columns(schema: Any, same: dict[str, Any], units: NDArray[np.object_], p: Prediction) -> Any:
+def _fold_columns(
+    schema: Any, same: dict[str, Any], units: NDArray[np.object_], p: Prediction, bounds: Bounds | None
+) -> Any:
     import pyarrow as pa
 
     from cohortium.experiment.estimating import PROBES
@@ -114,7 +130,18 @@ def _fold_columns(schema: Any, same: dict[str, Any], units: NDArray[np.object_],
             have["survival"] = pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(p.times), flat)
     else:
         have["value"] = pa.array(p.values)
+    if isinstance(bounds, Sets):
+        have["classes"] = pa.array(class_texts(bounds), pa.string())
+    elif bounds is not None:
+        have["low"] = pa.array(bounds.low)
+        if isinstance(bounds, Intervals):
+            have["high"] = pa.array(bounds.high)
     return pa.table([have.get(f.name, pa.nulls(n, f.type)) for f in schema], schema=schema)
+
+
+def class_texts(sets: Sets) -> list[str]:
+    """``no|yes``: the classes that are not ruled out, by unit; empty where all are."""
+    return ["|".join(c for c, x in zip(sets.classes, row, strict=True) if x) for row in sets.inside]
 
 
 def outcome_frame(outcomes: Mapping[str, Outcome], key: pd.DataFrame) -> pd.DataFrame:

@@ -38,6 +38,7 @@ def learner_config(study: Study) -> LearnerConfig:
         preset=s.preset,
         presence_as_predictor=s.presence_as_predictor,
         probes=True,
+        coverage=s.evaluation.coverage,
         deep=tuple(DeepSpec(**d.model_dump()) for d in s.deep),
         joint=tuple(JointSpec(**{**j.model_dump(), "counts": tuple(j.counts)}) for j in s.joint),
     )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cohortium.contracts import Prediction, Probabilities, Survival
+from cohortium.contracts import Bounds, Intervals, Prediction, Probabilities, Sets, Survival
 from cohortium.errors import DataError
 from cohortium.study import models, runfolder
+from cohortium.study.files import class_texts
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
@@ -36,7 +37,8 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     data: a folder laid out as the study's own; a modality whose file is not there is absent for everybody.
     Returns one row per unit: ``unit``, ``modalities`` (those it has), then for every endpoint ``<endpoint>.p_<class>``
     and ``<endpoint>.class``, or ``<endpoint>.value``, or ``<endpoint>.risk`` (grows with hazard) and
-    ``<endpoint>.survival_<time>`` at the horizons. out: also written there as CSV.
+    ``<endpoint>.survival_<time>`` at the horizons; last, at the study's level, ``<endpoint>.classes_90`` (those that are not
+    ruled out: ``no|yes``), ``.low_90`` and ``.high_90``, or ``.outlived_90`` (a time). out: also written there as CSV.
 
     Raises :class:`RunFolderError` for an unfinished run, :class:`DataError` for data that do not fit.
     """
@@ -49,7 +51,9 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     has = [" ".join(n for n, x in zip(names, row, strict=True) if x) for row in presence.to_numpy(bool)]
     frame = pd.DataFrame({"unit": cohort.ids, "modalities": has})
     for name, model in models.load(folder).items():
-        for column, values in _columns(model, model.predictor.predict(cohort)).items():
+        prediction = model.predictor.predict(cohort)
+        bounds = model.predictor.bounds(cohort, prediction)
+        for column, values in {**_columns(model, prediction), **_bound_columns(model, bounds)}.items():
             frame[f"{name}.{column}"] = values
     if out is not None:
         try:
@@ -107,3 +111,15 @@ def _columns(model: models.Model, p: Prediction) -> dict[str, Any]:
         at = p.at(horizons)
         return {"risk": p.risk, **{f"survival_{h:g}": at[:, k] for k, h in enumerate(horizons)}}
     return {"value": p.values}
+
+
+def _bound_columns(model: models.Model, bounds: Bounds | None) -> dict[str, Any]:
+    """What the prediction is sure of, at the level in the columns' names."""
+    if bounds is None:
+        return {}
+    level = f"{100 * model.predictor.maker.level:g}"
+    if isinstance(bounds, Sets):
+        return {f"classes_{level}": class_texts(bounds)}
+    if isinstance(bounds, Intervals):
+        return {f"low_{level}": bounds.low, f"high_{level}": bounds.high}
+    return {f"outlived_{level}": bounds.low}

@@ -79,7 +79,9 @@ class EvaluationSpec(Declaration):
     learning_curve: list[Annotated[float, Field(gt=0, le=1)]] | None = Field(
         None, description="fractions of the training folds, e.g. [0.25, 0.5, 1]"
     )
-
+    coverage: Annotated[float, Field(ge=0.5, le=0.99)] | None = Field(
+        0.9, description="level of the headline's prediction sets, intervals and lower bounds; null: none are made"
+    )
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.5],
         min_length=1,
