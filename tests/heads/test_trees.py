@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cohortium.contracts import SurvivalOutcome
+from cohortium.contracts import ClassOutcome, SurvivalOutcome
 from cohortium.heads.families import family_of
 from cohortium.heads.trees import BoostPath, ForestPath, deviance_residual
 from cohortium.schema import Endpoint, EndpointKind
@@ -75,3 +75,12 @@ def test_deviance_residuals_are_those_of_r_survival():
         np.zeros(8),
     )
     np.testing.assert_allclose(deviance_residual(family_of(y)), R_DEVIANCE, atol=1e-5)
+
+
+def test_boosting_ends_where_nothing_is_left_to_explain():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 100)
+    endpoint = Endpoint("y", EndpointKind.MULTICLASS, ("a", "b", "c"))
+    family = family_of(ClassOutcome(endpoint, np.array([f"u{i}" for i in range(100)], dtype=object), y))
+    path = BoostPath(rng.normal(size=(100, 5)), family, 1, np.eye(3)[y] * 60.0)
+    assert np.abs(path.at(path.length - 1).scores(rng.normal(size=(7, 5)))).max() < 1e-6

@@ -196,8 +196,9 @@ class BoostPath:
         booster, scale = self._growing
         while len(self.points) <= k:
             rounds = BOOST_ROUNDS[len(self.points)]
-            while booster.current_iteration() < rounds:
-                booster.update()
+            # It ends where no leaf can be split: an iteration without a tree is not counted, and none would ever follow.
+            while booster.current_iteration() < rounds and not booster.update():
+                pass
             text = str(booster.model_to_string(num_iteration=rounds))
             self.points.append(Boosted(text, rounds, scale, self.family.n_scores))
         return self.points[k]
