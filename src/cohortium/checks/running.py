@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from cohortium.checks import design, disguise, people, variance
+from cohortium.checks import design, disguise, people, prepared, variance
 from cohortium.cohort import Cohort
 from cohortium.contracts import Outcome
 from cohortium.contracts.results import Finding
@@ -39,11 +39,15 @@ def run_checks(
     for name, modality in cohort.modalities.items():
         table = modality.as_table()
         found += variance.find_variance(cohort, name, table)
+        if modality.shape == "table":
+            found += prepared.find_scaled(name, table)
         for outcome in outcomes.values():
             rows = pd.Index(outcome.units).get_indexer(table.units)
             sight = disguise.look(name, table, rows, outcome)
             hidden = disguise.find_disguises(sight)
             found += hidden
+            if modality.shape == "table":
+                found += prepared.find_chosen(sight)
             found += disguise.find_strong(sight, {c for f in hidden for c in f.columns})
     found += people.find_identifiers(tables)
     found += people.find_duplicates(tables, dict(outcomes), groups)

@@ -18,6 +18,7 @@ STAGES = {
     "score": "scoring",
     "clouds": "clustering",
     "markers": "markers",
+    "trials": "trials",
     "report": "writing report",
 }
 SECONDS_BETWEEN_LINES = 10.0

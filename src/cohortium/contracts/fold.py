@@ -33,6 +33,10 @@ class Store:
             self._items[key] = make()
         return self._items[key]
 
+    def keys(self) -> list[str]:
+        """What was made, in the order in which it was asked for."""
+        return list(self._items)
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:

@@ -89,6 +89,7 @@ class LearnerConfig:
     default or thorough. presence_as_predictor: let having a modality predict. probes: also fit what added
     value needs. deep: deep learners, joint: learners on joint representations; ``auto`` may choose the first of each.
     coverage: level of the headline's sets, intervals and lower bounds (None: none are made).
+    plugins: learners of other packages, by the names of their entry points.
     """
 
     reference: tuple[str, ...] = ()
@@ -101,6 +102,7 @@ class LearnerConfig:
     deep: tuple[DeepSpec, ...] = ()
     joint: tuple[JointSpec, ...] = ()
     coverage: float | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -144,6 +146,7 @@ def plan(config: LearnerConfig, endpoint: Endpoint, modalities: list[str], inner
     for spec in config.deep:
         out.append(LearnerInfo(f"deep:{spec.name}", "fusion", every, inner_folds + DEEP_SEEDS[config.preset]))
     out += [LearnerInfo(f"joint:{spec.name}", "fusion", every, 2 * splits) for spec in config.joint]
+    out += [LearnerInfo(f"plugin:{name}", "fusion", every, 1) for name in config.plugins]
     if (config.deep or config.joint) and len(every) > 1:
         out.append(LearnerInfo("auto:plain", "fusion", every, 0))
     out.append(LearnerInfo("auto", "auto", every, 0))

@@ -29,10 +29,13 @@ from cohortium.learners.nodes import (
     modalities_of,
     presence_matrix,
 )
+from cohortium.learners.plugins import PluginPredictor
+from cohortium.learners.plugins import fit as fit_plugin
 from cohortium.learners.views import Views
 from cohortium.schema import EndpointKind
 
 Array = NDArray[np.float64]
+Finished = ScorePredictor | PluginPredictor
 
 SELDOM = 10
 """A modality that fewer training units lack is one whose absence a joint model has not been fitted on."""
@@ -424,16 +427,18 @@ def learner(name: str, config: LearnerConfig, fold: Fold) -> SuiteLearner:
 
 def fit_all(
     config: LearnerConfig, fold: Fold, names: list[str] | None = None, bounded: str | None = None
-) -> dict[str, ScorePredictor]:
+) -> dict[str, Finished]:
     """Every learner of the plan (or the named ones), fitted on the fold. bounded: the one that also says how sure it is."""
     infos = plan(config, fold.outcome.endpoint, list(fold.cohort.modalities), len(fold.inner))
-    suite = Suite(config, fold)
-    return {i.name: suite.finish(i.name, i.name == bounded) for i in infos if names is None or i.name in names}
+    suite = fold.store.get("suite", lambda: Suite(config, fold))
+    out: dict[str, Finished] = {}
+    for name in (i.name for i in infos if names is None or i.name in names):
+        kind, _, rest = name.partition(":")
+        out[name] = fit_plugin(rest, fold) if kind == "plugin" else suite.finish(name, name == bounded)
+    return out
 
 
-def predict_all(
-    predictors: Mapping[str, ScorePredictor], cohort: Cohort, grid: Array | None = None
-) -> dict[str, Prediction]:
+def predict_all(predictors: Mapping[str, Finished], cohort: Cohort, grid: Array | None = None) -> dict[str, Prediction]:
     """Predictions of several learners of one fold; shared parts are evaluated once.
 
     grid: (m,) times that survival curves are kept at; by default all event times of the training part.

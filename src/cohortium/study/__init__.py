@@ -3,7 +3,8 @@
 ``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
 run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
 ``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent; ``similar`` finds
-the units most like a given one; ``subtype`` looks for kinds of patients.
+the units most like a given one; ``subtype`` looks for kinds of patients; ``audit`` shows that nothing of the test units reached a
+model.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -20,6 +21,7 @@ _PUBLIC = {
     "Data": "data",
     "load_cohort": "data",
     "load_data": "data",
+    "audit": "auditing",
     "check": "checking",
     "RunResult": "running",
     "run": "running",

@@ -39,6 +39,7 @@ def learner_config(study: Study) -> LearnerConfig:
         presence_as_predictor=s.presence_as_predictor,
         probes=True,
         coverage=s.evaluation.coverage,
+        plugins=tuple(s.plugins),
         deep=tuple(DeepSpec(**d.model_dump()) for d in s.deep),
         joint=tuple(JointSpec(**{**j.model_dump(), "counts": tuple(j.counts)}) for j in s.joint),
     )
@@ -52,6 +53,7 @@ def make_plan(study: Study, data: Data) -> Plan:
 
     config = learner_config(study)
     check_metrics(study)
+    check_plugins(study)
     groupings(study, data)  # a column that is not there stops before anything is fitted
     endpoints = {}
     headline, notes = "", list[str]()
@@ -77,13 +79,26 @@ def make_plan(study: Study, data: Data) -> Plan:
 def headline_of(study: Study, outcome: Outcome, modalities: list[str]) -> str:
     """``auto``, or where the study leaves it out ``best_single``, or the first learner asked for.
 
-    Never the one that looks best on the outer folds.
+    Never the one that looks best on the outer folds, nor a plug-in. Raises :class:`StudyError` where there are only plug-ins.
     """
     from cohortium.learners import plan
 
     names = [i.name for i in plan(learner_config(study), outcome.endpoint, modalities) if i.role != "probe"]
-    asked = [n for n in (study.spec.learners or names) if n in names]
-    return next((n for n in ("auto", "best_single") if n in asked), asked[0] if asked else names[0])
+    asked = [n for n in (study.spec.learners or names) if n in names and not n.startswith("plugin:")]
+    chosen = next((n for n in ("auto", "best_single") if n in asked), asked[0] if asked else names[0])
+    if chosen.startswith("plugin:"):
+        raise StudyError(
+            f"{study.path.name}: a plug-in cannot give the answer, it is compared only. Add 'auto' to learners."
+        )
+    return chosen
+
+
+def check_plugins(study: Study) -> None:
+    """Raise :class:`StudyError` for a plug-in that is not installed or is no learner."""
+    from cohortium.learners import plugins
+
+    for name in study.spec.plugins:
+        plugins.find(name)
 
 
 def check_metrics(study: Study) -> None:

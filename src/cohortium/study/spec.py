@@ -133,6 +133,10 @@ class StudySpec(Declaration):
         default_factory=list,
         description="representations of all modalities with a linear head, to add; auto may choose the first",
     )
+    plugins: list[str] = Field(
+        default_factory=list,
+        description="learners of installed packages to compare, by the names of their entry points",
+    )
     priority: list[str] | None = Field(
         None, description="order of priority fusion after the reference; default: as declared"
     )

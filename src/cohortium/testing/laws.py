@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.cohort import Bag, Cohort, Events, Modality, Table
-from cohortium.cohort.events import DAY
+from cohortium.cohort import Cohort
+from cohortium.cohort.garbage import spoiled
 from cohortium.contracts import (
     ClassOutcome,
     Fold,
@@ -204,13 +204,9 @@ def _again_among_garbage(
     Equal to the bit it keeps both laws at the price of one fit; only if it is not, a third one says which is broken.
     """
     cohort = simulated.cohort
-    tables: dict[str, Modality] = {}
-    for name, table in cohort.modalities.items():
-        outside = ~np.isin(table.units, cohort.ids[:TRAINED])
-        spoilt_table = _spoilt(table, outside, rng)
-        tables[name] = spoilt_table.take(np.flatnonzero(~outside | (rng.random(len(outside)) < 0.5)))
     turned = simulated.outcome.take(np.r_[np.arange(TRAINED), rng.permutation(np.arange(TRAINED, len(cohort)))])
-    spoilt = replace(simulated, cohort=Cohort(cohort.units, tables), outcome=replace(turned, units=cohort.ids))
+    other = spoiled(cohort, np.arange(len(cohort)) >= TRAINED, rng)
+    spoilt = replace(simulated, cohort=other, outcome=replace(turned, units=cohort.ids))
     try:
         again = learner.fit(_fold(spoilt))
         _same_to_the_bit("Garbage in the test rows leaves the model unchanged", again, predictor, simulated, kind)
@@ -218,31 +214,6 @@ def _again_among_garbage(
         # What a first fit drew from a global generator a second one does not draw again.
         _same_to_the_bit("Refit equals fit", learner.fit(_fold(simulated)), predictor, simulated, kind)
         raise
-
-
-def _spoilt(data: Modality, outside: NDArray[np.bool_], rng: np.random.Generator) -> Modality:
-    """The modality with garbage in the units ``outside`` (m,) bool; the others as they are."""
-    if isinstance(data, Table):
-        values = data.values.copy()
-        values[outside] = rng.normal(0, 1e6, size=(int(outside.sum()), data.n_features))
-        return Table(data.units, values, data.features)
-    if isinstance(data, Bag):
-        values = data.values.copy()
-        inside = np.repeat(outside, data.sizes)
-        values[inside] = rng.normal(0, 1e6, size=(int(inside.sum()), data.n_features))
-        return Bag(data.units, values, data.offsets, data.features)
-    assert isinstance(data, Events)
-    unit, at = data.seen()
-    theirs = at[outside[unit]]
-    code, value, time = data.code.copy(), data.value.copy(), data.time.copy()
-    # Codes that nobody trained on has, and theirs as everybody's.
-    vocabulary = np.append(data.vocabulary, ["never seen", "a code of others"]).astype(object)
-    code[theirs] = rng.integers(0, len(vocabulary), size=len(theirs))
-    value[theirs] = rng.normal(0, 1e6, size=len(theirs))
-    time[theirs] -= 5000 * DAY
-    return Events(
-        data.units, vocabulary, data.owner, time, code, value, data.start, data.stop, data.index, data.windows
-    )
 
 
 def _restored(predictor: Predictor, restore: Restore, simulated: Simulated, kind: EndpointKind) -> None:
