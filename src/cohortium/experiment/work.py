@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.contracts import Fold, Outcome, Prediction, Probabilities, Survival, Values
+from cohortium.contracts import ClassOutcome, Fold, Outcome, Prediction, Probabilities, Survival, Values
 from cohortium.experiment.folds import FoldResult, write_fold
 from cohortium.experiment.plan import EndpointPlan, Plan, Task
 
@@ -138,6 +138,9 @@ def _refit(cohort: Cohort, plan: Plan, task: Task, work: Path) -> None:
         cohort, e, rows, plan.inner_folds, plan.seed, f"{task.endpoint}/final", others_of(plan, task.endpoint)
     )
     predictor = fit_all(plan.config, fold, [plan.headline], plan.headline)[plan.headline]
+    if e.outcome.endpoint.prevalence is not None:
+        assert isinstance(e.outcome, ClassOutcome)
+        predictor = predictor.for_prevalence(e.outcome.endpoint.prevalence, float((e.outcome.codes == 1).mean()))
     folder = work / plan.file(task)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)

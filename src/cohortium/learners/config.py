@@ -90,6 +90,7 @@ class LearnerConfig:
     value needs. deep: deep learners, joint: learners on joint representations; ``auto`` may choose the first of each.
     coverage: level of the headline's sets, intervals and lower bounds (None: none are made).
     plugins: learners of other packages, by the names of their entry points.
+    recalibration: of class probabilities beside their slope: ``slope`` (no more), ``isotonic`` or ``venn_abers``.
     """
 
     reference: tuple[str, ...] = ()
@@ -103,6 +104,7 @@ class LearnerConfig:
     joint: tuple[JointSpec, ...] = ()
     coverage: float | None = None
     plugins: tuple[str, ...] = ()
+    recalibration: str = "slope"
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.calibration import Maker
+from cohortium.calibration import Maker, Recalibration, prior_shift, shifted
 from cohortium.cohort import Cohort
-from cohortium.contracts import Bounds, LowerBounds, Prediction, Survival
+from cohortium.contracts import Bounds, LowerBounds, Prediction, Probabilities, Survival
 from cohortium.encoders import Encoder
 from cohortium.encoders.block import tree_view
 from cohortium.fusion import StackFit
@@ -207,7 +207,8 @@ class ScorePredictor:
 
     threshold: on the positive class's probability, chosen on inner predictions (binary only). chosen: what
     the learner chose inside. facts: settings for people. maker: of sets, intervals or lower bounds, where they were
-    asked for. censoring: predicts how long a unit is followed; not saved.
+    asked for. censoring: predicts how long a unit is followed; not saved. recalibration: of class probabilities. shift: of
+    the log odds of two classes, to another prevalence.
     """
 
     name: str
@@ -219,16 +220,40 @@ class ScorePredictor:
     facts: dict[str, Any] = field(default_factory=dict)
     maker: Maker | None = None
     censoring: ScorePredictor | None = None
+    recalibration: Recalibration | None = None
+    shift: float = 0.0
 
     def predict(self, cohort: Cohort, memo: Memo | None = None) -> Prediction:
         """Predict every unit of the cohort, whatever modalities it has."""
-        eta = np.nan_to_num(self.node.scores(cohort, {} if memo is None else memo))
-        return to_prediction(self.endpoint, cohort.ids, eta, self.finish)
+        made = self._as_sampled(cohort, {} if memo is None else memo)
+        if not self.shift:
+            return made
+        assert isinstance(made, Probabilities)
+        p = shifted(made.p[:, 1], self.shift)
+        return replace(made, p=np.column_stack([1 - p, p]))
+
+    def _as_sampled(self, cohort: Cohort, memo: Memo) -> Prediction:
+        """Predictions for a population like the one that was trained on."""
+        made = to_prediction(self.endpoint, cohort.ids, np.nan_to_num(self.node.scores(cohort, memo)), self.finish)
+        if self.recalibration is None:
+            return made
+        assert isinstance(made, Probabilities)
+        return replace(made, p=self.recalibration.apply(made.p))
+
+    def for_prevalence(self, prevalence: float, sampled: float) -> ScorePredictor:
+        """The same for a population in which ``prevalence`` are positive, where ``sampled`` of the training units are."""
+        by = prior_shift(prevalence, sampled)
+        threshold = None if self.threshold is None else float(shifted(np.array([self.threshold]), by)[0])
+        return replace(self, shift=by, threshold=threshold)
 
     def bounds(self, cohort: Cohort, prediction: Prediction) -> Bounds | None:
         """What the prediction of these units is sure of; None where it was not asked for."""
         if self.maker is None:
             return None
+        if self.shift:  # what is calibrated are the probabilities as sampled
+            assert isinstance(prediction, Probabilities)
+            p = shifted(prediction.p[:, 1], -self.shift)
+            prediction = replace(prediction, p=np.column_stack([1 - p, p]))
         presence = presence_matrix(cohort, self.maker.patterns.modalities) > 0
         made: Bounds = self.maker.make(prediction, presence)  # type: ignore[arg-type]
         if self.censoring is not None and isinstance(made, LowerBounds):

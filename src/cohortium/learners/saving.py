@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.calibration import IntervalMaker, LowerBoundMaker, Maker, SetMaker
+from cohortium.calibration import IntervalMaker, LowerBoundMaker, Maker, Recalibration, SetMaker
 from cohortium.encoders import Encoder, restore_encoder
 from cohortium.encoders.raw import restore_raw
 from cohortium.errors import RunFolderError
@@ -74,6 +74,8 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
         "threshold": predictor.threshold,
         "chosen": predictor.chosen,
         "facts": predictor.facts,
+        "recalibration": None if predictor.recalibration is None else predictor.recalibration.state(),
+        "shift": predictor.shift,
         "maker": None
         if predictor.maker is None
         else {"type": type(predictor.maker).__name__, **predictor.maker.state()},
@@ -174,6 +176,8 @@ def restore(state: dict[str, Any]) -> ScorePredictor:
         state["chosen"],
         state["facts"],
         _restore_maker(state["maker"]),
+        recalibration=None if state["recalibration"] is None else Recalibration.restore(state["recalibration"]),
+        shift=state["shift"],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.calibration import Recalibration, cross_fitted, fit_recalibration
 from cohortium.cohort import Cohort
 from cohortium.contracts import ClassOutcome, Fold, Prediction, Probabilities, Survival
 from cohortium.errors import EndpointError
@@ -370,12 +371,23 @@ class Suite:
         finish = self.family.finish(eta, theta)
         outcome, threshold = self.fold.outcome, None
         oof = to_prediction(outcome.endpoint, outcome.units, eta, finish)
+        recalibration, oof = self._recalibrated(oof)
         if outcome.endpoint.kind is EndpointKind.BINARY:
             from cohortium.metrics import choose_threshold
 
             assert isinstance(outcome, ClassOutcome) and isinstance(oof, Probabilities)
             threshold = choose_threshold(outcome, oof.p[:, 1])
-        return ScorePredictor(name, outcome.endpoint, whole.node, finish, threshold, part.chosen, part.facts), oof
+        made = ScorePredictor(name, outcome.endpoint, whole.node, finish, threshold, part.chosen, part.facts)
+        return replace(made, recalibration=recalibration), oof
+
+    def _recalibrated(self, oof: Prediction) -> tuple[Recalibration | None, Prediction]:
+        """The map that the study asks for, and out-of-fold probabilities each mapped by what the other inner folds say."""
+        outcome, method = self.fold.outcome, self.config.recalibration
+        if method == "slope" or outcome.endpoint.kind not in (EndpointKind.BINARY, EndpointKind.MULTICLASS):
+            return None, oof
+        assert isinstance(outcome, ClassOutcome) and isinstance(oof, Probabilities)
+        better = cross_fitted(oof.p, outcome.codes, self.fold.inner, method)
+        return fit_recalibration(oof.p, outcome.codes, method), replace(oof, p=better)
 
     def _with_presence(self, whole: Fitted) -> Fitted:
         from cohortium.heads.newton import fit_ridge

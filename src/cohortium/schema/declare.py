@@ -141,6 +141,12 @@ class BinarySpec(_EndpointBase):
     negative: str | int | float | bool | None = Field(
         None, description="default: every other value that is not missing"
     )
+    prevalence: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of positives where the model is to be used, if cases and controls were sampled apart",
+    )
 
     @model_validator(mode="after")
     def _has_column(self) -> BinarySpec:

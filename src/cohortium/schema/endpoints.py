@@ -27,6 +27,7 @@ class Endpoint:
     classes: class names in code order. Binary: (negative, positive). Ordinal: lowest first.
     time_unit: unit of survival times, for display (``days``, ``months``, ``years``).
     horizons: times, in ``time_unit``, at which time-dependent metrics are asked for.
+    prevalence: share of positives where a model is to be used; None: as in the cohort. Binary only.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Endpoint:
     classes: tuple[str, ...] = ()
     time_unit: str = ""
     horizons: tuple[float, ...] = ()
+    prevalence: float | None = None

@@ -217,7 +217,9 @@ def _binary(name: str, spec: BinarySpec, columns: _Columns, dropped: np.ndarray)
         raise EndpointError(
             f"endpoint '{name}' has one class: all {len(rows)} units with a label are '{classes[codes[0]]}'."
         )
-    return ClassOutcome(Endpoint(name, EndpointKind.BINARY, classes), _units(columns, rows), codes)
+    return ClassOutcome(
+        Endpoint(name, EndpointKind.BINARY, classes, prevalence=spec.prevalence), _units(columns, rows), codes
+    )
 
 
 def _guess_positive(name: str, column: str, found: list[str]) -> str:

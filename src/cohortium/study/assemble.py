@@ -117,6 +117,13 @@ def _notes(study: Study, experiment: Experiment) -> list[str]:
             "tau is the 95th percentile of the event times, no later than the last event of any training part; "
             "censoring weights come from each training part."
         )
+    for name, e in experiment.plan.endpoints.items():
+        if (share := e.outcome.endpoint.prevalence) is not None:
+            notes.append(
+                f"{name}: probabilities, calibration and decision curves in this report are those of the cohort as it was sampled; the stored "
+                f"model gives probabilities for a population in which {100 * share:g}% are positive, which holds where cases and "
+                "controls were each sampled without regard to what the model sees."
+            )
     if study.spec.design.weight is not None:
         notes.append("Sampling weights were read and not used in fitting or scoring.")
     return notes

@@ -40,6 +40,7 @@ def learner_config(study: Study) -> LearnerConfig:
         probes=True,
         coverage=s.evaluation.coverage,
         plugins=tuple(s.plugins),
+        recalibration=s.evaluation.recalibration,
         deep=tuple(DeepSpec(**d.model_dump()) for d in s.deep),
         joint=tuple(JointSpec(**{**j.model_dump(), "counts": tuple(j.counts)}) for j in s.joint),
     )

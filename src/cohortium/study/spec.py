@@ -79,6 +79,9 @@ class EvaluationSpec(Declaration):
     learning_curve: list[Annotated[float, Field(gt=0, le=1)]] | None = Field(
         None, description="fractions of the training folds, e.g. [0.25, 0.5, 1]"
     )
+    recalibration: Literal["slope", "isotonic", "venn_abers"] = Field(
+        "slope", description="of class probabilities, on inner folds: a slope and an intercept alone, or more"
+    )
     coverage: Annotated[float, Field(ge=0.5, le=0.99)] | None = Field(
         0.9, description="level of the headline's prediction sets, intervals and lower bounds; null: none are made"
     )
