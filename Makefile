@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/cohortium demo --out runs/demo
 
 test: lint
-	$(ONE) $(BIN)/python -m pytest -n 2
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -259,7 +259,7 @@ def anchors(page: Path) -> set[str]:
 def commands() -> dict[str, Any]:
     import typer
 
-    from cohortium.cli.app import app
+    from cohortium.cli.trust import app
 
     group: Any = typer.main.get_command(app)
     return dict(group.commands)

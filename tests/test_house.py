@@ -249,7 +249,7 @@ def test_no_path_of_this_machine() -> None:
 def commands() -> dict[str, Any]:
     import typer
 
-    from cohortium.cli.app import app
+    from cohortium.cli.trust import app
 
     group: Any = typer.main.get_command(app)
     return dict(group.commands)

@@ -26,4 +26,6 @@ PAIRS = [("abmil", EndpointKind.BINARY), ("abmil", EndpointKind.SURVIVAL), ("set
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_learners_on_bags_and_events_keep_the_laws(name, kind):
     learner = SuiteLearner(f"deep:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)
-    check_learner(learner, np.random.default_rng(1), [kind], restore=restore, shapes=SHAPES)
+    # Late fusion, where they begin, finds it anyhow; what only instances and order tell is tested elsewhere.
+    signal = name in ("abmil", "mean") and kind is not EndpointKind.BINARY
+    check_learner(learner, np.random.default_rng(1), [kind], restore=restore, finds_signal=signal, shapes=SHAPES)

@@ -13,7 +13,6 @@ import typer
 
 from cohortium.cli import show
 from cohortium.cli.progress import progress
-from cohortium.cli.show_audit import show_audit
 from cohortium.cli.show_subtypes import show_subtypes
 
 app = typer.Typer(
@@ -309,37 +308,6 @@ def impute(
     with progress(quiet) as tell:
         found = make(study, target, out, method=method.value, folds=folds, csv=csv, jobs=jobs, progress=tell)
     show.imputation(found, out, as_json, quiet)
-
-
-@app.command()
-def audit(
-    run: RunFolder,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="folder with the study's files; default: the one RUN lies in")
-    ] = None,
-    folds: Annotated[int, typer.Option(min=1, max=100, help="outer folds of each endpoint to fit again")] = 2,
-    shuffles: Annotated[int, typer.Option(min=0, max=100, help="fits on shuffled labels for each endpoint")] = 5,
-    jobs: Jobs = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Show that nothing of the test units reached a model: fit outer folds again with garbage in their place.
-
-    Values, labels and presence of the test units are replaced; a model that changes by a bit is accused. Writes
-    audit.json and audit.html into RUN. Exit code 3 when something is accused.
-
-    \b
-    Example:
-      cohortium audit run
-      cohortium audit run --data mydata --folds 5 --shuffles 0
-    """
-    from cohortium.study import audit as make
-
-    with progress(quiet) as tell:
-        found = make(run, data, folds=folds, shuffles=shuffles, jobs=jobs, progress=tell)
-    show_audit(found, run, as_json, quiet)
-    if found.accused:
-        raise typer.Exit(3)
 
 
 @app.command()

@@ -31,6 +31,7 @@ _PUBLIC = {
     "expected_fits": "costs",
     "predict": "predicting",
     "validate": "validating",
+    "drift": "drifting",
     "embed": "embedding",
     "Imputation": "imputing",
     "impute": "imputing",

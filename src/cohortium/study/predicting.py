@@ -12,7 +12,7 @@ import pandas as pd
 
 from cohortium.contracts import Bounds, Intervals, Prediction, Probabilities, Sets, Survival
 from cohortium.errors import DataError
-from cohortium.study import models, runfolder
+from cohortium.study import drifting, models, runfolder
 from cohortium.study.files import class_texts
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     """Predict new units with the finished models of a run.
 
     data: a folder laid out as the study's own; a modality whose file is not there is absent for everybody.
-    Returns one row per unit: ``unit``, ``modalities`` (those it has), then for every endpoint ``<endpoint>.p_<class>``
+    Returns one row per unit: ``unit``, ``modalities`` (those it has), ``outside`` (those in which it is unlike the
+    study's units), then for every endpoint ``<endpoint>.p_<class>``
     and ``<endpoint>.class``, or ``<endpoint>.value``, or ``<endpoint>.risk`` (grows with hazard) and
     ``<endpoint>.survival_<time>`` at the horizons; last, at the study's level, ``<endpoint>.classes_90`` (those that are not
     ruled out: ``no|yes``), ``.low_90`` and ``.high_90``, or ``.outlived_90`` (a time). out: also written there as CSV.
@@ -49,7 +50,7 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     presence = cohort.presence()
     names = list(presence.columns)
     has = [" ".join(n for n, x in zip(names, row, strict=True) if x) for row in presence.to_numpy(bool)]
-    frame = pd.DataFrame({"unit": cohort.ids, "modalities": has})
+    frame = pd.DataFrame({"unit": cohort.ids, "modalities": has, "outside": drifting.outside(folder, cohort)})
     for name, model in models.load(folder).items():
         prediction = model.predictor.predict(cohort)
         bounds = model.predictor.bounds(cohort, prediction)

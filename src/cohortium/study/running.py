@@ -172,7 +172,7 @@ def _run(
     from cohortium.experiment import ProgressEvent, run_experiment
     from cohortium.experiment.progress import silent
     from cohortium.report import to_json, write_report
-    from cohortium.study import files, models
+    from cohortium.study import drifting, files, models
     from cohortium.study.assemble import assemble
     from cohortium.study.mapping import write_map
 
@@ -188,6 +188,7 @@ def _run(
     key = files.pseudonyms(data.cohort, plan.seed)
     files.write_tables(folder, experiment, scores, key, data.cohort)
     models.store(folder, experiment, data)
+    drifting.store(folder, data.cohort)
     write_map(study, data.cohort, key, folder, silent)
     runfolder.write_private(folder / "study.yaml", study.text)
     runfolder.write_private(folder / "results.json", to_json(results))

@@ -1,0 +1,64 @@
+"""The commands that say how far a run is to be trusted; they join those of :mod:`cohortium.cli.app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cohortium.cli.app import DataFolder, Jobs, Json, Quiet, RunFolder, app
+from cohortium.cli.progress import progress
+from cohortium.cli.show_audit import show_audit
+from cohortium.cli.show_drift import show_drift
+
+__all__ = ["app"]
+
+
+@app.command()
+def audit(
+    run: RunFolder,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="folder with the study's files; default: the one RUN lies in")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=1, max=100, help="outer folds of each endpoint to fit again")] = 2,
+    shuffles: Annotated[int, typer.Option(min=0, max=100, help="fits on shuffled labels for each endpoint")] = 5,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show that nothing of the test units reached a model: fit outer folds again with garbage in their place.
+
+    Values, labels and presence of the test units are replaced; a model that changes by a bit is accused. Writes
+    audit.json and audit.html into RUN. Exit code 3 when something is accused.
+
+    \b
+    Example:
+      cohortium audit run
+      cohortium audit run --data mydata --folds 5 --shuffles 0
+    """
+    from cohortium.study import audit as make
+
+    with progress(quiet) as tell:
+        found = make(run, data, folds=folds, shuffles=shuffles, jobs=jobs, progress=tell)
+    show_audit(found, run, as_json, quiet)
+    if found.accused:
+        raise typer.Exit(3)
+
+
+@app.command()
+def drift(
+    run: RunFolder,
+    data: DataFolder,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write every feature to")] = None,
+    as_json: Json = False,
+) -> None:
+    """Whether new units are like those that the models of a run have seen.
+
+    \b
+    Example:
+      cohortium drift run --data newpatients --out drift.csv
+    """
+    from cohortium.study import drift as look
+
+    show_drift(look(run, data, out), as_json)
