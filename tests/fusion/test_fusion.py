@@ -16,6 +16,7 @@ from cohortium.fusion import (
     stack_out_of_fold,
 )
 from cohortium.heads.families import family_of
+from cohortium.heads.newton import fit_theta
 from cohortium.schema import EndpointKind
 from tests.heads.test_likelihoods import outcome
 
@@ -34,7 +35,8 @@ def test_a_stack_weighs_signal_and_drops_noise(kind):
     k = family.n_scores
     good = np.linspace(-1, 1, k)[None, :] * score[:, None] if k > 1 else score[:, None]
     z = np.stack([good, rng.normal(size=(600, k)), rng.normal(size=(600, k))], axis=1)
-    stack, oof, _ = stack_out_of_fold(z, family, folds(600))
+    made = stack_out_of_fold(z, family, folds(600))
+    stack, oof = made.stack, made.oof
     assert stack.weights[0] > 5 * stack.weights[1:].max()
     assert (stack.weights >= 0).all()
     assert np.corrcoef(oof[:, -1], score)[0, 1] > 0.9
@@ -108,7 +110,6 @@ def test_the_slope_undoes_a_wrong_scale_and_silences_a_wrong_sign(kind):
 def test_a_unit_of_which_nothing_is_known_is_given_the_base_rate(kind):
     from cohortium.contracts import Probabilities, Values
     from cohortium.heads.families import to_prediction
-    from cohortium.heads.newton import fit_theta
 
     rng = np.random.default_rng(8)
     # Two humps of unequal size: the mean score is far from what stands for the base rate.
@@ -149,6 +150,21 @@ def test_stacks_of_stacks_do_not_drive_the_scales_of_folds_apart(kind):
     z = score[:, None].copy()
     z[inner[0][1]] *= 1.2
     for _ in range(4):
-        _, z, _ = stack_out_of_fold(z[:, None, :], family, inner, (1e6,))
+        z = stack_out_of_fold(z[:, None, :], family, inner, (1e6,)).oof
     spread = [z[test].std() / score[test].std() for _, test in inner]
     assert max(spread) / min(spread) == pytest.approx(1.2, abs=0.01)
+
+
+def test_noise_is_not_judged_by_a_scale_that_saw_it():
+    """Of scores that say nothing the honest ones lose against no scores at all; those handed on may seem to gain."""
+    rng = np.random.default_rng(4)
+    gains = []
+    for _ in range(200):
+        noise = rng.normal(size=(90, 2, 1))
+        family, inner = family_of(outcome(EndpointKind.BINARY, np.zeros(90), rng)), folds(90, 3)
+        made = stack_out_of_fold(noise, family, inner, (20.0,))
+        null = np.zeros((90, 1))
+        mean = [family.unit_loss(z, fit_theta(family, z)).mean() for z in (null, made.honest, made.oof)]
+        gains.append([mean[0] - mean[1], mean[0] - mean[2]])
+    honest, handed_on = np.mean(gains, axis=0)
+    assert honest < 0 and handed_on > honest + 0.001

@@ -20,6 +20,9 @@ from cohortium.heads.newton import fit_theta, neutral_score
 Array = NDArray[np.float64]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
+FAINT = 0.1
+"""Weights of a fold that sum to less than this share of the whole's have no proportions worth keeping."""
+
 PENALTIES = (1e6, 100.0, 20.0, 4.0)
 """Penalty on differences between weights, strongest (equal weights) first."""
 
@@ -167,28 +170,45 @@ def fit_slope(total: Array, family: Family, offset: Array | None = None) -> tupl
     return float(fit.x[0]), fit.x[1:]
 
 
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """A stack and what inner folds say of it. oof: (n, K) its out-of-fold scores for the next stack, on one scale. honest:
+    (n, K) those to judge it by, whose weights saw nothing of the unit at all. loss: mean loss of the honest ones."""
+
+    stack: StackFit
+    oof: Array
+    honest: Array
+    loss: float
+
+
 def stack_out_of_fold(
     scores: Array, family: Family, inner: tuple[Split, ...], penalties: tuple[float, ...] = PENALTIES
-) -> tuple[StackFit, Array, float]:
+) -> Stacked:
     """Choose the penalty on inner folds and fit.
 
-    Returns the stack fitted on all rows, its own out-of-fold scores (n, K), and their mean loss. The
-    proportions of a fold's weights never see its test rows; their sum is that of the stack fitted on all rows. Fitted fold
-    by fold it would be large exactly where the other folds' scores came out small, and stacks of stacks would drive
-    the folds' scales apart, by half as much again at each level of three folds.
+    The inputs of a fold's test rows never enter the proportions of the weights that combine them. The sum of the weights is
+    fitted fold by fold for the honest scores; for those handed on it is that of the stack on all rows: fitted
+    fold by fold it would be large exactly where the other folds' scores came out small, and stacks of stacks would drive the folds'
+    scales apart, by half as much again at each level of three folds. Judged by the one sum, noise would look better than it is.
     """
-    best: tuple[float, StackFit, Array] | None = None
+    best: Stacked | None = None
     for penalty in penalties:
         whole = fit_stack(scores, family, penalty)
-        out = np.zeros((scores.shape[0], scores.shape[2]))
+        honest, out = (np.zeros((scores.shape[0], scores.shape[2])) for _ in range(2))
         for train, test in inner:
             part = fit_stack(scores[train], family.take(train), penalty)
-            ours, its = whole.weights.sum(), part.weights.sum()
-            if ours > 0 and its > 0:
-                part = replace(part, weights=part.weights * (ours / its))
-            out[test] = part.combine(scores[test])
-        loss = float(family.unit_loss(out, fit_theta(family, out)).mean())
-        if best is None or loss < best[0] - 1e-9:
-            best = (loss, whole, out)
+            honest[test] = part.combine(scores[test])
+            out[test] = _on_the_scale_of(whole, part).combine(scores[test])
+        loss = float(family.unit_loss(honest, fit_theta(family, honest)).mean())
+        if best is None or loss < best.loss - 1e-9:
+            best = Stacked(whole, out, honest, loss)
     assert best is not None
-    return best[1], best[2], best[0]
+    return best
+
+
+def _on_the_scale_of(whole: StackFit, part: StackFit) -> StackFit:
+    """The part with its weights summing to the whole's; in equal shares where its own are nearly nothing and have no proportions."""
+    ours, its = float(whole.weights.sum()), float(part.weights.sum())
+    if its < FAINT * ours:
+        return replace(part, weights=np.full(len(part.weights), ours / len(part.weights)))
+    return replace(part, weights=part.weights * (ours / its)) if its > 0 else part

@@ -47,12 +47,14 @@ HEAD_PENALTIES = (20.0,)
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted part: out-of-fold scores (n, K), NaN where absent; node; facts; chosen part."""
+    """A fitted part: out-of-fold scores (n, K), NaN where absent; node; facts; chosen part; out-of-fold scores to judge it by,
+    where they are others than those that it hands on (:class:`~cohortium.fusion.stacking.Stacked`)."""
 
     oof: Array
     node: Node
     facts: dict[str, Any]
     chosen: str | None = None
+    honest: Array | None = None
 
 
 class Suite:
@@ -86,7 +88,7 @@ class Suite:
 
     def gain(self, modality: str) -> tuple[float, float]:
         """Mean fall of inner loss of the modality alone below the null model, and its standard error."""
-        gain = self._null - oof_losses(self.family, self.single(modality).oof)
+        gain = self._null - self.losses(self.single(modality))
         return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
 
     def stack(
@@ -101,20 +103,21 @@ class Suite:
         position[rows] = np.arange(len(rows))
         inner = tuple((position[a][position[a] >= 0], position[b][position[b] >= 0]) for a, b in self.fold.inner)
         family = self.family if len(rows) == self.family.n else self.family.take(rows)
-        stack, part_oof, loss = (
+        made = (
             stack_out_of_fold(scores[rows], family, inner, penalties)
             if penalties
             else stack_out_of_fold(scores[rows], family, inner)
         )
-        oof = np.full((self.family.n, self.family.n_scores), np.nan)
-        oof[rows] = part_oof
+        stack = made.stack
+        oof, honest = (np.full((self.family.n, self.family.n_scores), np.nan) for _ in range(2))
+        oof[rows], honest[rows] = made.oof, made.honest
         facts = {
             "weights": {n: round(float(w), 4) for n, w in zip(names, stack.weights, strict=True)},
-            "inner_loss": round(loss, 5),
+            "inner_loss": round(made.loss, 5),
             "shrinkage": "equal weights" if stack.penalty >= 1e5 else stack.penalty,
             "parts": {n: parts[n].facts for n in names},
         }
-        return Fitted(oof, StackNode(tuple(parts[n].node for n in names), stack, complete), facts)
+        return Fitted(oof, StackNode(tuple(parts[n].node for n in names), stack, complete), facts, honest=honest)
 
     def single(self, modality: str) -> Fitted:
         """All heads on one modality, stacked; NaN where it is absent."""
@@ -142,10 +145,10 @@ class Suite:
 
     def best_single(self) -> Fitted:
         """The single modality with the smallest inner loss over all units."""
-        losses = {m: float(oof_losses(self.family, self.single(m).oof).mean()) for m in self.modalities}
+        losses = {m: float(self.losses(self.single(m)).mean()) for m in self.modalities}
         name = min(losses, key=lambda m: (losses[m], m))
         part = self.single(name)
-        return Fitted(part.oof, part.node, {"chosen": name, **part.facts}, chosen=name)
+        return Fitted(part.oof, part.node, {"chosen": name, **part.facts}, name, part.honest)
 
     def early(self, family: str | None = None) -> Fitted:
         """Early fusion: heads on all modalities joined; linear block weights chosen by inner loss."""
@@ -173,7 +176,8 @@ class Suite:
         stack = StackFit(np.array([1.0, 0.0]), Fill.fit(flat), 0.0, np.zeros(self.family.n_scores))
         assert isinstance(late.node, StackNode)
         open_end = replace(late.node, complete=False)  # of units that lack everything neither says anything
-        return Fitted(part.oof, StackNode((Guarded(part.node, needs), open_end), stack, False), part.facts)
+        node = StackNode((Guarded(part.node, needs), open_end), stack, False)
+        return Fitted(part.oof, node, part.facts, honest=part.honest)
 
     def _early_head(self, head: str) -> Base:
         gated = self.gated(self.modalities)
@@ -194,7 +198,8 @@ class Suite:
 
     def losses(self, part: Fitted | Base) -> Array:
         """(n,) inner losses of a part."""
-        return oof_losses(self.family, part.oof)
+        honest = part.honest if isinstance(part, Fitted) else None
+        return oof_losses(self.family, part.oof if honest is None else honest)
 
     def late(self, names: tuple[str, ...] | None = None, penalties: tuple[float, ...] | None = None) -> Fitted:
         """Late fusion of the single modalities: of all, or of those with evidence, as inner folds say."""
