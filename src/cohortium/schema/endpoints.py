@@ -14,6 +14,7 @@ class EndpointKind(StrEnum):
     ORDINAL = "ordinal"
     CONTINUOUS = "continuous"
     SURVIVAL = "survival"
+    COMPETING_RISKS = "competing_risks"
 
     @property
     def is_classes(self) -> bool:
@@ -24,9 +25,11 @@ class EndpointKind(StrEnum):
 class Endpoint:
     """A named endpoint.
 
-    classes: class names in code order. Binary: (negative, positive). Ordinal: lowest first.
+    classes: class names in code order. Binary: (negative, positive). Ordinal: lowest first. Competing risks: the causes, that
+    of interest first (cause k + 1 of an outcome is ``classes[k]``).
     time_unit: unit of survival times, for display (``days``, ``months``, ``years``).
     horizons: times, in ``time_unit``, at which time-dependent metrics are asked for.
+    model: of competing risks, ``fine_gray`` (also where empty) or ``cause_specific``.
     """
 
     name: str
@@ -34,3 +37,4 @@ class Endpoint:
     classes: tuple[str, ...] = ()
     time_unit: str = ""
     horizons: tuple[float, ...] = ()
+    model: str = ""
