@@ -112,7 +112,7 @@ def test_pseudo_values_are_those_of_leaving_one_out():
 
 def test_incidences_of_all_causes_and_survival_add_up():
     time, cause, _ = simulated(seed=5)
-    times, s, _, _ = kaplan_meier(time, cause > 0)
+    _, s, _, _ = kaplan_meier(time, cause > 0)
     total = sum(aalen_johansen(time, cause, k)[1] for k in (1, 2))
     np.testing.assert_allclose(total + s, 1.0, atol=1e-12)
 

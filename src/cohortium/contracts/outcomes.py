@@ -113,7 +113,7 @@ class CompetingOutcome:
     @property
     def event(self) -> NDArray[np.bool_]:
         """(n,) the cause of interest was seen."""
-        return self.cause == 1
+        return np.asarray(self.cause == 1, np.bool_)
 
     @property
     def entry(self) -> FloatArray:

@@ -50,8 +50,8 @@ def _counts(time: Floats, cause: Ints, of: int) -> tuple[Floats, Floats, Floats,
     """Times (m,) of events, events of any cause and of cause ``of`` at each, and units at risk."""
     times, inverse = np.unique(time[cause > 0], return_inverse=True)
     d = np.bincount(inverse, minlength=len(times)).astype(np.float64)
-    own = np.bincount(inverse, weights=cause[cause > 0] == of, minlength=len(times))
-    return times, d, own, at_risk_counts(time, np.full(len(time), -np.inf), times)
+    own = np.bincount(inverse, weights=(cause[cause > 0] == of).astype(np.float64), minlength=len(times))
+    return times, d, np.asarray(own, np.float64), at_risk_counts(time, np.full(len(time), -np.inf), times)
 
 
 def incidence_at(time: Floats, cause: Ints, horizon: float, of: int = 1) -> tuple[float, float, float]:

@@ -197,7 +197,9 @@ class CompetingRisksSpec(_EndpointBase):
     kind: Literal["competing_risks"]
     time: str = Field(description="column: time from the index time to the first event or last contact")
     cause: str = Field(description="column that says which event came, or that none has")
-    causes: dict[str, Values] = Field(description="name of each cause and its value or values; the first is of interest")
+    causes: dict[str, Values] = Field(
+        description="name of each cause and its value or values; the first is of interest"
+    )
     censored: Values = Field(description="value or values of the cause column for units without an event")
     unknown: Values | None = Field(None, description="value or values that say: an event, of a cause that is not known")
     unknown_as: Literal["other_cause", "exclude"] = Field(
@@ -213,7 +215,9 @@ class CompetingRisksSpec(_EndpointBase):
     @model_validator(mode="after")
     def _several_causes(self) -> CompetingRisksSpec:
         if len(self.causes) + (self.unknown is not None and self.unknown_as == "other_cause") < 2:
-            raise ValueError("causes: give at least two, the one of interest first; with one cause it is kind: survival")
+            raise ValueError(
+                "causes: give at least two, the one of interest first; with one cause it is kind: survival"
+            )
         if UNKNOWN_CAUSE in self.causes:
             raise ValueError(f"causes: '{UNKNOWN_CAUSE}' is what values under unknown are called; take another name")
         return self

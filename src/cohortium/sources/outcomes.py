@@ -365,16 +365,17 @@ def _competing(name: str, spec: CompetingRisksSpec, columns: _Columns, dropped: 
     rows = _kept(columns, dropped, name)
     cause = sum(k * m.astype(np.int64) for k, m in enumerate(member.values()))[rows]
     classes = tuple(member)[1:]
-    for k, c in enumerate(classes, start=1):
-        if not (cause == k).any() and c != UNKNOWN_CAUSE:
-            raise EndpointError(f"endpoint '{name}': no unit has cause '{c}'. Is its value right?")
-    if UNKNOWN_CAUSE in classes and not (cause == len(classes)).any():
+    if not (cause == 1).any():
+        raise EndpointError(
+            f"endpoint '{name}' has no events of interest: none of {len(rows)} units has cause '{classes[0]}'. Is its value right?"
+        )
+    if not (cause > 1).any():
+        raise EndpointError(
+            f"endpoint '{name}': no unit has an event of another cause. With one cause it is kind: survival."
+        )
+    if UNKNOWN_CAUSE in classes and len(classes) > 2 and not (cause == len(classes)).any():
         classes = classes[:-1]
-    if len(classes) < 2:
-        raise EndpointError(f"endpoint '{name}': no unit has an event of another cause. With one cause it is kind: survival.")
-    endpoint = Endpoint(
-        name, EndpointKind.COMPETING_RISKS, classes, spec.time_unit, tuple(spec.horizons), spec.model
-    )
+    endpoint = Endpoint(name, EndpointKind.COMPETING_RISKS, classes, spec.time_unit, tuple(spec.horizons), spec.model)
     return CompetingOutcome(endpoint, _units(columns, rows), time[rows], cause)
 
 
