@@ -68,7 +68,7 @@ def test_equal_risks_share_a_group():
 def test_kaplan_meier_by_hand():
     """Times 1, 2+, 3, 4+: S = 3/4 after 1, 3/4 * 1/2 after 3."""
     [low] = risk_strata(_survival([0, 0, 0, 0], [0] * 4, [1, 2, 3, 4], [1, 0, 1, 0]))
-    at = [float(low.survival[np.searchsorted(low.times, t, side="right") - 1]) for t in (0.5, 1, 2.9, 3, 4)]
+    at = [float(low.steps[np.searchsorted(low.times, t, side="right") - 1]) for t in (0.5, 1, 2.9, 3, 4)]
     assert at == pytest.approx([1, 0.75, 0.75, 0.375, 0.375])
     assert low.at_risk(np.array([0.0, 1, 1.5, 3, 4])).tolist() == [4, 4, 3, 2, 1]
     assert (low.low <= low.survival).all()
@@ -78,7 +78,7 @@ def test_kaplan_meier_by_hand():
 def test_delayed_entry_is_not_at_risk_before_it():
     [low] = risk_strata(_survival([0, 0, 0], [0] * 3, [1, 3, 4], [1, 1, 0], entry=[0, 0, 2]))
     assert low.at_risk(np.array([1.0, 3.0])).tolist() == [2, 2]
-    assert low.survival[np.searchsorted(low.times, 1.0, side="right") - 1] == pytest.approx(0.5)
+    assert low.steps[np.searchsorted(low.times, 1.0, side="right") - 1] == pytest.approx(0.5)
 
 
 def test_log_rank_sees_a_difference_and_its_absence():

@@ -217,10 +217,10 @@ def _whole(row: LeaderboardRow | None, metric: str, horizon: float | None) -> Es
 
 def _endpoint_facts(e: EndpointRecord, metric: str, horizon: float | None) -> list[str]:
     out = [f"{reason_words(e.kind)} endpoint", f"{e.n_units:,} units"]
-    if e.n_events is not None:
-        out.append(count(e.n_events, "event"))
     if e.kind == "competing_risks" and e.classes:
-        out.append("causes: " + ", ".join(f"{k} {v:,}" for k, v in e.classes.items()))
+        out.append("events: " + ", ".join(f"{k} {v:,}" for k, v in e.classes.items()))
+    elif e.n_events is not None:
+        out.append(count(e.n_events, "event"))
     if e.time_unit:
         out.append(f"times in {e.time_unit}")
     if e.tau is not None:

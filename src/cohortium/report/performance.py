@@ -73,10 +73,9 @@ def _calibration(scored: Scored, learner: str, key: str) -> Drawing | None:
 
 def _survival(endpoint: EndpointRecord, learner: str, scored: Scored, key: str) -> list[Drawing | None]:
     strata = risk_strata(scored)
-    cause = next(iter(endpoint.classes or ("the cause of interest",)))
-    of = endpoint.name if scored.cause is None else f"{endpoint.name}, {cause}"
+    cause = "" if scored.cause is None else next(iter(endpoint.classes or ("the event",)))
     km = survival.risk_group_curves(
-        strata, log_rank_p(scored), of, endpoint.time_unit, learner, f"{key}-km", rising=scored.cause is not None
+        strata, log_rank_p(scored), endpoint.name, endpoint.time_unit, learner, f"{key}-km", cause
     )
     horizons = _horizons(endpoint, scored)
     curves: list[tuple[str, Calibration]] = []

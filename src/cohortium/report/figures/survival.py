@@ -21,10 +21,10 @@ def risk_group_curves(
     time_unit: str,
     learner: str,
     key: str,
-    rising: bool = False,
+    cause: str = "",
 ) -> Drawing | None:
-    """Kaplan-Meier curves of the groups, low risk first, with numbers at risk below; rising: cumulative incidences instead.
-    p_value: log-rank, with competing risks of the hazard of the cause of interest."""
+    """Kaplan-Meier curves of the groups, low risk first, with numbers at risk below; with a cause its cumulative
+    incidences instead. p_value: log-rank, with competing risks of the hazard of the cause of interest."""
     strata = [s for s in strata if s.n]
     if not strata:
         return None
@@ -41,12 +41,12 @@ def risk_group_curves(
         ax.set_ylim(0, 1.02)
         ax.set_xticks(ticks)
         ax.set_xlabel(f"{time_unit or 'time'} since the index time")
-        ax.set_ylabel("share who had the event" if rising else "share without the event")
+        ax.set_ylabel(f"share with {cause}" if cause else "share without the event")
         ax.grid(True, axis="y")
         if p_value is not None:
             ax.text(
                 0.02,
-                0.92 if rising else 0.04,
+                0.92 if cause else 0.04,
                 _p_text(p_value),
                 transform=ax.transAxes,
                 fontsize=FONT_SIZE - 1,
@@ -56,7 +56,7 @@ def risk_group_curves(
         _at_risk(table, strata, ticks, end)
 
     last = "; ".join(f"{s.name} risk {100 * s.steps[-1]:.0f}% at {number(s.last, 3)}" for s in strata)
-    curves = "Cumulative incidence" if rising else "Kaplan-Meier"
+    curves = f"Cumulative incidence of {cause}" if cause else "Kaplan-Meier"
     alt = f"{curves} curves of {endpoint} by predicted risk group of {learner}: {last} {time_unit}."
     caption = (
         "Thirds of the predicted risk, formed within each test fold because risks of models from different folds "
@@ -64,7 +64,7 @@ def risk_group_curves(
         "Shaded: 95% intervals. The log-rank test is descriptive."
         + (
             " Aalen-Johansen: patients with another event stay in the denominator. The test is of the hazard."
-            if rising
+            if cause
             else ""
         )
     )
