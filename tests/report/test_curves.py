@@ -71,8 +71,8 @@ def test_kaplan_meier_by_hand():
     at = [float(low.steps[np.searchsorted(low.times, t, side="right") - 1]) for t in (0.5, 1, 2.9, 3, 4)]
     assert at == pytest.approx([1, 0.75, 0.75, 0.375, 0.375])
     assert low.at_risk(np.array([0.0, 1, 1.5, 3, 4])).tolist() == [4, 4, 3, 2, 1]
-    assert (low.low <= low.survival).all()
-    assert (low.survival <= low.high).all()
+    assert (low.low <= low.steps).all()
+    assert (low.steps <= low.high).all()
 
 
 def test_delayed_entry_is_not_at_risk_before_it():

@@ -118,6 +118,9 @@ def test_bad_tables(case: str) -> None:
         ({"model": "cox"}, "fine_gray"),
         ({"entry": "start"}, "Extra inputs"),
         ({"censored": None}, "censored"),
+        ({"censored": []}, "give a value of the column, or a list"),
+        ({"causes": {"relapse": {"x": 1}, "death": 2}}, "give a value of the column, or a list"),
+        ({"causes": "relapse"}, "dictionary"),
     ],
 )
 def test_bad_declarations(keys: dict[str, Any], message: str) -> None:

@@ -187,8 +187,26 @@ class SurvivalSpec(_EndpointBase):
     zero_times: Literal["error", "exclude"] = "error"
 
 
-Values = str | int | float | bool | list[str | int | float | bool]
-"""One cell value, or several."""
+def _listed(given: object) -> object:
+    every = given if isinstance(given, list) else [given]
+    if not every or not all(isinstance(v, str | int | float) for v in every):
+        raise ValueError("give a value of the column, or a list of values")
+    return every
+
+
+Values = Annotated[
+    list[str | int | float | bool],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""Cell values; one alone needs no brackets."""
 
 
 class CompetingRisksSpec(_EndpointBase):

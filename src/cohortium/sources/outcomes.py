@@ -380,9 +380,8 @@ def _competing(name: str, spec: CompetingRisksSpec, columns: _Columns, dropped: 
 
 
 def _any_of(column: pd.Series, values: Values) -> np.ndarray:
-    """(n,) the cell equals the value, or one of the values."""
-    each = values if isinstance(values, list) else [values]
-    return np.any([equals(column, v) for v in each], axis=0) if each else np.zeros(len(column), dtype=bool)
+    """(n,) the cell equals one of the values."""
+    return np.asarray(np.any([equals(column, v) for v in values], axis=0), dtype=bool)
 
 
 def _event_column(name: str, column: str, columns: _Columns) -> tuple[np.ndarray, np.ndarray]:
