@@ -17,6 +17,7 @@ from cohortium.metrics import (
     incidence_at,
     incidence_pseudo_values,
     kaplan_meier,
+    net_benefit_by,
     pseudo_values,
     score,
 )
@@ -68,6 +69,20 @@ def test_concordance_agrees_with_its_definition():
     g = censoring_distribution(y.any_cause)
     for tau, value in zip((1.0, 2.0), values["wolbers"], strict=True):
         assert score("wolbers_c", y, p, censoring=g, tau=tau) == pytest.approx(value, abs=1e-6)
+
+
+def test_concordance_of_many_is_that_of_counting_pairs():
+    """More units than a block holds, with tied times and risks."""
+    time, cause, x = simulated(6000, 2)
+    y, p = made(np.round(time, 1) + 0.1, cause, np.round(x, 1), np.zeros((6000, 3)))
+    g = censoring_distribution(y.any_cause)
+    before, after, right, total = g.before(y.time), g.at(y.time), 0.0, 0.0
+    for i in np.flatnonzero(y.event & (y.time <= 2.0)):
+        longer = (y.time > y.time[i]) | ((y.time == y.time[i]) & (cause == 0))
+        w = longer / max(after[i], 1e-9) + ((y.time <= y.time[i]) & (cause == 2)) / before
+        total += w.sum() / before[i]
+        right += w @ ((p.risk[i] > p.risk) + 0.5 * (p.risk[i] == p.risk)) / before[i]
+    assert score("wolbers_c", y, p, censoring=g, tau=2.0) == pytest.approx(right / total, rel=1e-12)
 
 
 def simulated(n=300, seed=0, censored=True):
@@ -160,3 +175,20 @@ def test_hostile_outcomes_have_reasons_and_no_values():
     assert np.isnan(calibrate_incidence(y, p, 1e3, np.zeros(3)).ici)
     with pytest.raises(TypeError):
         score("wolbers_c", y, Survival(y.units, x, AT, np.ones((40, 3))), censoring=g)  # type: ignore[arg-type]
+
+
+def test_net_benefit_is_that_of_the_incidence_among_the_treated():
+    time, cause, x = simulated(200, 9)
+    y, _ = made(time, cause, x, np.zeros((200, 3)))
+    p, cuts = 1 / (1 + np.exp(-x)), np.array([0.1, 0.4, 0.7])
+    found = net_benefit_by(y, p, cuts, 0.8)
+    for cut, value in zip(cuts, found, strict=True):
+        treated = p >= cut
+        right = treated.mean() * incidence_at(time[treated], cause[treated], 0.8)[0]
+        assert value == pytest.approx(right - (treated.mean() - right) * cut / (1 - cut), abs=1e-12)
+    alone, _ = made(time, np.where(cause == 2, 0, cause), x, np.zeros((200, 3)))
+    np.testing.assert_allclose(
+        net_benefit_by(alone, p, cuts, 0.8), net_benefit_by(alone.of_cause(1), p, cuts, 0.8), atol=1e-12
+    )
+    assert np.isnan(net_benefit_by(y, p, cuts, 1e3)[0]), "somebody is left, and nobody is followed"
+    assert net_benefit_by(y, p, np.array([0.999]), 0.8) == 0

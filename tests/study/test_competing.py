@@ -62,7 +62,10 @@ def test_records_say_what_came_and_what_is_not_known(folder: Path) -> None:
     values = board[(board["metric"] == "wolbers_c") & (board["learner"] == "auto")].set_index("endpoint")["value"]
     assert values["relapse"] > 0.7 and values["by_cause"] > 0.7
     assert set(board["metric"]) == {"wolbers_c", "auc_t", "brier_t", "integrated_brier"}
-    assert not results.decisions and not results.coverage
+    assert [(r.endpoint, r.horizon) for r in results.decisions] == [
+        (e, h) for e in ("relapse", "by_cause") for h in (0.1, 0.3)
+    ]
+    assert not results.coverage
     ratio = [e for r in results.calibration for e in r.estimates if e.metric == "expected_observed"]
     assert len(ratio) == 8 and all(0.5 < e.value < 2 for e in ratio if e.value is not None)
     assert {e.reason for r in results.calibration for e in r.estimates if e.metric == "calibration_slope"} == {

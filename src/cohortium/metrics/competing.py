@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts import CompetingOutcome, CumulativeIncidence
 from cohortium.metrics.calibration import FEWEST_EVENTS, NUMBERS, Calibrated, with_curve
+from cohortium.metrics.concordance import pairs
 from cohortium.metrics.kaplan_meier import Censoring, at_risk_counts
 from cohortium.metrics.registry import NotEstimable
 
@@ -160,28 +161,46 @@ def wolbers_c(
 
     A unit with the cause of interest at t <= tau should have a higher risk than who is still without any event then, and
     than who had another event before or at t. Pairs are weighted by 1/(G(t-) G(t)) and 1/(G(t-) G(s-)), s the other's event;
-    tied risks count one half. Cost O(events × n).
+    tied risks count one half. Cost O(n^1.5).
     """
     time, cause, risk = outcome.time, outcome.cause, prediction.risk
     rows = np.flatnonzero(outcome.event & (time <= tau if tau is not None else True))
-    before, after = censoring.before(time), censoring.at(time)
     others = np.flatnonzero((cause > 1) & (time <= time[rows].max(initial=0.0)))
-    if (before[rows] <= 0).any() or (before[others] <= 0).any():
+    g, after = censoring.before(time), censoring.at(time[rows])
+    below, tied, longer = pairs(outcome.any_cause, risk, rows)
+    if (g[rows] <= 0).any() or (g[others] <= 0).any() or (after[longer > 0] <= 0).any():
         raise NotEstimable("an event lies beyond the follow-up of the training fold; give an earlier tau")
-    right, total = 0.0, 0.0
-    for block in np.array_split(rows, max(1, len(rows) * len(time) // _AT_ONCE + 1)):
-        t, g = time[block, None], before[block, None]
-        longer = (time[None, :] > t) | ((time[None, :] == t) & (cause == 0)[None, :])
-        w = np.zeros((len(block), len(time)))
-        if (after[block][longer.any(axis=1)] <= 0).any():
-            raise NotEstimable("an event lies beyond the follow-up of the training fold; give an earlier tau")
-        w += longer / np.where(after[block] > 0, after[block], 1.0)[:, None] / g
-        w[:, others] += (time[None, others] <= t) / before[None, others] / g
-        total += float(w.sum())
-        right += float((w * ((risk[block, None] > risk) + 0.5 * (risk[block, None] == risk))).sum())
+    others = others[np.argsort(time[others], kind="stable")]
+    prefix = np.searchsorted(time[others], time[rows], side="right")
+    under, same, every = _weighted_prefix(risk[others], 1.0 / g[others], prefix, risk[rows])
+    w = 1.0 / g[rows]
+    a = w * np.where(longer > 0, 1.0 / np.where(after > 0, after, 1.0), 0.0)
+    total = float(a @ longer + w @ every)
     if total <= 0:
         raise NotEstimable("no two units can be compared: no event of interest with anybody to compare it with")
-    return right / total
+    return float(a @ (below + 0.5 * tied) + w @ (under + 0.5 * same)) / total
+
+
+def _weighted_prefix(
+    ranked: Floats, weight: Floats, prefix: NDArray[np.intp], risk: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """For each risk (m,): the weight among the first ``prefix`` of ``ranked`` (k,) that is lower, that is the same, and all.
+
+    Whole blocks are counted by bisection, the last one directly.
+    """
+    below, tied, size = np.zeros(len(risk)), np.zeros(len(risk)), 2048
+    for start in range(0, len(ranked) + 1, size):
+        here = np.flatnonzero((prefix >= start) & (prefix < start + size))
+        if not len(here):
+            continue
+        order = np.argsort(ranked[:start], kind="stable")
+        sums = np.concatenate([[0.0], np.cumsum(weight[:start][order])])
+        low, high = (sums[np.searchsorted(ranked[:start][order], risk[here], side=s)] for s in ("left", "right"))
+        block, w = ranked[start : start + size], weight[start : start + size]
+        inside = np.arange(start, start + len(block))[None, :] < prefix[here, None]
+        below[here] = low + (inside & (block < risk[here, None])) @ w
+        tied[here] = high - low + (inside & (block == risk[here, None])) @ w
+    return below, tied, np.concatenate([[0.0], np.cumsum(weight)])[prefix]
 
 
 def calibrate_incidence(
