@@ -182,7 +182,7 @@ def _plan_hash(plan: Plan) -> str:
     }
     h.update(json.dumps(facts, sort_keys=True).encode())
     for name, e in plan.endpoints.items():
-        h.update(f"{name}|{e.outcome.endpoint!r}".encode())
+        h.update(f"{name}|{e.outcome.endpoint!r}{e.outcome.endpoint.model}".encode())
         _feed(h, "units", e.outcome.units)
         for values in _outcome_arrays(e.outcome):
             _feed(h, "outcome", values)

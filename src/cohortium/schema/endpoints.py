@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -37,4 +37,4 @@ class Endpoint:
     classes: tuple[str, ...] = ()
     time_unit: str = ""
     horizons: tuple[float, ...] = ()
-    model: str = ""
+    model: str = field(default="", repr=False)
