@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cohortium.cohort import Cohort, Table
-from cohortium.contracts import ClassOutcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, SurvivalOutcome, TimeOutcome, ValueOutcome
 from cohortium.schema import EndpointKind
 
 from .planted import changed, clean, findings, serious, with_column
@@ -43,7 +43,7 @@ def test_a_copy_of_the_outcome_in_other_units_and_with_gaps(kind):
         column[rng.random(300) < 0.2] = np.nan
         s = with_column(s, "verdict", column, levels)
     else:
-        value = y.time if isinstance(y, SurvivalOutcome) else y.values
+        value = y.time if isinstance(y, TimeOutcome) else y.values
         column = np.log(value) * 30.4 + 2
         column[rng.random(300) < 0.2] = np.nan
         s = with_column(s, "verdict", column)

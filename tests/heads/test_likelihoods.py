@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohortium.contracts import ClassOutcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, SurvivalOutcome, ValueOutcome
 from cohortium.heads.families import family_of, to_prediction
 from cohortium.heads.linear import NetPath, RidgePath
 from cohortium.heads.newton import fit_ridge, fit_theta
@@ -19,6 +19,7 @@ CLASSES = {
     EndpointKind.BINARY: ("no", "yes"),
     EndpointKind.MULTICLASS: ("a", "b", "c"),
     EndpointKind.ORDINAL: ("a", "b", "c"),
+    EndpointKind.COMPETING_RISKS: ("a", "b"),
 }
 
 
@@ -38,6 +39,9 @@ def outcome(kind: EndpointKind, score: np.ndarray, rng: np.random.Generator, ent
         begin + np.ceil(rng.exponential(np.exp(-score)) * 20) / 20,
         begin + np.ceil(rng.exponential(2, n) * 20) / 20,
     )
+    if kind is EndpointKind.COMPETING_RISKS:
+        cause = np.where(time <= censor, 1 + (rng.random(n) < 0.3), 0)
+        return CompetingOutcome(endpoint, units, np.minimum(time, censor), cause)
     return SurvivalOutcome(endpoint, units, np.minimum(time, censor), time <= censor, begin)
 
 
@@ -178,5 +182,9 @@ def test_ridge_path_grows_and_predictions_are_proper(kind):
         assert (np.diff(prediction.survival, axis=1) <= 0).all()
         order = np.argsort(prediction.risk)
         assert (np.diff(prediction.survival[order], axis=0) <= 1e-12).all()
+    elif kind is EndpointKind.COMPETING_RISKS:
+        assert (np.diff(prediction.incidence, axis=1) >= 0).all()
+        order = np.argsort(prediction.risk)
+        assert (np.diff(prediction.incidence[order], axis=0) >= -1e-12).all()
     else:
         assert prediction.values.mean() == pytest.approx(y.values.mean())

@@ -41,7 +41,7 @@ def agreement(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def raw(prediction) -> np.ndarray:
-    return next(getattr(prediction, f) for f in ("p", "survival", "values") if hasattr(prediction, f))
+    return next(getattr(prediction, f) for f in ("p", "survival", "incidence", "values") if hasattr(prediction, f))
 
 
 @pytest.mark.parametrize("kind", list(EndpointKind))
@@ -126,7 +126,8 @@ def test_fusion_finds_the_planted_signal_and_noise_does_not_hurt(kind):
     truth[both] += zb[350:][both]
     scores = {n: agreement(link(p)[both], truth[both]) for n, p in predict_all(predictors, test).items()}
     for name in ("early", "late", "priority", "auto"):
-        assert scores[name] > 0.75, (name, scores[name])
+        # A third of the competing events is of the other cause, by chance.
+        assert scores[name] > (0.65 if kind is EndpointKind.COMPETING_RISKS else 0.75), (name, scores[name])
         assert scores[name] > scores["reference"] + 0.05
     assert predictors["best_single"].chosen in ("a", "b")
     assert abs(scores["single:noise"]) < 0.3

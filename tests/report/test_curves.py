@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cohortium.report.curves import (
     calibration_classes,
+    calibration_incidence,
     calibration_survival,
     log_rank_p,
     mean_roc,
@@ -68,17 +71,17 @@ def test_equal_risks_share_a_group():
 def test_kaplan_meier_by_hand():
     """Times 1, 2+, 3, 4+: S = 3/4 after 1, 3/4 * 1/2 after 3."""
     [low] = risk_strata(_survival([0, 0, 0, 0], [0] * 4, [1, 2, 3, 4], [1, 0, 1, 0]))
-    at = [float(low.survival[np.searchsorted(low.times, t, side="right") - 1]) for t in (0.5, 1, 2.9, 3, 4)]
+    at = [float(low.steps[np.searchsorted(low.times, t, side="right") - 1]) for t in (0.5, 1, 2.9, 3, 4)]
     assert at == pytest.approx([1, 0.75, 0.75, 0.375, 0.375])
     assert low.at_risk(np.array([0.0, 1, 1.5, 3, 4])).tolist() == [4, 4, 3, 2, 1]
-    assert (low.low <= low.survival).all()
-    assert (low.survival <= low.high).all()
+    assert (low.low <= low.steps).all()
+    assert (low.steps <= low.high).all()
 
 
 def test_delayed_entry_is_not_at_risk_before_it():
     [low] = risk_strata(_survival([0, 0, 0], [0] * 3, [1, 3, 4], [1, 1, 0], entry=[0, 0, 2]))
     assert low.at_risk(np.array([1.0, 3.0])).tolist() == [2, 2]
-    assert low.survival[np.searchsorted(low.times, 1.0, side="right") - 1] == pytest.approx(0.5)
+    assert low.steps[np.searchsorted(low.times, 1.0, side="right") - 1] == pytest.approx(0.5)
 
 
 def test_log_rank_sees_a_difference_and_its_absence():
@@ -132,3 +135,26 @@ def test_survival_calibration_of_a_true_model_lies_on_the_line():
     assert np.abs(found.predicted - found.observed).max() < 0.05
     assert ((found.low <= found.predicted) & (found.predicted <= found.high)).mean() >= 0.6
     assert calibration_survival(scored, 100.0) is None
+
+
+def test_incidences_of_competing_risks_by_hand_and_on_the_line():
+    """Times 1 relapse, 2 death, 3 relapse, 4+: incidence 1/4 after 1 and 1/4 + 1/2 * 1/2 after 3."""
+    one = _survival([0] * 4, [0] * 4, [1, 2, 3, 4], [1, 0, 1, 0])
+    [low] = risk_strata(replace(one, cause=np.array([1, 2, 1, 0])))
+    at = [float(low.steps[np.searchsorted(low.times, t, side="right") - 1]) for t in (0.5, 1, 2.9, 3, 4)]
+    assert at == pytest.approx([0, 0.25, 0.25, 0.5, 0.5])
+    assert (low.low <= low.steps).all() and (low.steps <= low.high).all()
+    rng = np.random.default_rng(0)
+    n, times = 6000, np.linspace(0.1, 1.0, 10)
+    own = np.exp(rng.normal(size=n))
+    ends = np.stack([rng.exponential(1 / own), rng.exponential(1.5, n), rng.exponential(3.0, n)])
+    cause, total = np.array([1, 2, 0])[ends.argmin(axis=0)], own + 1 / 1.5
+    truth = (own / total)[:, None] * -np.expm1(-total[:, None] * times)
+    scored = replace(
+        _survival(own, np.zeros(n), ends.min(axis=0), cause == 1, times=times), incidence=truth, cause=cause
+    )
+    found = calibration_incidence(scored, 0.5)
+    assert found is not None and len(found.predicted) == 5
+    np.testing.assert_allclose(found.predicted, found.observed, atol=0.03)
+    assert (found.low <= found.observed).all() and (found.observed <= found.high).all()
+    assert calibration_incidence(scored, 1e3) is None and calibration_survival(scored, 0.5) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohortium.contracts import ClassOutcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, SurvivalOutcome, ValueOutcome
 from cohortium.joint import fit_joint_factors
 from cohortium.metrics import benjamini_hochberg, holm, restricted_mean
 from cohortium.schema import Endpoint, EndpointKind
@@ -132,3 +132,23 @@ def test_markers_are_the_planted_features_and_one_modality_is_not_tested() -> No
     sources, markers = find_markers(cohort_of({"rna": blocks["rna"]}), label, NAMES, rng)
     assert sources[0].found is None and "no other modality" in str(sources[0].reason)
     assert all(m.p is None and m.q is None for m in markers) and max(abs(m.naive["S1"] or 0) for m in markers) > 1
+
+
+def test_competing_risks_are_compared_by_incidence_and_hazard():
+    from cohortium.metrics import incidence_at, logrank
+
+    rng = np.random.default_rng(4)
+    n = 300
+    code = np.arange(n) % 2
+    ends = np.stack([rng.exponential(np.where(code, 0.5, 2.0)), rng.exponential(1.5, n), rng.exponential(2.0, n)])
+    cause = np.array([1, 2, 0])[ends.argmin(axis=0)]
+    units = np.array([f"{i}" for i in range(n)], dtype=object)
+    endpoint = Endpoint("y", EndpointKind.COMPETING_RISKS, ("relapse", "death"), "years")
+    y = CompetingOutcome(endpoint, units, ends.min(axis=0), cause)
+    found = compare_outcome("y", y, dict(zip(units, code.tolist(), strict=True)), ("S1", "S2"), rng)
+    tau = min(y.time[code == g].max() for g in (0, 1))
+    assert found.quantity.startswith("incidence of relapse by") and found.test == "log-rank of its hazard"
+    assert found.p == logrank(y.time, cause == 1, code) and found.p < 1e-6
+    for g, group in enumerate(found.groups):
+        expected = incidence_at(y.time[code == g], cause[code == g], tau)
+        assert (group.value, group.low, group.high) == expected and group.n_events == (cause[code == g] == 1).sum()

@@ -39,7 +39,7 @@ def test_a_written_folder_reads_back_as_the_cohort(kind, several, tmp_path):
         np.testing.assert_allclose(read.values, table.values, atol=1e-6)
     y, was = data.outcomes["goal"], s.outcome
     assert y.endpoint.classes == was.endpoint.classes and y.endpoint.kind is kind
-    for field in ("codes", "values", "time", "event", "entry"):
+    for field in ("codes", "values", "time", "event", "entry", "cause"):
         if hasattr(was, field):
             np.testing.assert_allclose(getattr(y, field), getattr(was, field), atol=1e-8)
 

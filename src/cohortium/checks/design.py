@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort, Table
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome
+from cohortium.contracts import ClassOutcome, Outcome, TimeOutcome
 from cohortium.contracts.results import Finding
 from cohortium.metrics import logrank
 from cohortium.resampling import OuterSplit
@@ -24,7 +24,7 @@ def association(outcome: Outcome, group: NDArray[np.int64]) -> float:
 
     if len(np.unique(group)) < 2:
         return 1.0
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         entry = outcome.entry if outcome.entry.any() else None
         return logrank(outcome.time, outcome.event, group, entry)
     if isinstance(outcome, ClassOutcome):
@@ -112,10 +112,10 @@ def find_events(outcomes: Mapping[str, Outcome], splits: Mapping[str, Sequence[O
     """Too few events, or units of a class, to estimate anything."""
     out = []
     for endpoint, outcome in outcomes.items():
-        if not isinstance(outcome, SurvivalOutcome | ClassOutcome):
+        if not isinstance(outcome, TimeOutcome | ClassOutcome):
             continue
-        what = "events" if isinstance(outcome, SurvivalOutcome) else "units of the rarest class"
-        rare = 1 if isinstance(outcome, SurvivalOutcome) else _rarest(outcome)
+        what = "events" if isinstance(outcome, TimeOutcome) else "units of the rarest class"
+        rare = 1 if isinstance(outcome, TimeOutcome) else _rarest(outcome)
         member = outcome.strata == rare
         total = int(member.sum())
         per_fold = [int(member[s.test].sum()) for s in splits.get(endpoint, ())]

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Table
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, Outcome, TimeOutcome, ValueOutcome
 from cohortium.contracts.results import Finding
 
 Floats = NDArray[np.float64]
@@ -32,8 +32,10 @@ CERTAIN = 30
 
 def binary_views(outcome: Outcome) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """(what, (n,) bool) yes/no readings of an outcome."""
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         yield "the event", outcome.event
+        if isinstance(outcome, CompetingOutcome):
+            yield "an event of any cause", outcome.cause > 0
     elif isinstance(outcome, ClassOutcome):
         classes = outcome.endpoint.classes
         for k in [1] if len(classes) == 2 else range(len(classes)):
@@ -103,8 +105,8 @@ def _copies(x: Floats, y: Outcome) -> Iterator[tuple[int, str]]:
     """Copies and monotone images of a number: the time of a survival outcome, a continuous value."""
     if isinstance(y, ClassOutcome):
         return
-    target = y.time if isinstance(y, SurvivalOutcome) else y.values
-    what = "time" if isinstance(y, SurvivalOutcome) else "value"
+    target = y.time if isinstance(y, TimeOutcome) else y.values
+    what = "time" if isinstance(y, TimeOutcome) else "value"
     r = rank_correlation(x, target)
     varied = _distinct_enough(x)
     limit = 0.98 if isinstance(y, ValueOutcome) else 0.95

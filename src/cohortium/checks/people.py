@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort, Table
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome
+from cohortium.contracts import ClassOutcome, Outcome, TimeOutcome
 from cohortium.contracts.results import Finding
 from cohortium.schema import ColumnKind
 
@@ -94,8 +94,8 @@ def _pairs(table: Table) -> list[tuple[int, int]]:
 def _conflict(outcome: Outcome, a: int, b: int) -> bool:
     if isinstance(outcome, ClassOutcome):
         return bool(outcome.codes[a] != outcome.codes[b])
-    if isinstance(outcome, SurvivalOutcome):
-        return bool(outcome.event[a] != outcome.event[b] or outcome.time[a] != outcome.time[b])
+    if isinstance(outcome, TimeOutcome):
+        return bool(outcome.strata[a] != outcome.strata[b] or outcome.time[a] != outcome.time[b])
     return bool(outcome.values[a] != outcome.values[b])
 
 

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from cohortium.checks.disguise import Sight
 from cohortium.cohort import Table
-from cohortium.contracts import SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, SurvivalOutcome, ValueOutcome
 from cohortium.contracts.results import Finding
 from cohortium.schema import ColumnKind
 
@@ -90,8 +90,8 @@ def _p_values(x: Floats, sight: Sight, columns: NDArray[np.bool_]) -> Floats:
 
     n = len(x)
     y = sight.y
-    if isinstance(y, SurvivalOutcome | ValueOutcome):
-        target = _left(y) if isinstance(y, SurvivalOutcome) else y.values
+    if not isinstance(y, ClassOutcome):
+        target = y.values if isinstance(y, ValueOutcome) else _left(y)
         r = np.abs(rank_correlation(x, target))
         return np.asarray(2 * norm.sf(np.arctanh(np.minimum(r, 1 - 1e-12)) * np.sqrt(max(n - 3, 1))))
     ps = []
@@ -103,7 +103,7 @@ def _p_values(x: Floats, sight: Sight, columns: NDArray[np.bool_]) -> Floats:
     return np.minimum.reduce(ps) if ps else np.full(x.shape[1], np.nan)
 
 
-def _left(y: SurvivalOutcome) -> Floats:
+def _left(y: SurvivalOutcome | CompetingOutcome) -> Floats:
     """(n,) martingale residuals of the null model."""
     from cohortium.metrics import nelson_aalen
 

@@ -7,12 +7,21 @@ read, fitted, scored or drawn.
 from cohortium.contracts.bounds import Bounds, Intervals, LowerBounds, Sets
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.fold import Fold, Learner, Predictor, Store
-from cohortium.contracts.outcomes import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
-from cohortium.contracts.predictions import Prediction, Probabilities, Survival, Values
+from cohortium.contracts.outcomes import (
+    ClassOutcome,
+    CompetingOutcome,
+    Outcome,
+    SurvivalOutcome,
+    TimeOutcome,
+    ValueOutcome,
+)
+from cohortium.contracts.predictions import CumulativeIncidence, Prediction, Probabilities, Survival, Values
 
 __all__ = [
     "Bounds",
     "ClassOutcome",
+    "CompetingOutcome",
+    "CumulativeIncidence",
     "Estimate",
     "Fold",
     "Intervals",
@@ -26,6 +35,7 @@ __all__ = [
     "Store",
     "Survival",
     "SurvivalOutcome",
+    "TimeOutcome",
     "ValueOutcome",
     "Values",
 ]

@@ -90,4 +90,52 @@ class SurvivalOutcome:
         return self.event.astype(np.int64)
 
 
-Outcome = ClassOutcome | ValueOutcome | SurvivalOutcome
+@dataclass(frozen=True, eq=False)
+class CompetingOutcome:
+    """Right-censored times to the first of several events that exclude each other; no delayed entry.
+
+    time: (n,) > 0, in ``endpoint.time_unit``. cause: (n,) 0 = censored, 1 = the cause of interest, 2.. = the others, in the
+    order of ``endpoint.classes``.
+    """
+
+    endpoint: Endpoint
+    units: NDArray[np.object_]
+    time: FloatArray
+    cause: IntArray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, rows: NDArray[np.intp]) -> CompetingOutcome:
+        """The outcome of the given positions, in that order."""
+        return CompetingOutcome(self.endpoint, self.units[rows], self.time[rows], self.cause[rows])
+
+    @property
+    def event(self) -> NDArray[np.bool_]:
+        """(n,) the cause of interest was seen."""
+        return np.asarray(self.cause == 1, np.bool_)
+
+    @property
+    def entry(self) -> FloatArray:
+        """(n,) zeros: everybody is under observation from the start."""
+        return np.zeros(len(self.time))
+
+    @property
+    def any_cause(self) -> SurvivalOutcome:
+        """Time to the first event of any cause: its censoring is the censoring of this outcome."""
+        return SurvivalOutcome(self.endpoint, self.units, self.time, self.cause > 0, self.entry)
+
+    def of_cause(self, k: int) -> SurvivalOutcome:
+        """Time to cause ``k`` >= 1, follow-up ended by the others: what a cause-specific hazard is estimated from."""
+        return SurvivalOutcome(self.endpoint, self.units, self.time, self.cause == k, self.entry)
+
+    @property
+    def strata(self) -> IntArray:
+        """(n,) 1 = the cause of interest, 2 = another, 0 = censored, to stratify folds by."""
+        return np.minimum(self.cause, 2)
+
+
+TimeOutcome = SurvivalOutcome | CompetingOutcome
+"""What has ``time``, ``event`` and ``entry``."""
+
+Outcome = ClassOutcome | ValueOutcome | SurvivalOutcome | CompetingOutcome

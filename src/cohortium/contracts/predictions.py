@@ -1,7 +1,8 @@
 """Typed predictions. The direction is part of the type, so a metric cannot be handed the wrong one.
 
 ``Probabilities.p[:, k]`` grows with class k; ``Values.values`` is on the outcome's scale;
-``Survival.risk`` grows with hazard (short survival) and ``Survival.survival`` falls with time.
+``Survival.risk`` grows with hazard (short survival) and ``Survival.survival`` falls with time;
+``CumulativeIncidence.risk`` and ``.incidence`` grow with the cause of interest.
 """
 
 from __future__ import annotations
@@ -75,4 +76,36 @@ class Survival:
         return Survival(self.units, self.risk, times, self.at(times))
 
 
-Prediction = Probabilities | Values | Survival
+@dataclass(frozen=True, eq=False)
+class CumulativeIncidence:
+    """How likely the cause of interest has come by a time, in the presence of the others, and a risk score.
+
+    units: (n,) ids. risk: (n,), larger = the cause of interest likelier and sooner (comparable only within one fitted
+    model). times: (m,) increasing, > 0. incidence: (n, m), P(T <= times, cause of interest), right-continuous steps, 0 before
+    ``times[0]``, constant after ``times[-1]``; stored ones are float32.
+    """
+
+    units: NDArray[np.object_]
+    risk: FloatArray
+    times: FloatArray
+    incidence: NDArray[np.float64] | NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.risk)
+
+    def take(self, rows: NDArray[np.intp]) -> CumulativeIncidence:
+        return CumulativeIncidence(self.units[rows], self.risk[rows], self.times, self.incidence[rows])
+
+    def at(self, times: FloatArray) -> FloatArray:
+        """(n, len(times)) incidences at ``times`` (step function)."""
+        k = np.searchsorted(self.times, times, side="right")
+        out = np.zeros((len(self), len(times)))
+        out[:, k > 0] = self.incidence[:, k[k > 0] - 1]
+        return out
+
+    def on(self, times: FloatArray) -> CumulativeIncidence:
+        """The same prediction on another grid."""
+        return CumulativeIncidence(self.units, self.risk, times, self.at(times))
+
+
+Prediction = Probabilities | Values | Survival | CumulativeIncidence

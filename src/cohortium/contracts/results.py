@@ -42,7 +42,7 @@ class PatternRecord:
 class EndpointRecord:
     """n_units, n_patients: with a usable label. n_events: events or positives. excluded: reason -> units.
 
-    classes: class -> units (classification), in code order. tau: time up to which concordance is measured;
+    classes: class -> units (classification), in code order; cause -> events (competing risks), that of interest first. tau: time up to which concordance is measured;
     median_follow_up: by reverse Kaplan-Meier (survival). headline_metric: the metric the answer is given in
     (empty: the kind's usual one).
     """

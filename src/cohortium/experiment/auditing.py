@@ -20,6 +20,8 @@ from cohortium.cohort import Cohort
 from cohortium.cohort.garbage import spoiled
 from cohortium.contracts import (
     ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
     Outcome,
     Prediction,
     Probabilities,
@@ -68,6 +70,13 @@ def spoiled_outcome(outcome: Outcome, outside: NDArray[np.bool_], rng: np.random
         values = outcome.values.copy()
         values[outside] = rng.normal(0, 1e6, n)
         return replace(outcome, values=values)
+    if isinstance(outcome, CompetingOutcome):
+        time, cause = outcome.time.copy(), outcome.cause.copy()
+        time[outside] = rng.exponential(float(time.max()), n) + 1e-3
+        cause[outside] = (cause[outside] + rng.integers(1, len(outcome.endpoint.classes) + 1, n)) % (
+            len(outcome.endpoint.classes) + 1
+        )
+        return replace(outcome, time=time, cause=cause)
     time, event = outcome.time.copy(), outcome.event.copy()
     time[outside] = outcome.entry[outside] + rng.exponential(float(time.max()), n) + 1e-3
     event[outside] = ~event[outside]
@@ -178,6 +187,8 @@ def numbers(prediction: Prediction) -> Floats:
         return prediction.p
     if isinstance(prediction, Survival):
         return np.column_stack([prediction.risk, prediction.survival])
+    if isinstance(prediction, CumulativeIncidence):
+        return np.column_stack([prediction.risk, prediction.incidence])
     return prediction.values[:, None]
 
 
@@ -232,8 +243,12 @@ def separation(e: EndpointPlan, cohort: Cohort, task: Task) -> str:
 
 def chance_of(outcome: Outcome) -> tuple[str, float]:
     """The ranking metric of an endpoint's kind, and its value by chance."""
+    from cohortium.metrics import headline_metric
+
     if isinstance(outcome, SurvivalOutcome):
         return "harrell_c", 0.5
+    if isinstance(outcome, CompetingOutcome):
+        return headline_metric(outcome.endpoint.kind), 0.5
     if isinstance(outcome, ClassOutcome):
         return ("quadratic_kappa", 0.0) if outcome.endpoint.kind.value == "ordinal" else ("roc_auc", 0.5)
     return "spearman", 0.0

@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Estimate, Probabilities, Survival, SurvivalOutcome
+from cohortium.contracts import (
+    ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
+    Estimate,
+    Probabilities,
+    Survival,
+    SurvivalOutcome,
+    TimeOutcome,
+)
 from cohortium.contracts.results import CalibrationRow
 from cohortium.experiment.looks import Looks, Statistic, look
 from cohortium.experiment.scoring import FoldToScore, Scores, tested_events
@@ -32,7 +41,7 @@ def calibration(name: str, scores: Scores, learners: Sequence[str]) -> list[Cali
                 looks = look(scores, _of_class(learner, k), [learner])
                 events = tested_events(scores, outcome.codes == k)
                 rows.append(_row(name, learner, looks, scores.n, events, classes[k], None))
-        elif isinstance(outcome, SurvivalOutcome):
+        elif isinstance(outcome, TimeOutcome):
             for h in scores.endpoint.horizons:
                 looks = look(scores, _by_horizon(learner, h), [learner])
                 events = tested_events(scores, outcome.event & (outcome.time <= h))
@@ -52,10 +61,12 @@ def _of_class(learner: str, k: int) -> Statistic:
 
 
 def _by_horizon(learner: str, horizon: float) -> Statistic:
-    from cohortium.metrics import calibrate_survival
+    from cohortium.metrics import calibrate_incidence, calibrate_survival
 
     def statistic(fold: FoldToScore) -> tuple[NDArray[np.float64], dict[int, str]]:
         outcome, prediction = fold.outcome, fold.predictions[learner]
+        if isinstance(outcome, CompetingOutcome) and isinstance(prediction, CumulativeIncidence):
+            return _numbers(calibrate_incidence(outcome, prediction, horizon, AT))
         assert isinstance(outcome, SurvivalOutcome) and isinstance(prediction, Survival)
         return _numbers(calibrate_survival(outcome, prediction, horizon, AT))
 

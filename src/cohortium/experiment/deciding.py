@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Estimate, Outcome, Prediction, Probabilities, Survival, SurvivalOutcome
+from cohortium.contracts import (
+    ClassOutcome,
+    CumulativeIncidence,
+    Estimate,
+    Outcome,
+    Prediction,
+    Probabilities,
+    Survival,
+    TimeOutcome,
+)
 from cohortium.contracts.results import Curve, DecisionPoint, DecisionRow
 from cohortium.experiment.looks import Looks, Statistic, look
 from cohortium.experiment.scoring import FoldToScore, Scores, tested_events
@@ -17,14 +26,14 @@ GRID = np.arange(1, 100) / 100
 
 
 def decisions(name: str, scores: Scores, learners: Sequence[str], thresholds: Sequence[float]) -> list[DecisionRow]:
-    """A row for a two-class endpoint, one per horizon of a survival endpoint, none for others.
+    """A row for a two-class endpoint, one per horizon of survival and competing risks, none for others.
 
     learners: the headline, and the reference where there is one. thresholds: of the points; curves have every hundredth.
     """
     outcome = scores.endpoint.outcome
     if isinstance(outcome, ClassOutcome) and outcome.endpoint.kind.value == "binary":
         return [_row(name, scores, learners, thresholds, outcome.endpoint.classes[1], None, outcome.codes == 1)]
-    if not isinstance(outcome, SurvivalOutcome):
+    if not isinstance(outcome, TimeOutcome):
         return []
     return [
         _row(name, scores, learners, thresholds, "", h, outcome.event & (outcome.time <= h))
@@ -81,7 +90,7 @@ def _statistic(learners: Sequence[str], at: FloatArray, horizon: float | None) -
 def _counter(outcome: Outcome, at: FloatArray, horizon: float | None) -> Callable[[FloatArray], FloatArray]:
     from cohortium.metrics import net_benefit, net_benefit_by
 
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         assert horizon is not None
         return lambda p: net_benefit_by(outcome, p, at, horizon)
     assert isinstance(outcome, ClassOutcome)
@@ -92,5 +101,7 @@ def _probability(prediction: Prediction, horizon: float | None) -> FloatArray:
     """(n,) of the positive class, or of an event by the horizon."""
     if isinstance(prediction, Survival):
         return np.asarray(1.0 - prediction.at(np.array([horizon], float))[:, 0], np.float64)
+    if isinstance(prediction, CumulativeIncidence):
+        return prediction.at(np.array([horizon], float))[:, 0]
     assert isinstance(prediction, Probabilities)
     return prediction.p[:, 1]

@@ -1,7 +1,7 @@
 """The result of one outer fold on disk: written whole or not at all, read only when it fits the plan.
 
 One ``.npz`` per task: for every learner its predictions of the test units as plain arrays (``p``; ``value``;
-``risk`` and ``survival`` on the endpoint's grid, the latter rounded to float32 before anything is scored, so
+``risk`` and ``survival`` or ``incidence`` on the endpoint's grid, the latter rounded to float32 before anything is scored, so
 that the stored predictions give the same metrics), and one JSON text with the rest.
 """
 
@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Bounds, Intervals, LowerBounds, Prediction, Probabilities, Sets, Survival, Values
+from cohortium.contracts import (
+    Bounds,
+    CumulativeIncidence,
+    Intervals,
+    LowerBounds,
+    Prediction,
+    Probabilities,
+    Sets,
+    Survival,
+    Values,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +119,8 @@ def _arrays(prediction: Prediction, grid: NDArray[np.float64] | None) -> dict[st
     if isinstance(prediction, Values):
         return {"value": prediction.values}
     assert grid is not None
-    return {"risk": prediction.risk, "survival": prediction.at(grid).astype(np.float32)}
+    curve = "incidence" if isinstance(prediction, CumulativeIncidence) else "survival"
+    return {"risk": prediction.risk, curve: prediction.at(grid).astype(np.float32)}
 
 
 def _prediction(
@@ -120,6 +131,8 @@ def _prediction(
     if "value" in arrays:
         return Values(units, arrays["value"])
     assert grid is not None
+    if "incidence" in arrays:
+        return CumulativeIncidence(units, arrays["risk"], grid, arrays["incidence"])
     return Survival(units, arrays["risk"], grid, arrays["survival"])
 
 

@@ -8,7 +8,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Estimate, Outcome, Probabilities, Survival, SurvivalOutcome
+from cohortium.contracts import (
+    ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
+    Estimate,
+    Outcome,
+    Probabilities,
+    Survival,
+    SurvivalOutcome,
+    TimeOutcome,
+)
 from cohortium.contracts.results import Contrast, SubgroupRow
 from cohortium.experiment.looks import Looks, Statistic, look
 from cohortium.experiment.scoring import Ask, FoldToScore, Scores, count_events, score_one
@@ -80,7 +90,7 @@ def _row(
 def _statistics(scores: Scores, ask: Ask) -> list[Ask]:
     """The headline metric, and what else suits the endpoint."""
     outcome = scores.endpoint.outcome
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         middle = scores.endpoint.horizons[len(scores.endpoint.horizons) // 2 :][:1]
         return [ask, *(("expected_minus_observed", h) for h in middle)]
     if outcome.endpoint.kind.value == "binary":
@@ -92,7 +102,7 @@ def _too_small(outcome: Outcome) -> str | None:
     """Why nothing can be said of these units; None where something can."""
     if len(outcome) < FEWEST_UNITS:
         return f"too small to say: fewer than {FEWEST_UNITS} units"
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         return None if outcome.event.sum() >= FEWEST_EVENTS else f"too small to say: fewer than {FEWEST_EVENTS} events"
     if isinstance(outcome, ClassOutcome):
         counts = np.bincount(outcome.codes, minlength=len(outcome.endpoint.classes))
@@ -149,8 +159,13 @@ def _expected_minus_observed(outcome: Outcome, prediction: object, horizon: floa
     if isinstance(outcome, ClassOutcome):
         assert isinstance(prediction, Probabilities)
         return float(prediction.p[:, 1].mean() - (outcome.codes == 1).mean())
-    from cohortium.metrics import kaplan_meier
+    from cohortium.metrics import incidence_at, kaplan_meier
 
+    if isinstance(outcome, CompetingOutcome):
+        assert isinstance(prediction, CumulativeIncidence) and horizon is not None
+        if outcome.time.max() < horizon and (outcome.cause == 0).any():
+            return "nobody of the group is followed to the horizon in a test fold"
+        return float(prediction.at(np.array([horizon])).mean() - incidence_at(outcome.time, outcome.cause, horizon)[0])
     assert isinstance(outcome, SurvivalOutcome) and isinstance(prediction, Survival) and horizon is not None
     times, s, _, _ = kaplan_meier(outcome.time, outcome.event, outcome.entry if outcome.entry.any() else None)
     k = int(np.searchsorted(times, horizon, side="right"))

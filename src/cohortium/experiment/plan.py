@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, Outcome, TimeOutcome, ValueOutcome
 
 FloatArray = NDArray[np.float64]
 MOST_GRID_POINTS = 100
@@ -48,7 +48,7 @@ class EndpointPlan:
     """outcome: n units. groups: (n,). splits: of positions 0..n-1 (``repeat, fold, train, test``).
 
     grid: (m,) times of stored survival curves, tau: time up to which concordance is measured, horizons: times
-    of time-dependent metrics (all None or empty unless survival).
+    of time-dependent metrics (all None or empty unless survival or competing risks).
     """
 
     outcome: Outcome
@@ -110,14 +110,14 @@ class Plan:
 def endpoint_plan(
     outcome: Outcome, groups: NDArray[np.int64], splits: Sequence[Any], horizons: Sequence[float] | None = None
 ) -> EndpointPlan:
-    """Plan of one endpoint; for survival with tau, horizons and grid.
+    """Plan of one endpoint; for survival and competing risks (events of interest) with tau, horizons and grid.
 
     tau: the 95th percentile of all event times, but no later than the last event of any training part: up to
     there the training fold's censoring survival is positive, so that every fold is measured over the same time.
     horizons: as asked for, else the endpoint's own, else the quartiles of the event times to two digits; those
     beyond tau are left out. grid: tau, the horizons and quantiles of the event times, at most 100 points.
     """
-    if not isinstance(outcome, SurvivalOutcome):
+    if not isinstance(outcome, TimeOutcome):
         return EndpointPlan(outcome, groups, splits)
     tau = _tau(outcome, splits)
     asked = tuple(horizons or outcome.endpoint.horizons)
@@ -125,7 +125,7 @@ def endpoint_plan(
     return EndpointPlan(outcome, groups, splits, _grid(outcome, tau, at), tau, at)
 
 
-def _tau(outcome: SurvivalOutcome, splits: Sequence[Any]) -> float:
+def _tau(outcome: TimeOutcome, splits: Sequence[Any]) -> float:
     events = outcome.time[outcome.event]
     tau = float(np.quantile(events, LATE_EVENTS, method="higher"))
     for s in splits:
@@ -135,12 +135,12 @@ def _tau(outcome: SurvivalOutcome, splits: Sequence[Any]) -> float:
     return tau
 
 
-def _quartiles(outcome: SurvivalOutcome) -> list[float]:
+def _quartiles(outcome: TimeOutcome) -> list[float]:
     events = outcome.time[outcome.event]
     return [float(f"{q:.2g}") for q in np.quantile(events, [0.25, 0.5, 0.75])]
 
 
-def _grid(outcome: SurvivalOutcome, tau: float, horizons: tuple[float, ...]) -> FloatArray:
+def _grid(outcome: TimeOutcome, tau: float, horizons: tuple[float, ...]) -> FloatArray:
     events = np.unique(outcome.time[outcome.event & (outcome.time <= tau)])
     room = MOST_GRID_POINTS - len(horizons) - 1
     if len(events) > room:
@@ -182,7 +182,7 @@ def _plan_hash(plan: Plan) -> str:
     }
     h.update(json.dumps(facts, sort_keys=True).encode())
     for name, e in plan.endpoints.items():
-        h.update(f"{name}|{e.outcome.endpoint!r}".encode())
+        h.update(f"{name}|{e.outcome.endpoint!r}{e.outcome.endpoint.model}".encode())
         _feed(h, "units", e.outcome.units)
         for values in _outcome_arrays(e.outcome):
             _feed(h, "outcome", values)
@@ -200,4 +200,6 @@ def _outcome_arrays(outcome: Outcome) -> list[NDArray[Any]]:
         return [outcome.codes]
     if isinstance(outcome, ValueOutcome):
         return [outcome.values]
+    if isinstance(outcome, CompetingOutcome):
+        return [outcome.time, outcome.cause]
     return [outcome.time, outcome.event, outcome.entry]

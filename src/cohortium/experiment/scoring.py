@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Bounds, Outcome, Prediction, SurvivalOutcome
+from cohortium.contracts import Bounds, CompetingOutcome, Outcome, Prediction, TimeOutcome
 from cohortium.experiment.folds import FoldResult
 from cohortium.experiment.plan import EndpointPlan
 
@@ -132,9 +132,10 @@ def _fold(e: EndpointPlan, split: Any, result: FoldResult) -> FoldToScore:
 def _censoring(e: EndpointPlan, split: Any) -> Any:
     from cohortium.metrics import censoring_distribution
 
-    if not isinstance(e.outcome, SurvivalOutcome):
+    if not isinstance(e.outcome, TimeOutcome):
         return None
-    return censoring_distribution(e.outcome.take(np.asarray(split.train, dtype=np.intp)))
+    trained = e.outcome.take(np.asarray(split.train, dtype=np.intp))
+    return censoring_distribution(trained.any_cause if isinstance(trained, CompetingOutcome) else trained)
 
 
 def censoring_curves(e: EndpointPlan) -> list[FloatArray]:
@@ -164,8 +165,8 @@ def score_one(e: EndpointPlan, fold: FoldToScore, learner: str, ask: Ask) -> flo
 
 
 def count_events(o: Outcome) -> int | None:
-    """Events of a survival outcome, positives of a binary one, else None."""
-    if isinstance(o, SurvivalOutcome):
+    """Events (of interest) of a survival outcome, positives of a binary one, else None."""
+    if isinstance(o, TimeOutcome):
         return int(o.event.sum())
     if o.endpoint.kind.value == "binary":
         return int((o.codes == 1).sum())  # type: ignore[union-attr]

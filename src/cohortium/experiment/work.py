@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.contracts import ClassOutcome, Fold, Outcome, Prediction, Probabilities, Survival, Values
+from cohortium.contracts import (
+    ClassOutcome,
+    CumulativeIncidence,
+    Fold,
+    Outcome,
+    Prediction,
+    Probabilities,
+    Survival,
+    Values,
+)
 from cohortium.experiment.folds import FoldResult, write_fold
 from cohortium.experiment.plan import EndpointPlan, Plan, Task
 
@@ -201,7 +210,12 @@ def subset(e: EndpointPlan, rows: NDArray[np.intp], task: Task, seed: int) -> ND
 
 
 def _finite(learner: str, prediction: Prediction) -> None:
-    arrays = {Probabilities: ("p",), Values: ("values",), Survival: ("risk", "survival")}[type(prediction)]
+    arrays = {
+        Probabilities: ("p",),
+        Values: ("values",),
+        Survival: ("risk", "survival"),
+        CumulativeIncidence: ("risk", "incidence"),
+    }[type(prediction)]
     if not all(np.isfinite(getattr(prediction, a)).all() for a in arrays):
         raise FloatingPointError(f"learner '{learner}' predicted values that are not finite")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Survival, SurvivalOutcome
+from cohortium.contracts import Survival, TimeOutcome
 from cohortium.heads.families import Array, Hvp
 
 
@@ -46,21 +46,28 @@ class RiskSets:
         c = np.concatenate([[0.0], np.cumsum(a)])
         return c[self._upto] - (c[self._before] if self.delayed else 0.0)
 
+    def spread_squares(self, a: Array) -> Array:
+        """The same with the squares of the weights that units have in a risk set."""
+        return self.spread(a)
+
 
 class Cox:
     """Partial likelihood; no theta. ``unit_loss`` is the Poisson loss on the null cumulative hazard's scale."""
 
     n_scores = 1
 
-    def __init__(self, outcome: SurvivalOutcome, exposure: Array | None = None) -> None:
+    def __init__(self, outcome: TimeOutcome, exposure: Array | None = None) -> None:
         self.outcome, self.endpoint, self.n = outcome, outcome.endpoint, len(outcome)
         self.d = outcome.event.astype(np.float64)
-        self.sets = RiskSets(outcome.time, outcome.event, outcome.entry)
+        self.sets = self._risk_sets(outcome)
         if exposure is None:
             at_risk = self.sets.sums(np.ones(self.n))
             exposure = self.sets.spread(self.sets.deaths / at_risk)
         self.exposure = exposure
         """(n,) null cumulative hazard (Nelson-Aalen) lived through by each unit: expected events."""
+
+    def _risk_sets(self, outcome: TimeOutcome) -> RiskSets:
+        return RiskSets(outcome.time, outcome.event, outcome.entry)
 
     def start(self) -> Array:
         return np.zeros(0)
@@ -92,7 +99,7 @@ class Cox:
         """(n,) diagonal of the Hessian in eta (Simon 2011, J Stat Softw 39:5), for coordinate descent."""
         w, s0, _ = self._terms(eta)
         hazard = w * self.sets.spread(self.sets.deaths / s0)
-        return np.maximum(hazard - w**2 * self.sets.spread(self.sets.deaths / s0**2), 1e-8)
+        return np.maximum(hazard - w**2 * self.sets.spread_squares(self.sets.deaths / s0**2), 1e-8)
 
     def unit_loss(self, eta: Array, theta: Array) -> Array:
         m = np.clip(eta[:, 0], -30, 30)

@@ -19,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logsumexp, softmax
 
-from cohortium.contracts import ClassOutcome, Outcome, Prediction, Probabilities, SurvivalOutcome, ValueOutcome, Values
+from cohortium.contracts import (
+    ClassOutcome,
+    CompetingOutcome,
+    Outcome,
+    Prediction,
+    Probabilities,
+    SurvivalOutcome,
+    ValueOutcome,
+    Values,
+)
 from cohortium.schema import Endpoint, EndpointKind
 
 Array = NDArray[np.float64]
@@ -246,6 +255,10 @@ def family_of(outcome: Outcome) -> Family:
         from cohortium.heads.cox import Cox
 
         return Cox(outcome)
+    if isinstance(outcome, CompetingOutcome):
+        from cohortium.heads.competing import CauseSpecific, FineGray
+
+        return CauseSpecific(outcome) if outcome.endpoint.model == "cause_specific" else FineGray(outcome)
     if isinstance(outcome, ValueOutcome):
         return Gaussian(outcome)
     kinds: dict[EndpointKind, type[Binary] | type[Multinomial] | type[ProportionalOdds]] = {
@@ -263,6 +276,10 @@ def to_prediction(endpoint: Endpoint, units: NDArray[np.object_], eta: Array, fi
         from cohortium.heads.cox import survival_prediction
 
         return survival_prediction(units, eta, finish)
+    if endpoint.kind is EndpointKind.COMPETING_RISKS:
+        from cohortium.heads.competing import incidence_prediction
+
+        return incidence_prediction(units, eta, finish)
     if endpoint.kind is EndpointKind.CONTINUOUS:
         return Values(units, (eta[:, 0] + theta[0]) * finish["scale"] + finish["centre"])
     if endpoint.kind is EndpointKind.BINARY:

@@ -69,12 +69,21 @@ class NetPath:
     def coef(self, k: int) -> Array:
         """(q, K) coefficients at point k of the path."""
         if not self._parts:
-            families = _one_against_rest(self.family) if isinstance(self.family, Multinomial) else [self.family]
+            families = _by_score(self.family)
             self._parts = [_NetPart(self.x, f, self.l1_ratio) for f in families]
         while len(self.points) <= k:
             ratio = NET_RATIOS[len(self.points)]
             self.points.append(np.column_stack([p.step(ratio) for p in self._parts]))
         return self.points[k]
+
+
+def _by_score(family: Family) -> list[Family]:
+    """A family of one score for each of the family's scores."""
+    from cohortium.heads.competing import CauseSpecific
+
+    if isinstance(family, CauseSpecific):
+        return list(family.parts)
+    return _one_against_rest(family) if isinstance(family, Multinomial) else [family]
 
 
 def _one_against_rest(family: Multinomial) -> list[Family]:

@@ -110,6 +110,7 @@ def neutral_score(family: Family, eta: Array, theta: Array) -> Array:
     is the baseline, the one at which the expected number of events stays what it is. family, eta: (n, K) scores of
     units of which something is known; the others' outcomes do not count, or lacking a modality would predict. The mean of eta would not do: of skewed or two-humped scores it is no base rate.
     """
+    from cohortium.heads.competing import CauseSpecific
     from cohortium.heads.cox import Cox
     from cohortium.heads.families import ProportionalOdds
 
@@ -118,6 +119,8 @@ def neutral_score(family: Family, eta: Array, theta: Array) -> Array:
     if isinstance(family, Cox):
         hazard = family.exposure @ np.exp(np.clip(eta[:, 0], -30, 30))
         return np.array([np.log(max(hazard, 1e-12) / max(family.exposure.sum(), 1e-12))])
+    if isinstance(family, CauseSpecific):
+        return np.concatenate([neutral_score(p, eta[:, [k]], theta) for k, p in enumerate(family.parts)])
     if isinstance(family, ProportionalOdds):
         from scipy.optimize import minimize_scalar
 

@@ -4,7 +4,7 @@ May know: encoders, heads, fusion, metrics (thresholds), contracts, cohort. May 
 files of a study, reports. Everything is fitted on one :class:`~cohortium.contracts.Fold`.
 """
 
-from cohortium.learners.config import DeepSpec, JointSpec, LearnerConfig, LearnerInfo, plan
+from cohortium.learners.config import DeepSpec, JointSpec, LearnerConfig, LearnerInfo, fitted_config, plan
 from cohortium.learners.saving import load_predictor, restore, save_predictor
 from cohortium.learners.suite import fit_all, learner, predict_all
 
@@ -14,6 +14,7 @@ __all__ = [
     "LearnerConfig",
     "LearnerInfo",
     "fit_all",
+    "fitted_config",
     "learner",
     "load_predictor",
     "plan",

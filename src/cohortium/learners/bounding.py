@@ -9,6 +9,7 @@ import numpy as np
 from cohortium.calibration import fit_intervals, fit_lower_bounds, fit_sets
 from cohortium.contracts import (
     ClassOutcome,
+    CompetingOutcome,
     Fold,
     Prediction,
     Probabilities,
@@ -31,7 +32,7 @@ def bound(
 ) -> ScorePredictor:
     """The predictor with a maker, calibrated on the out-of-fold predictions of the fold.
 
-    As it was where nothing can be said: survival with delayed entry.
+    As it was where nothing can be said: survival with delayed entry, competing risks.
     """
     level, presence = config.coverage, presence_matrix(fold.cohort, modalities) > 0
     assert level is not None
@@ -42,6 +43,8 @@ def bound(
     if isinstance(outcome, ValueOutcome):
         assert isinstance(oof, Values)
         return replace(predictor, maker=fit_intervals(outcome, oof, modalities, presence, level))
+    if isinstance(outcome, CompetingOutcome):
+        return predictor
     assert isinstance(oof, Survival)
     if (outcome.entry > 0).any():
         return predictor

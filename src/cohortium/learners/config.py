@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cohortium.errors import StudyError, did_you_mean
 from cohortium.schema import Endpoint, EndpointKind
@@ -126,9 +126,30 @@ class LearnerInfo:
     n_fits: int
 
 
+def fitted_config(config: LearnerConfig, endpoint: Endpoint) -> LearnerConfig:
+    """What is fitted to this endpoint: cause-specific hazards have no trees. Raises StudyError for what there is not."""
+    if endpoint.kind is not EndpointKind.COMPETING_RISKS:
+        return config
+    networks = [f"deep '{d.name}'" for d in config.deep]
+    networks += [f"joint '{j.name}' ({j.model})" for j in config.joint if j.model in (*NETWORKS, "graph")]
+    if networks:
+        raise StudyError(
+            f"Networks do not learn competing risks, and {endpoint.name} is of that kind: {', '.join(networks)}. Leave them out "
+            "(joint factors and cca stay), or ask for the event by kind: survival in a study of its own."
+        )
+    if endpoint.model != "cause_specific":
+        return config
+    if "linear" not in config.models:
+        raise StudyError(
+            f"{endpoint.name} has model: cause_specific, which is linear only, and models leaves linear out. Add it, or take "
+            "model: fine_gray."
+        )
+    return replace(config, models=("linear",))
+
+
 def plan(config: LearnerConfig, endpoint: Endpoint, modalities: list[str], inner_folds: int = 5) -> list[LearnerInfo]:
     """The learners, in the order of the leaderboard. Raises StudyError for an unknown name."""
-    every = tuple(modalities)
+    config, every = fitted_config(config, endpoint), tuple(modalities)
     splits = inner_folds + 1
     heads = len(config.heads)
     classes = len(endpoint.classes) if endpoint.kind is EndpointKind.MULTICLASS else 1

@@ -69,6 +69,7 @@ def predictor_state(predictor: ScorePredictor) -> dict[str, Any]:
             "classes": list(e.classes),
             "time_unit": e.time_unit,
             "horizons": list(e.horizons),
+            "model": e.model,
         },
         "finish": predictor.finish,
         "threshold": predictor.threshold,
@@ -166,7 +167,14 @@ def restore(state: dict[str, Any]) -> ScorePredictor:
     for s in state["nodes"]:
         nodes.append(_restore_node(s, encoders, nodes))
     e = state["endpoint"]
-    endpoint = Endpoint(e["name"], EndpointKind(e["kind"]), tuple(e["classes"]), e["time_unit"], tuple(e["horizons"]))
+    endpoint = Endpoint(
+        e["name"],
+        EndpointKind(e["kind"]),
+        tuple(e["classes"]),
+        e["time_unit"],
+        tuple(e["horizons"]),
+        model=e.get("model", ""),
+    )
     return ScorePredictor(
         state["name"],
         endpoint,

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from cohortium.calibration import Recalibration, cross_fitted, fit_recalibration
 from cohortium.cohort import Cohort
-from cohortium.contracts import ClassOutcome, Fold, Prediction, Probabilities, Survival
+from cohortium.contracts import ClassOutcome, CumulativeIncidence, Fold, Prediction, Probabilities, Survival
 from cohortium.errors import EndpointError
 from cohortium.fusion import Fill, StackFit, scheme_weights, stack_out_of_fold
 from cohortium.fusion.joining import SCHEMES
 from cohortium.heads.families import Family, family_of, to_prediction
 from cohortium.heads.newton import fit_theta
 from cohortium.learners.base import Base, BaseFitter, Spec, oof_losses
-from cohortium.learners.config import DEEP_SEEDS, NETWORKS, TREES, LearnerConfig, plan
+from cohortium.learners.config import DEEP_SEEDS, NETWORKS, TREES, LearnerConfig, fitted_config, plan
 from cohortium.learners.nodes import (
     Guarded,
     Node,
@@ -61,7 +61,7 @@ class Suite:
     """The parts of all learners of one fold, made when first asked for."""
 
     def __init__(self, config: LearnerConfig, fold: Fold) -> None:
-        self.config, self.fold = config, fold
+        self.config, self.fold = fitted_config(config, fold.outcome.endpoint), fold
         self.family: Family = family_of(fold.outcome)
         self.views = Views(fold, self.family)
         self.modalities = tuple(m for m in fold.cohort.modalities if self.views.usable(m))
@@ -70,7 +70,7 @@ class Suite:
                 f"In fold {fold.key} no modality can be learned from: each has fewer than 10 training units or no "
                 "feature that varies. Use fewer folds, or check which units have which modality."
             )
-        self.fitter = BaseFitter(fold, self.views, self.family, TREES[config.preset])
+        self.fitter = BaseFitter(fold, self.views, self.family, TREES[self.config.preset])
         self._null = oof_losses(self.family, np.zeros((self.family.n, self.family.n_scores)))
 
     def base(self, names: tuple[str, ...], head: str, scheme: str = "block") -> Base:
@@ -464,7 +464,7 @@ def predict_all(predictors: Mapping[str, Finished], cohort: Cohort, grid: Array 
     out: dict[str, Prediction] = {}
     for name, p in predictors.items():
         made = p.predict(cohort, memo)
-        out[name] = made.on(grid) if grid is not None and isinstance(made, Survival) else made
+        out[name] = made.on(grid) if grid is not None and isinstance(made, Survival | CumulativeIncidence) else made
     return out
 
 

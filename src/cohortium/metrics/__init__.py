@@ -11,6 +11,12 @@ from cohortium.metrics.calibration import (
     calibration_in_the_large,
     calibration_line,
 )
+from cohortium.metrics.competing import (
+    aalen_johansen,
+    calibrate_incidence,
+    incidence_at,
+    incidence_pseudo_values,
+)
 from cohortium.metrics.curves import calibration_curve, roc_curve
 from cohortium.metrics.decisions import net_benefit, net_benefit_by
 from cohortium.metrics.intervals import (
@@ -46,9 +52,11 @@ __all__ = [
     "Censoring",
     "Metric",
     "NotEstimable",
+    "aalen_johansen",
     "benjamini_hochberg",
     "bootstrap_patients",
     "calibrate_classes",
+    "calibrate_incidence",
     "calibrate_survival",
     "calibration_curve",
     "calibration_in_the_large",
@@ -63,6 +71,8 @@ __all__ = [
     "from_folds",
     "headline_metric",
     "holm",
+    "incidence_at",
+    "incidence_pseudo_values",
     "kaplan_meier",
     "logrank",
     "median_follow_up",

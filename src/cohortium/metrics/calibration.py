@@ -61,7 +61,7 @@ def calibrate_classes(y: Bools, p: Floats, at: Floats) -> Calibrated:
             made["slope"] = calibration_line(y, p)[1]
         except NotEstimable as e:
             reasons["slope"] = str(e)
-    return _with_curve(made, reasons, p, y.astype(np.float64), p * (1 - p), at)
+    return with_curve(made, reasons, p, y.astype(np.float64), p * (1 - p), at)
 
 
 def calibrate_survival(outcome: SurvivalOutcome, prediction: Survival, horizon: float, at: Floats) -> Calibrated:
@@ -95,7 +95,7 @@ def calibrate_survival(outcome: SurvivalOutcome, prediction: Survival, horizon: 
         except NotEstimable as e:
             reasons["slope"] = str(e)
     pseudo = 1.0 - pseudo_values(outcome.time, outcome.event, horizon, entry)
-    return _with_curve(made, reasons, p, pseudo, (pseudo - p) ** 2, at)
+    return with_curve(made, reasons, p, pseudo, (pseudo - p) ** 2, at)
 
 
 def _expected(prediction: Survival, time: Floats, entry: Floats) -> float:
@@ -110,7 +110,7 @@ def _expected(prediction: Survival, time: Floats, entry: Floats) -> float:
     return float(max((cumulative(time) - cumulative(np.minimum(entry, time))).sum(), 1e-12))
 
 
-def _with_curve(
+def with_curve(
     made: dict[str, float], reasons: dict[str, str], p: Floats, y: Floats, variance: Floats, at: Floats
 ) -> Calibrated:
     """The rest: y is what each unit showed, variance of each y were the predictions right."""

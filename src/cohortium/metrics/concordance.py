@@ -25,7 +25,7 @@ def concordance(
     """
     event = outcome.event & (outcome.time <= tau) if tau is not None else outcome.event
     rows = np.flatnonzero(event)
-    count = _pairs_delayed if (outcome.entry > 0).any() else _pairs
+    count = _pairs_delayed if (outcome.entry > 0).any() else pairs
     below, tied, comparable = count(outcome, risk, rows)
     w = np.ones(len(rows)) if weight is None else weight[rows]
     total = float(w @ comparable)
@@ -34,7 +34,7 @@ def concordance(
     return float(w @ (below + 0.5 * tied)) / total
 
 
-def _pairs(outcome: SurvivalOutcome, risk: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+def pairs(outcome: SurvivalOutcome, risk: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
     """Per event of ``rows``: comparable units with a lower risk, with the same, and all of them.
 
     In order of falling time, censored before dead at equal times, the units comparable with an event are a
@@ -64,7 +64,7 @@ def _pairs(outcome: SurvivalOutcome, risk: Floats, rows: NDArray[np.intp]) -> tu
 
 
 def _pairs_delayed(outcome: SurvivalOutcome, risk: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
-    """As :func:`_pairs`, for units that come under observation late: each event against everybody."""
+    """As :func:`pairs`, for units that come under observation late: each event against everybody."""
     time, event, entry = outcome.time, outcome.event, outcome.entry
     parts = []
     for block in np.array_split(rows, max(1, len(rows) * len(time) // 4_000_000 + 1)):

@@ -43,19 +43,25 @@ def calibration_curve(
     *,
     time: Floats | None = None,
     event: NDArray[np.bool_] | None = None,
+    cause: NDArray[np.int64] | None = None,
     horizon: float | None = None,
     bins: int = 10,
 ) -> Calibration:
     """Observed against predicted in equally filled bins of p (n,).
 
     Classes: y (n,) with Wilson intervals. Survival: p is the predicted probability of an event by ``horizon``
-    and the observed one is 1 - Kaplan-Meier of the bin.
+    and the observed one is 1 - Kaplan-Meier of the bin; with cause (n,) it is Aalen-Johansen's incidence of cause 1.
     """
+    from cohortium.metrics.competing import incidence_at
+
     rows = _bins(p, bins)
-    table = [
-        wilson(y[b].sum(), len(b)) if y is not None else _by_horizon(time[b], event[b], horizon)  # type: ignore[index, arg-type]
-        for b in rows
-    ]
+    if time is not None and cause is not None and horizon is not None:
+        table = [incidence_at(time[b], cause[b], horizon) for b in rows]
+    else:
+        table = [
+            wilson(y[b].sum(), len(b)) if y is not None else _by_horizon(time[b], event[b], horizon)  # type: ignore[index, arg-type]
+            for b in rows
+        ]
     observed, low, high = (np.array(column) for column in zip(*table, strict=True))
     n = np.array([len(b) for b in rows], dtype=np.int64)
     return Calibration(np.array([p[b].mean() for b in rows]), observed, low, high, n)

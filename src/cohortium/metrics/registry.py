@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from cohortium.errors import CohortiumError, StudyError, did_you_mean
 from cohortium.schema import EndpointKind
 
-B, M, R, C, S = (
+B, M, R, C, S, K = (
     EndpointKind.BINARY,
     EndpointKind.MULTICLASS,
     EndpointKind.ORDINAL,
     EndpointKind.CONTINUOUS,
     EndpointKind.SURVIVAL,
+    EndpointKind.COMPETING_RISKS,
 )
 
 
@@ -62,9 +63,10 @@ METRICS: dict[str, Metric] = {
         _m("quadratic_kappa", "Quadratic kappa", (R,), chance=0.0),
         _m("harrell_c", "Harrell's C", (S,), chance=0.5),
         _m("uno_c", "Uno's C", (S,), chance=0.5, censoring=True),
-        _m("auc_t", "Time-dependent AUC", (S,), chance=0.5, horizon=True, censoring=True),
-        _m("brier_t", "Time-dependent Brier score", (S,), better=False, horizon=True, censoring=True),
-        _m("integrated_brier", "Integrated Brier score", (S,), better=False, censoring=True),
+        _m("wolbers_c", "Wolbers' C", (K,), chance=0.5, censoring=True),
+        _m("auc_t", "Time-dependent AUC", (S, K), chance=0.5, horizon=True, censoring=True),
+        _m("brier_t", "Time-dependent Brier score", (S, K), better=False, horizon=True, censoring=True),
+        _m("integrated_brier", "Integrated Brier score", (S, K), better=False, censoring=True),
         _m("r2", "R squared", (C,), chance=0.0),
         _m("mae", "Mean absolute error", (C,), better=False),
         _m("spearman", "Spearman correlation", (C,), chance=0.0),
@@ -77,6 +79,7 @@ _DEFAULT: dict[EndpointKind, tuple[str, ...]] = {
     R: ("quadratic_kappa", "balanced_accuracy", "accuracy", "f1_macro", "log_loss"),
     C: ("r2", "mae", "spearman"),
     S: ("harrell_c", "uno_c", "auc_t", "brier_t", "integrated_brier"),
+    K: ("wolbers_c", "auc_t", "brier_t", "integrated_brier"),
 }
 
 

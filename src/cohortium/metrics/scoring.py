@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from cohortium.contracts import (
     ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
     Outcome,
     Prediction,
     Probabilities,
@@ -17,6 +19,7 @@ from cohortium.contracts import (
     ValueOutcome,
     Values,
 )
+from cohortium.metrics import competing
 from cohortium.metrics import concordance as surv
 from cohortium.metrics.kaplan_meier import Censoring
 from cohortium.metrics.registry import NotEstimable, check_metric
@@ -49,6 +52,9 @@ def score(
         raise ValueError(f"{name} needs the training fold's censoring distribution")
     if isinstance(outcome, SurvivalOutcome) and isinstance(prediction, Survival):
         return _survival(name, outcome, prediction, censoring, horizon, tau)
+    if isinstance(outcome, CompetingOutcome) and isinstance(prediction, CumulativeIncidence):
+        assert censoring is not None
+        return _competing(name, outcome, prediction, censoring, horizon, tau)
     if isinstance(outcome, ValueOutcome) and isinstance(prediction, Values):
         return _values(name, outcome, prediction)
     if isinstance(outcome, ClassOutcome) and isinstance(prediction, Probabilities):
@@ -75,6 +81,23 @@ def _survival(
         return surv.integrated_brier(outcome, prediction, censoring, tau)
     assert horizon is not None
     return (surv.auc_t if name == "auc_t" else surv.brier_t)(outcome, prediction, horizon, censoring)
+
+
+def _competing(
+    name: str,
+    outcome: CompetingOutcome,
+    prediction: CumulativeIncidence,
+    censoring: Censoring,
+    horizon: float | None,
+    tau: float | None,
+) -> float:
+    if name == "wolbers_c":
+        return competing.wolbers_c(outcome, prediction, censoring, tau)
+    if name == "integrated_brier":
+        return competing.cause_integrated_brier(outcome, prediction, censoring, tau)
+    assert horizon is not None
+    at = competing.cause_auc_t if name == "auc_t" else competing.cause_brier_t
+    return at(outcome, prediction, horizon, censoring)
 
 
 def _values(name: str, outcome: ValueOutcome, prediction: Values) -> float:

@@ -28,11 +28,11 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Stratum:
-    """A risk group: its Kaplan-Meier steps (from time 0), 95% limits, and who is in it."""
+    """A risk group: its Kaplan-Meier steps (of competing risks: Aalen-Johansen, rising) from time 0, 95% limits, who is in it."""
 
     name: str
     times: FloatArray
-    survival: FloatArray
+    steps: FloatArray
     low: FloatArray
     high: FloatArray
     time: FloatArray
@@ -113,6 +113,23 @@ def calibration_survival(scored: Scored, horizon: float) -> Calibration | None:
     return Calibration(*(np.asarray(x, float) for x in zip(*out, strict=True))) if out else None
 
 
+def calibration_incidence(scored: Scored, horizon: float) -> Calibration | None:
+    """Predicted incidence by ``horizon`` against Aalen-Johansen within groups of similar prediction; None as above."""
+    from cohortium.metrics import incidence_at
+
+    if scored.incidence is None or scored.times is None or scored.time is None or scored.cause is None:
+        return None
+    if horizon > scored.time.max():
+        return None
+    padded = np.concatenate([np.zeros((len(scored.incidence), 1)), scored.incidence], axis=1)
+    risk = padded[:, np.searchsorted(scored.times, horizon, side="right")]
+    out = []
+    for rows in _groups(risk, most=5):
+        if scored.time[rows].max() >= horizon:
+            out.append((float(risk[rows].mean()), *incidence_at(scored.time[rows], scored.cause[rows], horizon)))
+    return Calibration(*(np.asarray(x, float) for x in zip(*out, strict=True))) if out else None
+
+
 def risk_groups(risk: FloatArray, repeat: NDArray[np.int64], fold: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) 0, 1, 2: thirds of the risk within each fold, lowest first. Ties share a group."""
     group = np.zeros(len(risk), np.int64)
@@ -124,7 +141,7 @@ def risk_groups(risk: FloatArray, repeat: NDArray[np.int64], fold: NDArray[np.in
 
 
 def risk_strata(scored: Scored) -> list[Stratum]:
-    """Kaplan-Meier of the thirds, low risk first; empty groups are left out."""
+    """Kaplan-Meier, or incidence, of the thirds, low risk first; empty groups are left out."""
     if scored.risk is None or scored.time is None or scored.event is None or scored.entry is None:
         return []
     group = risk_groups(scored.risk, scored.repeat, scored.fold)
@@ -133,7 +150,8 @@ def risk_strata(scored: Scored) -> list[Stratum]:
         rows = group == i
         if rows.any():
             time, event, entry = scored.time[rows], scored.event[rows], scored.entry[rows]
-            out.append(Stratum(name, *_thinned(_kaplan_meier(time, event, entry)), time, event, entry))
+            steps = _kaplan_meier(time, event, entry) if scored.cause is None else _incidence(time, scored.cause[rows])
+            out.append(Stratum(name, *_thinned(steps), time, event, entry))
     return out
 
 
@@ -155,6 +173,15 @@ def _groups(p: FloatArray, most: int = 10) -> list[NDArray[np.intp]]:
     edges = np.unique(np.quantile(p, np.linspace(0, 1, k + 1)[1:-1]))
     group = np.searchsorted(edges, p, side="left")
     return [rows for g in range(len(edges) + 1) if len(rows := np.flatnonzero(group == g))]
+
+
+def _incidence(time: FloatArray, cause: NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """(times, incidence of the cause of interest, low, high), begun at 0 and drawn out to the last time."""
+    from cohortium.metrics import aalen_johansen
+
+    times, *steps, _ = aalen_johansen(time, cause)
+    whole = [np.concatenate([[0.0], x, x[-1:] if len(x) else [0.0]]) for x in steps]
+    return np.concatenate([[0.0], times, [time.max()]]), whole[0], whole[1], whole[2]
 
 
 def _thinned(

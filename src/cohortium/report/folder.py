@@ -24,7 +24,7 @@ class Scored:
 
     units: (n,) pseudonyms. repeat, fold: (n,). classes: (K,) in code order, p: (n, K), code: (n,) (classes).
     prediction, value: (n,) (continuous). risk: (n,), survival: (n, m) on times (m,), time, event, entry: (n,)
-    (survival). What does not apply is None.
+    (survival); incidence: (n, m), cause: (n,) (competing risks). What does not apply is None.
     """
 
     units: NDArray[np.object_]
@@ -41,6 +41,8 @@ class Scored:
     time: FloatArray | None = None
     event: NDArray[np.bool_] | None = None
     entry: FloatArray | None = None
+    incidence: FloatArray | None = None
+    cause: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +143,8 @@ def _outcome_texts(outcome: Any, endpoint: EndpointRecord) -> tuple[Any, list[st
 
     if endpoint.kind in ("binary", "multiclass", "ordinal"):
         return outcome["label"].astype(object), list(endpoint.classes or ())
+    if endpoint.kind == "competing_risks":
+        return outcome["label"].astype(object), [*(endpoint.classes or ()), "censored"]
     if endpoint.kind == "continuous":
         names = ["lowest third", "middle third", "highest third"]
         third = np.clip(np.ceil(outcome["value"].rank(pct=True).to_numpy() * 3).astype(int) - 1, 0, 2)
@@ -161,8 +165,8 @@ def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: 
         outcome = pq.read_table(outcomes, filters=[("endpoint", "=", endpoint.name)]).to_pandas()
         classes = _classes(outcome, endpoint)
         wanted = ["unit", "repeat", "fold", *(f"p_{c}" for c in classes), *_COLUMNS.get(endpoint.kind, ())]
-        if not first_repeat and "survival" in wanted:
-            wanted.remove("survival")
+        if not first_repeat:
+            wanted = [c for c in wanted if c not in _CURVES]
         rows: list[Any] = [("endpoint", "=", endpoint.name), ("learner", "=", learner)]
         if first_repeat:
             repeats = pq.read_table(predictions, columns=["repeat"], filters=rows)["repeat"]
@@ -174,8 +178,9 @@ def _scored(folder: Path, endpoint: EndpointRecord, learner: str, first_repeat: 
             "Run the study again; finished folds are kept."
         ) from e
     grid = _grid(schema, endpoint.name)
-    curves = _curves(table["survival"], grid) if "survival" in table.column_names and grid is not None else None
-    frame = table.drop_columns(["survival"]).to_pandas() if "survival" in table.column_names else table.to_pandas()
+    curve = next((c for c in _CURVES if c in table.column_names), None)
+    curves = _curves(table[curve], grid) if curve is not None and grid is not None else None
+    frame = (table if curve is None else table.drop_columns([curve])).to_pandas()
     outcome = outcome.drop(columns=["endpoint", "patient"], errors="ignore").rename(columns={"value": "observed"})
     both = frame.assign(row=np.arange(len(frame))).merge(outcome, on="unit", how="inner")
     both = both.dropna(subset=[c for c in both.columns if c.startswith("p_") or c in ("value", "risk")])
@@ -191,7 +196,8 @@ def _curves(column: Any, grid: FloatArray) -> FloatArray | None:
     return flat.reshape(len(column), len(grid)) if len(flat) == len(column) * len(grid) else None
 
 
-_COLUMNS = {"continuous": ("value",), "survival": ("risk", "survival")}
+_COLUMNS = {"continuous": ("value",), "survival": ("risk", "survival"), "competing_risks": ("risk", "incidence")}
+_CURVES = ("survival", "incidence")
 
 
 def _classes(outcome: Any, endpoint: EndpointRecord) -> tuple[str, ...]:
@@ -227,11 +233,14 @@ def _typed(
     if endpoint.kind == "continuous":
         return Scored(**ids, prediction=both["value"].to_numpy(float), value=both["observed"].to_numpy(float))
     entry = both["entry"].fillna(0.0).to_numpy(float) if "entry" in both else np.zeros(len(both))
+    competing = endpoint.kind == "competing_risks"
     return Scored(
         **ids,
         risk=both["risk"].to_numpy(float),
         times=grid if curves is not None else None,
-        survival=curves,
+        survival=None if competing else curves,
+        incidence=curves if competing else None,
+        cause=both["code"].to_numpy(np.int64) if competing else None,
         time=both["time"].to_numpy(float),
         event=both["event"].to_numpy(float) > 0,
         entry=entry,

@@ -121,11 +121,13 @@ def _models(learners: list[str]) -> str:
 
 def _endpoint(e: EndpointRecord, n: int, primary: bool) -> str:
     known = f"{e.n_units:,} of {n:,} units" if e.n_units < n else f"all {n:,} units"
-    text = f"The {'primary' if primary else 'secondary'} endpoint {e.name} ({e.kind}) was known for {known}"
+    text = f"The {'primary' if primary else 'secondary'} endpoint {e.name} ({e.kind.replace('_', ' ')}) was known for {known}"
     if e.n_units < n and any(e.excluded.values()):
         text += f" (not for: {_reasons(e.excluded)})"
     if e.n_events is not None:
         text += f" with {count(e.n_events, 'event')}"
+        if e.kind == "competing_risks" and e.classes:
+            text += f" of interest (causes: {', '.join(f'{k} {v:,}' for k, v in e.classes.items())})"
     elif e.classes:
         text += f" ({', '.join(f'{k} {v:,}' for k, v in e.classes.items())})"
     if e.median_follow_up is not None:

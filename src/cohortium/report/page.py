@@ -107,6 +107,9 @@ def tiles(r: Results) -> list[Tile]:
     if e.kind == "survival" and e.n_events is not None:
         follow = f"median follow-up {number(e.median_follow_up, 3)} {e.time_unit}" if e.median_follow_up else ""
         out.append(Tile(f"events ({e.name})", f"{e.n_events:,}", follow))
+    elif e.kind == "competing_risks" and e.classes:
+        first, *others = e.classes.items()
+        out.append(Tile(f"events of {first[0]}", f"{first[1]:,}", ", ".join(f"{k} {v:,}" for k, v in others)))
     elif e.classes:
         out.append(Tile("classes", f"{len(e.classes)}", ", ".join(f"{k} {v:,}" for k, v in e.classes.items())))
     n_reference = sum(m.reference for m in r.cohort.modalities)
@@ -213,8 +216,10 @@ def _whole(row: LeaderboardRow | None, metric: str, horizon: float | None) -> Es
 
 
 def _endpoint_facts(e: EndpointRecord, metric: str, horizon: float | None) -> list[str]:
-    out = [f"{e.kind} endpoint", f"{e.n_units:,} units"]
-    if e.n_events is not None:
+    out = [f"{reason_words(e.kind)} endpoint", f"{e.n_units:,} units"]
+    if e.kind == "competing_risks" and e.classes:
+        out.append("events: " + ", ".join(f"{k} {v:,}" for k, v in e.classes.items()))
+    elif e.n_events is not None:
         out.append(count(e.n_events, "event"))
     if e.time_unit:
         out.append(f"times in {e.time_unit}")

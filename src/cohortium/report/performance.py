@@ -8,6 +8,7 @@ from cohortium.contracts.results import EndpointRecord, LeaderboardRow
 from cohortium.report.curves import (
     Calibration,
     calibration_classes,
+    calibration_incidence,
     calibration_survival,
     log_rank_p,
     risk_strata,
@@ -28,7 +29,7 @@ def performance(folder: RunFolder, endpoint: EndpointRecord, row: LeaderboardRow
         return []
     if endpoint.kind == "continuous":
         made = [continuous.predicted_observed(scored, endpoint.name, f"{key}-scatter")]
-    elif endpoint.kind == "survival":
+    elif endpoint.kind in ("survival", "competing_risks"):
         made = _survival(endpoint, row.learner, scored, key)
     elif endpoint.kind == "binary":
         made = [_roc(folder, endpoint, row, key), _calibration(scored, row.learner, key)]
@@ -72,17 +73,19 @@ def _calibration(scored: Scored, learner: str, key: str) -> Drawing | None:
 
 def _survival(endpoint: EndpointRecord, learner: str, scored: Scored, key: str) -> list[Drawing | None]:
     strata = risk_strata(scored)
-    km = survival.kaplan_meier_groups(
-        strata, log_rank_p(scored), endpoint.name, endpoint.time_unit, learner, f"{key}-km"
+    cause = "" if scored.cause is None else next(iter(endpoint.classes or ("the event",)))
+    km = survival.risk_group_curves(
+        strata, log_rank_p(scored), endpoint.name, endpoint.time_unit, learner, f"{key}-km", cause
     )
     horizons = _horizons(endpoint, scored)
     curves: list[tuple[str, Calibration]] = []
     for h in horizons:
-        found = calibration_survival(scored, h)
+        found = calibration_survival(scored, h) if scored.cause is None else calibration_incidence(scored, h)
         if found is not None:
             curves.append((f"{number(h, 3)} {endpoint.time_unit}", found))
+    observed = "Kaplan-Meier" if scored.cause is None else "Aalen-Johansen"
     caption = (
-        "Groups of similar predicted risk; observed: Kaplan-Meier within the group, whiskers: 95% intervals. On the "
+        f"Groups of similar predicted risk; observed: {observed} within the group, whiskers: 95% intervals. On the "
         "dotted line, predicted and observed risk agree. First repeat, predictions of unseen patients."
     )
     calibrated = classes.calibration(

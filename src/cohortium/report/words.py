@@ -19,6 +19,7 @@ METRIC_NAMES = {
     "quadratic_kappa": "quadratic kappa",
     "harrell_c": "C-index (Harrell)",
     "uno_c": "C-index (Uno)",
+    "wolbers_c": "C-index (Wolbers)",
     "auc_t": "time-dependent AUC",
     "brier_t": "Brier score at a horizon",
     "integrated_brier": "integrated Brier score",
@@ -50,6 +51,7 @@ _USUAL = {
     "ordinal": "quadratic_kappa",
     "continuous": "r2",
     "survival": "harrell_c",
+    "competing_risks": "wolbers_c",
 }
 ROLE_NAMES = {"reference": "reference", "single": "single modality", "fusion": "fusion", "auto": "auto (headline)"}
 
@@ -60,6 +62,8 @@ METRIC_MEANING = {
     "0.5 is a coin toss, 1 is always",
     "uno_c": "of two patients, how often the one with the higher predicted risk has the event first, corrected for "
     "patients lost to follow-up: 0.5 is a coin toss, 1 is always",
+    "wolbers_c": "of a patient who has the event of interest and one who has it later, never, or another event first, how often "
+    "the former has the higher predicted risk, corrected for patients lost to follow-up: 0.5 is a coin toss, 1 is always",
     "balanced_accuracy": "the share of correctly named patients, averaged over the classes so that a large class "
     "cannot hide a small one",
     "quadratic_kappa": "agreement with the true grade beyond chance, in which a miss by two grades counts four times "
@@ -89,7 +93,12 @@ def metric_name(metric: str, horizon: float | None = None, time_unit: str = "") 
 
 def plain_metric(metric: str, horizon: float | None = None, time_unit: str = "") -> str:
     """The same without the name of the estimator: ``C-index``."""
-    return metric_name(metric, horizon, time_unit).replace(" (Harrell)", "").replace(" (Uno)", "")
+    return (
+        metric_name(metric, horizon, time_unit)
+        .replace(" (Harrell)", "")
+        .replace(" (Uno)", "")
+        .replace(" (Wolbers)", "")
+    )
 
 
 def method_name(method: str) -> str:
@@ -239,7 +248,7 @@ def best_first(rows: Sequence[LeaderboardRow], metric: str, horizon: float | Non
 
 def chance_level(metric: str, endpoint: EndpointRecord) -> float | None:
     """What a model that knows nothing reaches, where that is a fixed number."""
-    if metric in ("roc_auc", "harrell_c", "uno_c", "auc_t"):
+    if metric in ("roc_auc", "harrell_c", "uno_c", "wolbers_c", "auc_t"):
         return 0.5
     if metric == "balanced_accuracy" and endpoint.classes:
         return 1 / len(endpoint.classes)

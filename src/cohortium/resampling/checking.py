@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, Outcome, TimeOutcome, ValueOutcome
 from cohortium.errors import EndpointError
 from cohortium.resampling.designs import OuterSplit, needed_strata
 
@@ -61,7 +61,7 @@ def _can_be_learned(s: OuterSplit, name: str, outcome: Outcome, groups: NDArray[
     }
     if not few:
         return
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         count = "no event" if few[1] == 0 else "events of one patient only, and inner folds need two"
         raise EndpointError(f"The training part of {name} has {count}. Use fewer folds or a larger training part.")
     names = ", ".join(_class_name(outcome, c) for c in few)
@@ -81,7 +81,7 @@ def _limits(s: OuterSplit, name: str, outcome: Outcome) -> list[str]:
             return [f"the test part of {name} has one value only: R2 and correlation cannot be estimated there"]
         return []
     tested = outcome.strata[s.test]
-    if isinstance(outcome, SurvivalOutcome):
+    if isinstance(outcome, TimeOutcome):
         if not tested.any():
             return [f"the test part of {name} has no event: concordance cannot be estimated there"]
     elif len(np.unique(tested)) < 2:

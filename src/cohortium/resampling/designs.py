@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cohortium.contracts import Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import Outcome, TimeOutcome, ValueOutcome
 from cohortium.errors import EndpointError, StudyError
 from cohortium.resampling.dealing import deal
 
@@ -27,10 +27,10 @@ class OuterSplit:
 
 
 def needed_strata(outcome: Outcome) -> list[int]:
-    """Strata without which nothing can be learned: events of survival, every class that anybody has, none of values."""
+    """Strata without which nothing can be learned: events (of interest) of survival and competing risks, every class that anybody has, none of values."""
     if isinstance(outcome, ValueOutcome):
         return []
-    return [1] if isinstance(outcome, SurvivalOutcome) else [int(s) for s in np.unique(outcome.strata)]
+    return [1] if isinstance(outcome, TimeOutcome) else [int(s) for s in np.unique(outcome.strata)]
 
 
 def nested(outcome: Outcome, groups: NDArray[np.int64], repeats: int, folds: int, seed: int) -> list[OuterSplit]:
@@ -62,7 +62,7 @@ def inner(outcome: Outcome, groups: NDArray[np.int64], k: int, seed: int) -> tup
         fold = deal(outcome.strata, groups, k, needed, np.random.default_rng([seed, 13]))
         if all(len(np.unique(fold[outcome.strata == s])) > 1 for s in needed):
             return tuple((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(k))
-    what = "events" if isinstance(outcome, SurvivalOutcome) else "a class"
+    what = "events" if isinstance(outcome, TimeOutcome) else "a class"
     cause = (
         f"has {what} in fewer than two patients (or groups)" if needed else "has fewer than two patients (or groups)"
     )

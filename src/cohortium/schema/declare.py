@@ -193,6 +193,64 @@ class SurvivalSpec(_EndpointBase):
     zero_times: Literal["error", "exclude"] = "error"
 
 
+def _listed(given: object) -> object:
+    every = given if isinstance(given, list) else [given]
+    if not every or not all(isinstance(v, str | int | float) for v in every):
+        raise ValueError("give a value of the column, or a list of values")
+    return every
+
+
+Values = Annotated[
+    list[str | int | float | bool],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""Cell values; one alone needs no brackets."""
+
+
+class CompetingRisksSpec(_EndpointBase):
+    """Time to the first of several events that exclude each other; one of them is of interest."""
+
+    kind: Literal["competing_risks"]
+    time: str = Field(description="column: time from the index time to the first event or last contact")
+    cause: str = Field(description="column that says which event came, or that none has")
+    causes: dict[str, Values] = Field(
+        description="name of each cause and its value or values; the first is of interest"
+    )
+    censored: Values = Field(description="value or values of the cause column for units without an event")
+    unknown: Values | None = Field(None, description="value or values that say: an event, of a cause that is not known")
+    unknown_as: Literal["other_cause", "exclude"] = Field(
+        "other_cause", description="what an event of unknown cause counts as"
+    )
+    model: Literal["fine_gray", "cause_specific"] = "fine_gray"
+    time_unit: Literal["days", "weeks", "months", "years"]
+    horizons: list[float] = Field(
+        default_factory=list, description="times for time-dependent metrics; default: quartiles"
+    )
+    zero_times: Literal["error", "exclude"] = "error"
+
+    @model_validator(mode="after")
+    def _several_causes(self) -> CompetingRisksSpec:
+        if len(self.causes) + (self.unknown is not None and self.unknown_as == "other_cause") < 2:
+            raise ValueError(
+                "causes: give at least two, the one of interest first; with one cause it is kind: survival"
+            )
+        if UNKNOWN_CAUSE in self.causes:
+            raise ValueError(f"causes: '{UNKNOWN_CAUSE}' is what values under unknown are called; take another name")
+        return self
+
+
+UNKNOWN_CAUSE = "unknown cause"
+"""What events of unknown cause are called, where they count as a cause of their own."""
+
 EndpointSpec = Annotated[
-    BinarySpec | MulticlassSpec | OrdinalSpec | ContinuousSpec | SurvivalSpec, Field(discriminator="kind")
+    BinarySpec | MulticlassSpec | OrdinalSpec | ContinuousSpec | SurvivalSpec | CompetingRisksSpec,
+    Field(discriminator="kind"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -14,6 +14,7 @@ class EndpointKind(StrEnum):
     ORDINAL = "ordinal"
     CONTINUOUS = "continuous"
     SURVIVAL = "survival"
+    COMPETING_RISKS = "competing_risks"
 
     @property
     def is_classes(self) -> bool:
@@ -24,10 +25,12 @@ class EndpointKind(StrEnum):
 class Endpoint:
     """A named endpoint.
 
-    classes: class names in code order. Binary: (negative, positive). Ordinal: lowest first.
+    classes: class names in code order. Binary: (negative, positive). Ordinal: lowest first. Competing risks: the causes, that
+    of interest first (cause k + 1 of an outcome is ``classes[k]``).
     time_unit: unit of survival times, for display (``days``, ``months``, ``years``).
     horizons: times, in ``time_unit``, at which time-dependent metrics are asked for.
     prevalence: share of positives where a model is to be used; None: as in the cohort. Binary only.
+    model: of competing risks, ``fine_gray`` (also where empty) or ``cause_specific``.
     """
 
     name: str
@@ -35,4 +38,5 @@ class Endpoint:
     classes: tuple[str, ...] = ()
     time_unit: str = ""
     horizons: tuple[float, ...] = ()
+    model: str = field(default="", repr=False)
     prevalence: float | None = None

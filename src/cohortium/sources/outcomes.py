@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, Outcome, SurvivalOutcome, ValueOutcome
 from cohortium.errors import DataError, EndpointError, did_you_mean_column
 from cohortium.schema import Endpoint, EndpointKind
 from cohortium.schema.declare import (
+    UNKNOWN_CAUSE,
     BinarySpec,
+    CompetingRisksSpec,
     Condition,
     ContinuousSpec,
     FileSource,
@@ -21,6 +23,7 @@ from cohortium.schema.declare import (
     MulticlassSpec,
     OrdinalSpec,
     SurvivalSpec,
+    Values,
 )
 from cohortium.schema.durations import unit_days
 from cohortium.sources.columns import level_name, sorted_levels
@@ -35,7 +38,7 @@ _NO = {"0", "no", "false", "n", "f", "negative", "neg", "alive", "living"}
 
 def endpoint_columns(spec: Any) -> set[str]:
     """Columns that an endpoint uses: none of them is a predictor."""
-    out = {getattr(spec, a, None) for a in ("column", "time", "entry", "id")}
+    out = {getattr(spec, a, None) for a in ("column", "time", "entry", "id", "cause")}
     for condition in (getattr(spec, "positive", None), getattr(spec, "event", None), *spec.exclude_where):
         out.add(condition.column if isinstance(condition, Condition) else None)
     if isinstance(getattr(spec, "event", None), str):
@@ -146,6 +149,7 @@ def read_outcome(
         OrdinalSpec: _classes,
         ContinuousSpec: _continuous,
         SurvivalSpec: _survival,
+        CompetingRisksSpec: _competing,
     }
     if LANDMARK in raw_units:
         _at_landmark(name, spec, raw_units, columns, dropped)
@@ -156,7 +160,7 @@ def read_outcome(
 
 def _at_landmark(name: str, spec: Any, raw_units: pd.DataFrame, columns: _Columns, dropped: np.ndarray) -> None:
     """Survival counts from the landmark, for those still under observation then (van Houwelingen 2007, SJS 34:70)."""
-    if not isinstance(spec, SurvivalSpec) or spec.file is not None or spec.entry is not None:
+    if not isinstance(spec, SurvivalSpec | CompetingRisksSpec) or spec.file is not None or getattr(spec, "entry", None):
         raise EndpointError(
             f"endpoint '{name}': with design.landmarks an endpoint is a survival time from the patient's zero, in the unit "
             "table, without entry."
@@ -291,22 +295,7 @@ def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndar
         event, known = _event_column(name, spec.event, columns)
     _drop(dropped, ~np.isfinite(time), "time missing")
     _drop(dropped, ~known, "event status missing")
-    usable = dropped == ""
-    for bad, what in ((usable & (time < 0), "negative"), (usable & (time == 0), "zero")):
-        if not bad.any():
-            continue
-        if what == "zero" and spec.zero_times == "exclude":
-            _drop(dropped, bad, "time is zero")
-            continue
-        remedy = (
-            " Say zero_times: exclude to leave them out, or check the unit of time."
-            if what == "zero"
-            else " Is the index time right?"
-        )
-        raise EndpointError(
-            f"{columns.row(bad)}, column '{spec.time}': the time of endpoint '{name}' is {what} "
-            f"({int(bad.sum())} such row(s)).{remedy}"
-        )
+    _check_times(name, spec, columns, dropped, time)
     entry = np.zeros(len(time))
     if spec.entry is not None:
         entry = columns.number(spec.entry, "entry").to_numpy(float)
@@ -324,6 +313,77 @@ def _survival(name: str, spec: SurvivalSpec, columns: _Columns, dropped: np.ndar
         )
     endpoint = Endpoint(name, EndpointKind.SURVIVAL, (), spec.time_unit, tuple(spec.horizons))
     return SurvivalOutcome(endpoint, _units(columns, rows), time[rows], event[rows], entry[rows])
+
+
+def _check_times(
+    name: str, spec: SurvivalSpec | CompetingRisksSpec, columns: _Columns, dropped: np.ndarray, time: np.ndarray
+) -> None:
+    """Raise for negative times and for zeros, unless these are excluded."""
+    usable = dropped == ""
+    for bad, what in ((usable & (time < 0), "negative"), (usable & (time == 0), "zero")):
+        if not bad.any():
+            continue
+        if what == "zero" and spec.zero_times == "exclude":
+            _drop(dropped, bad, "time is zero")
+            continue
+        remedy = (
+            " Say zero_times: exclude to leave them out, or check the unit of time."
+            if what == "zero"
+            else " Is the index time right?"
+        )
+        raise EndpointError(
+            f"{columns.row(bad)}, column '{spec.time}': the time of endpoint '{name}' is {what} "
+            f"({int(bad.sum())} such row(s)).{remedy}"
+        )
+
+
+def _competing(name: str, spec: CompetingRisksSpec, columns: _Columns, dropped: np.ndarray) -> Outcome:
+    """Causes by their place in the study file. An event of unknown cause is an event: it is never censored."""
+    time, column = columns.number(spec.time, "time").to_numpy(float), columns.get(spec.cause)
+    meant: dict[str, Values] = {"": spec.censored, **spec.causes}
+    if spec.unknown is not None:
+        meant[UNKNOWN_CAUSE] = spec.unknown
+    member = {k: _any_of(column, v) for k, v in meant.items()}
+    times_named = np.sum(list(member.values()), axis=0)
+    known = column.notna().to_numpy()
+    if (times_named > 1).any():
+        raise EndpointError(
+            f"{columns.row(times_named > 1)}, column '{spec.cause}': endpoint '{name}' names one value twice among causes, "
+            "censored and unknown."
+        )
+    strange = known & (times_named == 0) & (dropped == "")
+    if strange.any():
+        found = sorted_levels([level_name(v) for v in column[strange].unique()])
+        listed = f": {', '.join(found)}" if len(found) <= 10 else ""
+        raise EndpointError(
+            f"{columns.row(strange)}, column '{spec.cause}': {len(found)} value(s) are neither among the causes of endpoint "
+            f"'{name}' nor censored nor unknown{listed}. Say what they mean, or leave the rows out with exclude_where."
+        )
+    _drop(dropped, ~np.isfinite(time), "time missing")
+    _drop(dropped, ~known, "event status missing")
+    if spec.unknown is not None and spec.unknown_as == "exclude":
+        _drop(dropped, member.pop(UNKNOWN_CAUSE), "event of unknown cause")
+    _check_times(name, spec, columns, dropped, time)
+    rows = _kept(columns, dropped, name)
+    cause = sum(k * m.astype(np.int64) for k, m in enumerate(member.values()))[rows]
+    classes = tuple(member)[1:]
+    if not (cause == 1).any():
+        raise EndpointError(
+            f"endpoint '{name}' has no events of interest: none of {len(rows)} units has cause '{classes[0]}'. Is its value right?"
+        )
+    if not (cause > 1).any():
+        raise EndpointError(
+            f"endpoint '{name}': no unit has an event of another cause. With one cause it is kind: survival."
+        )
+    if UNKNOWN_CAUSE in classes and len(classes) > 2 and not (cause == len(classes)).any():
+        classes = classes[:-1]
+    endpoint = Endpoint(name, EndpointKind.COMPETING_RISKS, classes, spec.time_unit, tuple(spec.horizons), spec.model)
+    return CompetingOutcome(endpoint, _units(columns, rows), time[rows], cause)
+
+
+def _any_of(column: pd.Series, values: Values) -> np.ndarray:
+    """(n,) the cell equals one of the values."""
+    return np.asarray(np.any([equals(column, v) for v in values], axis=0), dtype=bool)
 
 
 def _event_column(name: str, column: str, columns: _Columns) -> tuple[np.ndarray, np.ndarray]:

@@ -201,7 +201,7 @@ def _stored(folder: Path, data: Data, plan: Plan, task: Task) -> dict[str, Predi
     """learner -> the run's own predictions of the task's test units, in their order."""
     import pyarrow.parquet as pq
 
-    from cohortium.contracts import Probabilities, Survival, Values
+    from cohortium.contracts import CompetingOutcome, CumulativeIncidence, Probabilities, Survival, Values
     from cohortium.study.files import pseudonyms
 
     e = plan.endpoints[task.endpoint]
@@ -214,10 +214,12 @@ def _stored(folder: Path, data: Data, plan: Plan, task: Task) -> dict[str, Predi
         rows = rows.set_index("unit").reindex(key)
         classes = e.outcome.endpoint.classes
         if e.grid is not None:
-            if rows["survival"].isna().any():
+            kind = CumulativeIncidence if isinstance(e.outcome, CompetingOutcome) else Survival
+            column = "survival" if kind is Survival else "incidence"
+            if rows[column].isna().any():
                 continue
-            curves = np.stack(rows["survival"].to_list())
-            out[str(name)] = Survival(units, rows["risk"].to_numpy(float), e.grid, curves)
+            curves = np.stack(rows[column].to_list())
+            out[str(name)] = kind(units, rows["risk"].to_numpy(float), e.grid, curves)
         elif classes:
             out[str(name)] = Probabilities(units, classes, rows[[f"p_{c}" for c in classes]].to_numpy(float))
         else:

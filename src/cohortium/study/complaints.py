@@ -95,7 +95,7 @@ def _sentence(error: Any, keys: tuple[str | int, ...], model: type[BaseModel]) -
     if kind in ("literal_error", "enum"):
         return f"{where} is {found}; expected {ctx.get('expected')}."
     if kind == "union_tag_not_found":
-        return f"{where} needs 'kind': {ctx.get('expected_tags', 'binary, multiclass, ordinal, continuous, survival')}."
+        return f"{where} needs 'kind': {ctx.get('expected_tags', 'binary, multiclass, ordinal, continuous, survival, competing_risks')}."
     if kind == "union_tag_invalid":
         tags = [t.strip(" '") for t in str(ctx.get("expected_tags", "")).split(",")]
         return f"{where}.{_tag(error)} is '{ctx.get('tag')}'.{did_you_mean(str(ctx.get('tag')), tags)}"

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from cohortium.contracts import (
     Bounds,
     ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
     Intervals,
     Outcome,
     Prediction,
@@ -105,7 +107,8 @@ def _prediction_schema(endpoints: Mapping[str, Any]) -> Any:
         elif isinstance(e.outcome, ValueOutcome):
             columns["value"] = pa.float64()
         else:
-            columns |= {"risk": pa.float64(), "survival": pa.list_(pa.float32())}
+            curve = "incidence" if isinstance(e.outcome, CompetingOutcome) else "survival"
+            columns |= {"risk": pa.float64(), curve: pa.list_(pa.float32())}
     columns |= {"classes": pa.string(), "low": pa.float64(), "high": pa.float64()}
     return pa.schema(list(columns.items()))
 
@@ -122,12 +125,13 @@ def _fold_columns(
     have["unit"] = pa.array(units, pa.string())
     if isinstance(p, Probabilities):
         have |= {f"p_{c}": pa.array(p.p[:, k]) for k, c in enumerate(p.classes)}
-    elif isinstance(p, Survival):
+    elif isinstance(p, Survival | CumulativeIncidence):
         have["risk"] = pa.array(p.risk)
         # Probes only feed added value: their curves would double the file.
         if not same["learner"].startswith(PROBES):
-            flat = pa.array(np.ascontiguousarray(p.survival, dtype=np.float32).ravel())
-            have["survival"] = pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(p.times), flat)
+            curve, values = ("survival", p.survival) if isinstance(p, Survival) else ("incidence", p.incidence)
+            flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).ravel())
+            have[curve] = pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(p.times), flat)
     else:
         have["value"] = pa.array(p.values)
     if isinstance(bounds, Sets):
@@ -145,7 +149,10 @@ def class_texts(sets: Sets) -> list[str]:
 
 
 def outcome_frame(outcomes: Mapping[str, Outcome], key: pd.DataFrame) -> pd.DataFrame:
-    """``endpoint, unit, patient, label, code, value, time, event, entry``; what does not apply is null."""
+    """``endpoint, unit, patient, label, code, value, time, event, entry``; what does not apply is null.
+
+    Competing risks: code is the cause, 0 = censored, label its name, event whether it is that of interest.
+    """
     frames = []
     for name, o in outcomes.items():
         rows = key.reindex(o.units)
@@ -161,6 +168,9 @@ def outcome_frame(outcomes: Mapping[str, Outcome], key: pd.DataFrame) -> pd.Data
         else:
             frame["time"], frame["entry"] = o.time, o.entry
             frame["event"] = pd.array(o.event, dtype="boolean")
+            if isinstance(o, CompetingOutcome):
+                frame["label"] = np.array(["censored", *o.endpoint.classes], dtype=object)[o.cause]
+                frame["code"] = pd.array(o.cause, dtype="Int64")
         frames.append(frame[["endpoint", "unit", "patient", "label", "code", "value", "time", "event", "entry"]])
     out = pd.concat(frames, ignore_index=True)
     return out.astype({"label": "string"})

@@ -53,7 +53,7 @@ def store(folder: Path, experiment: Experiment, data: Data) -> None:
                 "folder": f"endpoint_{k}",
                 "endpoint": {
                     "name": o.name, "kind": o.kind.value, "classes": list(o.classes), "time_unit": o.time_unit,
-                    "horizons": list(o.horizons),
+                    "horizons": list(o.horizons), "model": o.model,
                 },
                 "tau": e.tau,
                 "horizons": list(e.horizons),
@@ -95,7 +95,12 @@ def load(folder: Path) -> dict[str, Model]:
     for m in _json(folder / FOLDER / "models.json"):
         e = m["endpoint"]
         endpoint = Endpoint(
-            e["name"], EndpointKind(e["kind"]), tuple(e["classes"]), e["time_unit"], tuple(e["horizons"])
+            e["name"],
+            EndpointKind(e["kind"]),
+            tuple(e["classes"]),
+            e["time_unit"],
+            tuple(e["horizons"]),
+            model=e.get("model", ""),
         )
         grid = None if m["grid"] is None else np.asarray(m["grid"], float)
         predictor = load_predictor(folder / FOLDER / m["folder"])

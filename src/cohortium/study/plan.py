@@ -50,6 +50,7 @@ def make_plan(study: Study, data: Data) -> Plan:
     """Splits, grids and hashes. Raises the errors of splitting, and :class:`StudyError` for unknown learners or metrics."""
     import cohortium
     from cohortium.experiment import Plan, cohort_hash, endpoint_plan
+    from cohortium.learners import fitted_config
     from cohortium.study.grouping import groupings
 
     config = learner_config(study)
@@ -59,8 +60,10 @@ def make_plan(study: Study, data: Data) -> Plan:
     endpoints = {}
     headline, notes = "", list[str]()
     for name, outcome in data.outcomes.items():
+        fitted_config(config, outcome.endpoint)
         headline = headline or headline_of(study, outcome, list(data.cohort.modalities))
         groups = groups_of(study, data, outcome)
+        notes += unknown_causes(outcome)
         splits, said = outer_splits(study, data, name, outcome, groups)
         notes += said
         endpoints[name] = endpoint_plan(outcome, groups, splits)
@@ -75,6 +78,21 @@ def make_plan(study: Study, data: Data) -> Plan:
         fractions=tuple(study.evaluation.learning_curve or ()),
         notes=tuple(notes),
     )
+
+
+def unknown_causes(outcome: Outcome) -> list[str]:
+    """What became of events whose cause is not known, as a note; none where there are none."""
+    from cohortium.contracts import CompetingOutcome
+    from cohortium.schema.declare import UNKNOWN_CAUSE
+
+    classes = outcome.endpoint.classes
+    if not isinstance(outcome, CompetingOutcome) or UNKNOWN_CAUSE not in classes:
+        return []
+    n = int((outcome.cause == 1 + classes.index(UNKNOWN_CAUSE)).sum())
+    return [
+        f"{outcome.endpoint.name}: {n} events of unknown cause count as events of another cause, as censoring them would call "
+        f"the dead alive. So far as they were {classes[0]}, its incidence is too low."
+    ]
 
 
 def headline_of(study: Study, outcome: Outcome, modalities: list[str]) -> str:

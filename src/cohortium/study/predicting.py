@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cohortium.contracts import Bounds, Intervals, Prediction, Probabilities, Sets, Survival
+from cohortium.contracts import Bounds, CumulativeIncidence, Intervals, Prediction, Probabilities, Sets, Survival
 from cohortium.errors import DataError
 from cohortium.study import drifting, models, runfolder
 from cohortium.study.files import class_texts
@@ -38,7 +38,7 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     Returns one row per unit: ``unit``, ``modalities`` (those it has), ``outside`` (those in which it is unlike the
     study's units), then for every endpoint ``<endpoint>.p_<class>``
     and ``<endpoint>.class``, or ``<endpoint>.value``, or ``<endpoint>.risk`` (grows with hazard) and
-    ``<endpoint>.survival_<time>`` at the horizons; last, at the study's level, ``<endpoint>.classes_90`` (those that are not
+    ``<endpoint>.survival_<time>`` (of competing risks ``.incidence_<time>``) at the horizons; last, at the study's level, ``<endpoint>.classes_90`` (those that are not
     ruled out: ``no|yes``), ``.low_90`` and ``.high_90``, or ``.outlived_90`` (a time). out: also written there as CSV.
 
     Raises :class:`RunFolderError` for an unfinished run, :class:`DataError` for data that do not fit.
@@ -107,10 +107,10 @@ def _columns(model: models.Model, p: Prediction) -> dict[str, Any]:
         codes = decide(model.endpoint.kind, p.p, model.threshold)
         out["class"] = np.array(p.classes, dtype=object)[codes]
         return out
-    if isinstance(p, Survival):
+    if isinstance(p, Survival | CumulativeIncidence):
         horizons = np.array(model.facts["horizons"], dtype=float)
-        at = p.at(horizons)
-        return {"risk": p.risk, **{f"survival_{h:g}": at[:, k] for k, h in enumerate(horizons)}}
+        at, what = p.at(horizons), "survival" if isinstance(p, Survival) else "incidence"
+        return {"risk": p.risk, **{f"{what}_{h:g}": at[:, k] for k, h in enumerate(horizons)}}
     return {"value": p.values}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, Outcome, SurvivalOutcome, TimeOutcome
 from cohortium.contracts.results import (
     CohortRecord,
     EndpointRecord,
@@ -61,7 +61,8 @@ def endpoint_record(study: Study, data: Data, name: str, e: EndpointPlan) -> End
     o = e.outcome
     patients = data.cohort.units["patient"].reindex(o.units).nunique()
     chosen = study.spec.evaluation.headline_metric if name == study.spec.primary_name else None
-    follow_up = median_follow_up(o) if isinstance(o, SurvivalOutcome) else None
+    followed = o.any_cause if isinstance(o, CompetingOutcome) else o
+    follow_up = median_follow_up(followed) if isinstance(followed, SurvivalOutcome) else None
     return EndpointRecord(
         name=name,
         kind=o.endpoint.kind.value,
@@ -79,8 +80,8 @@ def endpoint_record(study: Study, data: Data, name: str, e: EndpointPlan) -> End
 
 
 def n_events(o: Outcome) -> int | None:
-    """Events of a survival outcome, positives of a binary one, else None."""
-    if isinstance(o, SurvivalOutcome):
+    """Events (of interest) of a survival outcome, positives of a binary one, else None."""
+    if isinstance(o, TimeOutcome):
         return int(o.event.sum())
     if isinstance(o, ClassOutcome) and o.endpoint.kind.value == "binary":
         return int((o.codes == 1).sum())
@@ -88,6 +89,9 @@ def n_events(o: Outcome) -> int | None:
 
 
 def _classes(o: Outcome) -> dict[str, int] | None:
+    """Class -> units; of competing risks cause -> events."""
+    if isinstance(o, CompetingOutcome):
+        return {c: int((o.cause == k).sum()) for k, c in enumerate(o.endpoint.classes, start=1)}
     if not isinstance(o, ClassOutcome):
         return None
     counts = np.bincount(o.codes, minlength=len(o.endpoint.classes))

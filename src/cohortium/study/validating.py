@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import ClassOutcome, Estimate, Outcome, Prediction, Probabilities, Survival, SurvivalOutcome
+from cohortium.contracts import (
+    ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
+    Estimate,
+    Outcome,
+    Prediction,
+    Probabilities,
+    Survival,
+    SurvivalOutcome,
+)
 from cohortium.errors import DataError, EndpointError
 from cohortium.schema import Endpoint
 from cohortium.study import models, runfolder
@@ -94,6 +104,10 @@ def _outcome(study: Study, name: str, model: models.Model, new: NewData, reasons
 
 def _in_terms_of(endpoint: Endpoint, outcome: Outcome) -> Outcome:
     """Classes in the order of training; units of a class that training did not have are left out."""
+    if isinstance(outcome, CompetingOutcome):
+        # Which of the other causes it was, and how many there are, does not matter to the one of interest.
+        cause = np.where(outcome.cause > 1, 2, outcome.cause)
+        return CompetingOutcome(endpoint, outcome.units, outcome.time, cause)
     if not isinstance(outcome, ClassOutcome) or endpoint.kind.value == "binary":
         return dataclasses.replace(outcome, endpoint=endpoint)
     code = np.array([endpoint.classes.index(c) if c in endpoint.classes else -1 for c in outcome.endpoint.classes])
@@ -116,7 +130,7 @@ def _estimates(
 
     horizons = tuple(model.facts["horizons"])
     e = EndpointPlan(outcome, patients, (), model.grid, model.facts["tau"], horizons)
-    if isinstance(prediction, Survival) and model.grid is not None:
+    if isinstance(prediction, Survival | CumulativeIncidence) and model.grid is not None:
         prediction = prediction.on(model.grid)
     fold = FoldToScore(
         outcome,
@@ -152,7 +166,7 @@ def _censoring(folder: Path, model: models.Model) -> Any:
         model.endpoint,
         rows["unit"].to_numpy(object),
         rows["time"].to_numpy(float),
-        rows["event"].to_numpy(bool),
+        ((rows["code"] > 0) if model.endpoint.kind.value == "competing_risks" else rows["event"]).to_numpy(bool),
         rows["entry"].to_numpy(float),
     )
     return censoring_distribution(trained)
@@ -174,6 +188,11 @@ def _calibration(model: models.Model, outcome: Outcome, prediction: Prediction) 
         for h in model.facts["horizons"]:
             p = 1.0 - prediction.at(np.array([h]))[:, 0]
             curve = calibration_curve(p, time=outcome.time, event=outcome.event, horizon=h)
+            curves.append(({"horizon": h}, curve))
+    elif isinstance(outcome, CompetingOutcome) and isinstance(prediction, CumulativeIncidence):
+        for h in model.facts["horizons"]:
+            p = prediction.at(np.array([h]))[:, 0]
+            curve = calibration_curve(p, time=outcome.time, cause=outcome.cause, horizon=h)
             curves.append(({"horizon": h}, curve))
     return [
         {**what, **{k: _numbers(getattr(c, k)) for k in ("predicted", "observed", "low", "high")}} for what, c in curves

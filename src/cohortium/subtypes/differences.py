@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.cohort import Cohort
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, Outcome, SurvivalOutcome, TimeOutcome, ValueOutcome
 from cohortium.contracts.subtypes import Curve, Difference, Group
-from cohortium.metrics import holm, kaplan_meier, logrank, restricted_mean, wilson
+from cohortium.metrics import holm, incidence_at, kaplan_meier, logrank, restricted_mean, wilson
 from cohortium.schema import EndpointKind
 from cohortium.subtypes.centroids import Labels
 
@@ -39,6 +39,8 @@ def compare_outcome(
         return replace(short, reason="fewer than two clusters have units with this outcome")
     if isinstance(outcome, SurvivalOutcome):
         return _survival(short, outcome, code, names)
+    if isinstance(outcome, CompetingOutcome):
+        return _incidence(short, outcome, code, names)
     if isinstance(outcome, ClassOutcome) and kind is not EndpointKind.ORDINAL:
         return _classes(short, outcome.codes, outcome.endpoint.classes, code, names, rng)
     values = outcome.codes.astype(np.float64) if isinstance(outcome, ClassOutcome) else outcome.values
@@ -111,8 +113,8 @@ def chi_square(a: Labels, b: Labels, rng: np.random.Generator) -> tuple[str, flo
     return "chi-square by permutation", (1 + more) / (1 + PERMUTATIONS)
 
 
-def horizon_of(outcome: SurvivalOutcome, code: Labels) -> float:
-    """Up to when survival is averaged: the longest time that every cluster was followed for."""
+def horizon_of(outcome: TimeOutcome, code: Labels) -> float:
+    """Up to when survival is averaged, or incidence counted: the longest time that every cluster was followed for."""
     return float(min(outcome.time[code == g].max() for g in np.unique(code)))
 
 
@@ -133,6 +135,22 @@ def _survival(short: Difference, outcome: SurvivalOutcome, code: Labels, names: 
     if not outcome.event.any():
         return replace(made, reason="nobody had the event")
     return replace(made, p=logrank(outcome.time, outcome.event, code, entry))
+
+
+def _incidence(short: Difference, outcome: CompetingOutcome, code: Labels, names: Sequence[str]) -> Difference:
+    """Incidence of the cause of interest, with the log-rank test of its hazard (the others end follow-up)."""
+    tau = horizon_of(outcome, code)
+    groups = []
+    for g, name in enumerate(names):
+        at = code == g
+        n = int(at.sum())
+        own = incidence_at(outcome.time[at], outcome.cause[at], tau) if n else (None, None, None)
+        groups.append(Group(name, n, int(outcome.event[at].sum()), *own))
+    quantity = f"incidence of {outcome.endpoint.classes[0]} by {tau:.4g} {short.unit}".rstrip()
+    made = replace(short, test="log-rank of its hazard", quantity=quantity, groups=groups)
+    if not outcome.event.any():
+        return replace(made, reason="nobody had the event")
+    return replace(made, p=logrank(outcome.time, outcome.event, code))
 
 
 def curves(name: str, outcome: Outcome, label: Mapping[str, int], names: Sequence[str]) -> list[Curve]:

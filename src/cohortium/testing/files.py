@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cohortium.cohort import Table
-from cohortium.contracts import ClassOutcome, SurvivalOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, SurvivalOutcome
 from cohortium.schema import EndpointKind
 from cohortium.testing.simulate import Simulated
 
@@ -69,6 +69,17 @@ def _unit_table(simulated: Simulated, digits: int) -> tuple[pd.DataFrame, dict[s
 
 def _outcome_columns(simulated: Simulated, digits: int) -> tuple[dict[str, Any], dict[str, Any]]:
     y, name = simulated.outcome, simulated.outcome.endpoint.name
+    if isinstance(y, CompetingOutcome):
+        names = np.array(["none", *y.endpoint.classes], dtype=object)
+        columns = {f"{name}_time": np.maximum(np.round(y.time, digits), 10.0**-digits), f"{name}_cause": names[y.cause]}
+        return columns, {
+            "kind": "competing_risks",
+            "time": f"{name}_time",
+            "cause": f"{name}_cause",
+            "causes": {c: c for c in y.endpoint.classes},
+            "censored": "none",
+            "time_unit": y.endpoint.time_unit,
+        }
     if isinstance(y, SurvivalOutcome):
         columns = {
             f"{name}_time": np.maximum(np.round(y.time, digits), 10.0**-digits),

@@ -14,6 +14,8 @@ from cohortium.cohort import Cohort
 from cohortium.cohort.garbage import spoiled
 from cohortium.contracts import (
     ClassOutcome,
+    CompetingOutcome,
+    CumulativeIncidence,
     Fold,
     Learner,
     Outcome,
@@ -108,19 +110,20 @@ def _broken(law: str, kind: EndpointKind, seen: str) -> LawBroken:
 
 
 def numbers(prediction: Prediction) -> Floats:
-    """(n, k) the numbers of a prediction: probabilities, values, or risk beside survival."""
+    """(n, k) the numbers of a prediction: probabilities, values, or risk beside survival or incidence."""
     if isinstance(prediction, Probabilities):
         return prediction.p
     if isinstance(prediction, Values):
         return prediction.values[:, None]
-    return np.column_stack([prediction.risk, prediction.survival])
+    curves = prediction.survival if isinstance(prediction, Survival) else prediction.incidence
+    return np.column_stack([prediction.risk, curves])
 
 
 def _content(fold: Fold) -> Iterator[tuple[str, Any]]:
     yield "units", fold.cohort.units.to_numpy().tolist()
     for name, table in fold.cohort.modalities.items():
         yield name, [(key, a.tolist() if a.dtype == object else a.tobytes()) for key, a in table.arrays()]
-    for field in ("codes", "values", "time", "event", "entry"):
+    for field in ("codes", "values", "time", "event", "entry", "cause"):
         if hasattr(fold.outcome, field):
             yield field, getattr(fold.outcome, field).tobytes()
     yield "groups", fold.groups.tobytes()
@@ -158,7 +161,12 @@ def _every_pattern(predictor: Predictor, simulated: Simulated, kind: EndpointKin
 
 def _improper(prediction: Prediction, cohort: Cohort, outcome: Outcome) -> str | None:
     """What is wrong with a prediction, in words."""
-    expected = {ClassOutcome: Probabilities, ValueOutcome: Values, SurvivalOutcome: Survival}[type(outcome)]
+    expected = {
+        ClassOutcome: Probabilities,
+        ValueOutcome: Values,
+        SurvivalOutcome: Survival,
+        CompetingOutcome: CumulativeIncidence,
+    }[type(outcome)]
     if not isinstance(prediction, expected):
         return f"it gave {type(prediction).__name__}, not {expected.__name__}"
     if len(prediction) != len(cohort) or list(prediction.units) != list(cohort.ids):
@@ -171,10 +179,13 @@ def _improper(prediction: Prediction, cohort: Cohort, outcome: Outcome) -> str |
             return "the classes are not the endpoint's"
         if x.min() < 0 or np.abs(x.sum(axis=1) - 1).max() > 1e-6:
             return "the probabilities are negative or do not add up to 1"
-    if isinstance(prediction, Survival):
-        s, times = prediction.survival, prediction.times
+    if isinstance(prediction, Survival | CumulativeIncidence):
+        s, times = (
+            prediction.survival if isinstance(prediction, Survival) else 1 - prediction.incidence,
+            prediction.times,
+        )
         if s.min(initial=0) < 0 or s.max(initial=1) > 1 or (np.diff(s, axis=1) > 1e-9).any():
-            return "survival leaves [0, 1] or rises with time"
+            return "survival or incidence leaves [0, 1], or runs backwards with time"
         if not len(times) or times[0] <= 0 or (np.diff(times) <= 0).any():
             return "the times are not positive and increasing"
     return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cohortium.cohort import Bag, Cohort, Events, Modality, Table
 from cohortium.cohort.events import DAY
 from cohortium.cohort.table import feature_frame
-from cohortium.contracts import ClassOutcome, Outcome, SurvivalOutcome, ValueOutcome
+from cohortium.contracts import ClassOutcome, CompetingOutcome, Outcome, SurvivalOutcome, ValueOutcome
 from cohortium.errors import did_you_mean
 from cohortium.schema import ColumnKind, Endpoint, EndpointKind
 
@@ -22,6 +22,7 @@ CLASS_NAMES = {
     EndpointKind.BINARY: ("no", "yes"),
     EndpointKind.MULTICLASS: ("A", "B", "C"),
     EndpointKind.ORDINAL: ("mild", "moderate", "severe"),
+    EndpointKind.COMPETING_RISKS: ("relapse", "death"),
 }
 
 
@@ -32,7 +33,7 @@ class Simulated:
     causal: modality -> names of the features that carry the outcome; every other feature is noise.
     effects: modality -> (its causal features, K) effects on the score, in the order of ``causal``.
     score: (n, K) true score of each unit, its absent modalities counted too; K is the number of classes of a
-    multiclass endpoint, else 1. Larger means: the positive or a higher class, a larger value, an earlier event.
+    multiclass endpoint, else 1. Larger means: the positive or a higher class, a larger value, an earlier event (of interest).
     complete: modality -> (n, p) values as they were before anything went missing; of a bag the means that its
     instances are drawn around, of events the logarithm of how often a code comes, and the mean of its values.
     """
@@ -73,8 +74,8 @@ def simulate_cohort(
     presence_effect: how much likelier a modality is to be there per unit of score (log odds): above 0,
     presence is informative. units_per_patient: at most so many, drawn evenly; features of one patient's units
     correlate by 0.7. nominal: modality -> how many of its noise features are codes of three levels. sites: number
-    of sites, drawn evenly. prevalence: share of positives (binary) or of events (survival). delayed_entry:
-    survival with left truncation. name: of the endpoint. shapes: modality -> ``bag`` or ``events``, whose features are
+    of sites, drawn evenly. prevalence: share of positives (binary) or of events (survival; competing risks: of any
+    cause, the other one is not told by features). delayed_entry: survival with left truncation. name: of the endpoint. shapes: modality -> ``bag`` or ``events``, whose features are
     then seen through 3 to 25 instances a unit, or through codes over the two years before an index time; else ``table``.
 
     Raises ValueError for an unknown modality or a number that does not fit.
@@ -220,7 +221,7 @@ def _units(rng: np.random.Generator, patient: NDArray[np.int64], most: int, site
 
 
 def _time_unit(kind: EndpointKind) -> str:
-    return "years" if kind is EndpointKind.SURVIVAL else ""
+    return "years" if kind in (EndpointKind.SURVIVAL, EndpointKind.COMPETING_RISKS) else ""
 
 
 def _outcome(
@@ -237,6 +238,8 @@ def _outcome(
         return ClassOutcome(endpoint, ids, np.digitize(latent, np.quantile(latent, cuts)).astype(np.int64))
     if endpoint.kind is EndpointKind.CONTINUOUS:
         return ValueOutcome(endpoint, ids, 10.0 + first + rng.normal(size=n))
+    if endpoint.kind is EndpointKind.COMPETING_RISKS:
+        return _competing(rng, endpoint, ids, first, prevalence)
     # Exponential times have no memory: entry + a fresh exponential is the time given survival to entry.
     entry = np.round(rng.uniform(0, 1, size=n), 3) if delayed else np.zeros(n)
     died, lost = rng.exponential(np.exp(-first)), rng.exponential(size=n)
@@ -244,6 +247,21 @@ def _outcome(
     scale = _censoring_scale(died, lost, prevalence)
     time = entry + np.maximum(np.minimum(died, scale * lost), 1e-3)
     return SurvivalOutcome(endpoint, ids, time, died <= scale * lost, entry)
+
+
+def _competing(
+    rng: np.random.Generator, endpoint: Endpoint, ids: NDArray[np.object_], score: Floats, prevalence: float
+) -> CompetingOutcome:
+    """Exponential times: the hazard of interest is exp(score), the other one half, for everybody."""
+    own, other, lost = (
+        rng.exponential(np.exp(-score)),
+        rng.exponential(2.0, size=len(ids)),
+        rng.exponential(size=len(ids)),
+    )
+    came = np.maximum(np.minimum(own, other), 1e-3)
+    lost = _censoring_scale(came, lost, prevalence) * lost
+    cause = np.where(came <= lost, np.where(own <= other, 1, 2), 0).astype(np.int64)
+    return CompetingOutcome(endpoint, ids, np.maximum(np.minimum(came, lost), 1e-3), cause)
 
 
 def _censoring_scale(died: Floats, lost: Floats, rate: float) -> float:

@@ -1,4 +1,4 @@
-"""Survival: Kaplan-Meier by predicted risk group with numbers at risk."""
+"""Survival and competing risks: Kaplan-Meier, or incidence, by predicted risk group with numbers at risk."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ _COLOURS = (SERIES[0], SERIES[1], SERIES[2])
 _TEXT_COLOURS = (SERIES[0], "#8a5f00", "#b84f00")  # the same, dark enough to be read as text
 
 
-def kaplan_meier_groups(
-    strata: list[Stratum], p_value: float | None, endpoint: str, time_unit: str, learner: str, key: str
+def risk_group_curves(
+    strata: list[Stratum],
+    p_value: float | None,
+    endpoint: str,
+    time_unit: str,
+    learner: str,
+    key: str,
+    cause: str = "",
 ) -> Drawing | None:
-    """Kaplan-Meier curves of the groups, low risk first, with numbers at risk below. p_value: log-rank."""
+    """Kaplan-Meier curves of the groups, low risk first, with numbers at risk below; with a cause its cumulative
+    incidences instead. p_value: log-rank, with competing risks of the hazard of the cause of interest."""
     strata = [s for s in strata if s.n]
     if not strata:
         return None
@@ -29,27 +36,40 @@ def kaplan_meier_groups(
         for s in strata:
             i = RISK_GROUPS.index(s.name)
             ax.fill_between(s.times, s.low, s.high, step="post", color=_COLOURS[i], alpha=0.13, lw=0)
-            ax.step(s.times, s.survival, where="post", color=_COLOURS[i], ls=DASHES[i], label=f"{s.name} risk")
+            ax.step(s.times, s.steps, where="post", color=_COLOURS[i], ls=DASHES[i], label=f"{s.name} risk")
         ax.set_xlim(0, end)
         ax.set_ylim(0, 1.02)
         ax.set_xticks(ticks)
         ax.set_xlabel(f"{time_unit or 'time'} since the index time")
-        ax.set_ylabel("share without the event")
+        ax.set_ylabel(f"share with {cause}" if cause else "share without the event")
         ax.grid(True, axis="y")
         if p_value is not None:
-            ax.text(0.02, 0.04, _p_text(p_value), transform=ax.transAxes, fontsize=FONT_SIZE - 1, color=MUTED)
+            ax.text(
+                0.02,
+                0.92 if cause else 0.04,
+                _p_text(p_value),
+                transform=ax.transAxes,
+                fontsize=FONT_SIZE - 1,
+                color=MUTED,
+            )
         figure.legend(loc="outside upper left", ncols=3, handlelength=2, columnspacing=1.2)
         _at_risk(table, strata, ticks, end)
 
-    last = "; ".join(f"{s.name} risk {100 * s.survival[-1]:.0f}% at {number(s.last, 3)}" for s in strata)
-    alt = f"Kaplan-Meier curves of {endpoint} by predicted risk group of {learner}: {last} {time_unit}."
+    last = "; ".join(f"{s.name} risk {100 * s.steps[-1]:.0f}% at {number(s.last, 3)}" for s in strata)
+    curves = f"Cumulative incidence of {cause}" if cause else "Kaplan-Meier"
+    alt = f"{curves} curves of {endpoint} by predicted risk group of {learner}: {last} {time_unit}."
     caption = (
         "Thirds of the predicted risk, formed within each test fold because risks of models from different folds "
         "are not comparable; first repeat, every patient predicted by a model that had not seen them. "
         "Shaded: 95% intervals. The log-rank test is descriptive."
+        + (
+            " Aalen-Johansen: patients with another event stay in the denominator. The test is of the hazard."
+            if cause
+            else ""
+        )
     )
     svg = draw(paint, width=410, height=470, alt=alt, key=key)
-    return Drawing(svg, f"Kaplan-Meier by predicted risk group ({learner})", caption, 410, small=True)
+    return Drawing(svg, f"{curves} by predicted risk group ({learner})", caption, 410, small=True)
 
 
 def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> None:
