@@ -6,6 +6,7 @@ encoded blocks and node scores between the learners of one ``predict_all``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,6 +170,33 @@ def modalities_of(node: Node) -> set[str]:
         return set()
     assert isinstance(node, LinearNode | TreeNode)
     return {i.modality for i in node.inputs}
+
+
+def inputs_of(node: Node) -> list[Input] | None:
+    """Everything that a tree of nodes looks at, each encoder once; None where a part does not say."""
+    if isinstance(node, ZeroNode):
+        return []
+    below: list[Node] = []
+    if isinstance(node, StackNode):
+        below = list(node.children)
+    elif isinstance(node, Guarded | ZeroFill):
+        below = [node.node]
+    own = getattr(node, "inputs", None)
+    start = getattr(node, "start", None)
+    if own is None and not below:
+        return None
+    out = {id(i.encoder): i for i in own or ()}
+    for child in [*below, *([] if start is None else [start])]:
+        found = inputs_of(child)
+        if found is None:
+            return None
+        out |= {id(i.encoder): i for i in found}
+    return list(out.values())
+
+
+def carried(memo: Memo, modalities: Collection[str]) -> Memo:
+    """What a memo holds that stays true when other modalities of the same units change: the encoded features of these."""
+    return {k: v for k, v in memo.items() if k[0] == "x" and k[1] in modalities}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,87 @@
+"""A cohort of which a predictor is shown this and that: some modalities only, or one with other values.
+
+Every learner predicts from whatever modalities are there, so that what it makes of fewer is its own prediction and needs
+no imputation here. Encoded features of what stays the same are kept between predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.cohort import Cohort, Modality, Table
+from cohortium.contracts import Prediction, Survival
+from cohortium.encoders import TableEncoder
+from cohortium.learners.nodes import ScorePredictor, carried, inputs_of
+
+Memo = dict[Any, Any]
+
+
+class Shown:
+    """A predictor and the units it is asked about. grid: (m,) times at which survival curves are kept."""
+
+    def __init__(self, predictor: Any, cohort: Cohort, grid: NDArray[np.float64] | None = None) -> None:
+        self.predictor, self.cohort, self.grid = predictor, cohort, grid
+        self._memo: Memo = {}
+        known = inputs_of(predictor.node) if isinstance(predictor, ScorePredictor) else None
+        self._encoders = {id(i.encoder): i.encoder for i in known or ()}
+        self.looked_at = None if known is None else frozenset(i.modality for i in known)
+
+    def all(self) -> Prediction:
+        """The prediction as it is."""
+        return self.only(self.cohort.modalities)
+
+    def only(self, names: Collection[str]) -> Prediction:
+        """The prediction from the named modalities alone; a unit that has none of them is given the base rate."""
+        keep = [m for m in self.cohort.modalities if m in names]
+        return self._predict(self.cohort.only(keep), keep)
+
+    def with_modalities(self, other: Mapping[str, Modality]) -> Prediction:
+        """The prediction with other data of some modalities, of the same units or fewer."""
+        keep = [m for m in self.cohort.modalities if m not in other]
+        return self._predict(self._having(other), keep)
+
+    def with_columns(self, name: str, columns: NDArray[np.intp], source: NDArray[np.intp]) -> Prediction:
+        """The prediction when units have the values of others in some columns of a table.
+
+        columns: positions of features. source: (m,) position among the units that have the table of whom each of them has
+        the values. What is known of the table encoded is used again: encoders of tables see one cell at a time.
+        """
+        table = self.cohort.modalities[name]
+        assert isinstance(table, Table)
+        values = table.values.copy()
+        values[:, columns] = table.values[np.ix_(source, columns)]
+        memo = {k: v for k, v in self._memo.items() if k[1] != name}
+        for key, (x, rows) in self._memo.items():
+            encoder = self._encoders.get(key[2])
+            if key[1] == name and isinstance(encoder, TableEncoder):
+                own = np.flatnonzero(np.isin(encoder.source_, columns))
+                moved = x.copy()
+                moved[:, own] = x[np.ix_(source, own)]
+                memo[key] = (moved, rows)
+        return self._asked(self._having({name: replace(table, values=values)}), memo)
+
+    def _having(self, other: Mapping[str, Modality]) -> Cohort:
+        return Cohort(self.cohort.units, {**self.cohort.modalities, **other}, self.cohort.absent)
+
+    def _predict(self, cohort: Cohort, keep: Collection[str]) -> Prediction:
+        memo = carried(self._memo, keep)
+        found = self._asked(cohort, memo)
+        self._memo |= carried(memo, keep)
+        return found
+
+    def _asked(self, cohort: Cohort, memo: Memo) -> Prediction:
+        if isinstance(self.predictor, ScorePredictor):
+            found: Prediction = self.predictor.predict(cohort, memo)
+        else:
+            found = self.predictor.predict(cohort)
+        return found.on(self.grid) if self.grid is not None and isinstance(found, Survival) else found
+
+
+def shuffled(data: Modality, source: NDArray[np.intp]) -> Modality:
+    """The modality in which each unit has what another unit has; source: (m,) whose."""
+    return replace(data.take(source), units=data.units)  # type: ignore[type-var]
