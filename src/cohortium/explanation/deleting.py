@@ -53,7 +53,9 @@ def deletion(model: FoldModel, items: Sequence[FeatureGroup]) -> Deleted:
     rng = model.rng("deletion")
 
     def curve(order: Sequence[int]) -> Array:
-        return np.array([model.score(shown.with_modalities(without(shown, [items[i] for i in order[:k]]))) for k in steps])
+        return np.array(
+            [model.score(shown.with_modalities(without(shown, [items[i] for i in order[:k]]))) for k in steps]
+        )
 
     ordered = curve(range(len(items)))
     random = np.mean([curve(list(rng.permutation(len(items)))) for _ in range(ORDERS)], axis=0)

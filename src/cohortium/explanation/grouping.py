@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cohortium.cohort import Table
 from cohortium.encoders import TableEncoder
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.learners.nodes import Input, LinearNode, Node, ScorePredictor, TreeNode
+from cohortium.learners.nodes import Input, LinearNode, ScorePredictor, TreeNode, walk
 from cohortium.schema import ColumnKind
 
 Array = NDArray[np.float64]
@@ -49,9 +49,7 @@ def group_features(name: str, table: Table, columns: Columns) -> list[FeatureGro
     names = [str(f) for f in table.features.index]
     alone = [FeatureGroup(name, (names[j],), (int(j),)) for j in columns]
     plain = np.array([j for j in columns if table.features["kind"].iloc[j] != ColumnKind.NOMINAL.value], dtype=np.intp)
-    found = [
-        FeatureGroup(name, tuple(names[j] for j in g), tuple(int(j) for j in g)) for g in _clusters(table, plain)
-    ]
+    found = [FeatureGroup(name, tuple(names[j] for j in g), tuple(int(j) for j in g)) for g in _clusters(table, plain)]
     return [*alone, *sorted(found, key=lambda g: g.columns)]
 
 
@@ -96,23 +94,12 @@ def leaned_on(predictor: Any, name: str) -> list[Columns]:
     if not isinstance(predictor, ScorePredictor):
         return []
     out = []
-    for node in _parts(predictor.node):
+    for node in (n for n in walk(predictor.node) if isinstance(n, LinearNode | TreeNode)):
         for k, source in enumerate(node.inputs):
             if source.modality == name and isinstance(source.encoder, TableEncoder):
                 weight = _coefficients(node, k) if isinstance(node, LinearNode) else _gains(node, k)
                 out.append(_by_source(source, source.encoder, weight))
     return [c for c in out if len(c)]
-
-
-def _parts(node: Node) -> list[LinearNode | TreeNode]:
-    found: dict[int, LinearNode | TreeNode] = {}
-    todo: list[Any] = [node]
-    while todo:
-        at = todo.pop(0)
-        if isinstance(at, LinearNode | TreeNode):
-            found[id(at)] = at
-        todo += [*getattr(at, "children", ()), *(x for x in (getattr(at, "node", None), getattr(at, "start", None)) if x)]
-    return list(found.values())
 
 
 def _coefficients(node: LinearNode, k: int) -> Array:

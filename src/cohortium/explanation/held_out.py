@@ -48,8 +48,7 @@ class FoldValues:
 
     shapley, error: (M,) of the score, and Monte-Carlo error. given: (M,) mean absolute Shapley value of the predictions of
     the units that have the modality. loss, moves: (M,) fall of the score and mean absolute change of predictions when the
-    modality is shuffled among those who have it. item_loss, item_moves: (I,) the same of groups. units: (M,) that have it.
-    used: (M,) False where the model does not look at it. exact: Shapley values were not drawn.
+    modality is shuffled among those who have it. item_loss, item_moves: (I,) the same of groups. used: (M,) False where the model does not look at it. exact: Shapley values were not drawn.
     """
 
     full: float
@@ -59,7 +58,6 @@ class FoldValues:
     given: Array
     loss: Array
     moves: Array
-    units: NDArray[np.int64]
     used: NDArray[np.bool_]
     item_loss: Array
     item_moves: Array
@@ -96,7 +94,7 @@ def explain_fold(
             made = (shown.with_columns(name, columns, s) for s in orders)
             item_loss[i], item_moves[i] = _effect(model, target, full, before, made, have[name].to_numpy(bool))
     return FoldValues(
-        full, nothing, worth, error, given, loss, moves, have.sum().to_numpy(np.int64), used,
+        full, nothing, worth, error, given, loss, moves, used,
         item_loss, item_moves, exact, model.n_train, len(model.cohort),
     )  # fmt: skip
 

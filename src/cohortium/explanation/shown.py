@@ -1,7 +1,8 @@
 """A cohort of which a predictor is shown this and that: some modalities only, or one with other values.
 
 Every learner predicts from whatever modalities are there, so that what it makes of fewer is its own prediction and needs
-no imputation here. Encoded features of what stays the same are kept between predictions.
+no imputation here. Encoded features, and scores of parts of a model that do not look at what changes, are kept between
+predictions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from cohortium.cohort import Cohort, Modality, Table
 from cohortium.contracts import Prediction, Survival
 from cohortium.encoders import TableEncoder
-from cohortium.learners.nodes import ScorePredictor, carried, inputs_of
+from cohortium.learners.nodes import ScorePredictor, carried, inputs_of, walk
 
 Memo = dict[Any, Any]
 
@@ -27,9 +28,14 @@ class Shown:
     def __init__(self, predictor: Any, cohort: Cohort, grid: NDArray[np.float64] | None = None) -> None:
         self.predictor, self.cohort, self.grid = predictor, cohort, grid
         self._memo: Memo = {}
+        self._scores: dict[tuple[int, frozenset[str]], NDArray[np.float64]] = {}
+        self._looks: dict[int, frozenset[str]] = {}
         known = inputs_of(predictor.node) if isinstance(predictor, ScorePredictor) else None
         self._encoders = {id(i.encoder): i.encoder for i in known or ()}
         self.looked_at = None if known is None else frozenset(i.modality for i in known)
+        for node in walk(predictor.node) if isinstance(predictor, ScorePredictor) else ():
+            if (own := inputs_of(node)) is not None:
+                self._looks[id(node)] = frozenset(i.modality for i in own)
 
     def all(self) -> Prediction:
         """The prediction as it is."""
@@ -42,8 +48,7 @@ class Shown:
 
     def with_modalities(self, other: Mapping[str, Modality]) -> Prediction:
         """The prediction with other data of some modalities, of the same units or fewer."""
-        keep = [m for m in self.cohort.modalities if m not in other]
-        return self._predict(self._having(other), keep)
+        return self._predict(self._having(other), list(self.cohort.modalities), frozenset(other))
 
     def with_columns(self, name: str, columns: NDArray[np.intp], source: NDArray[np.intp]) -> Prediction:
         """The prediction when units have the values of others in some columns of a table.
@@ -55,7 +60,7 @@ class Shown:
         assert isinstance(table, Table)
         values = table.values.copy()
         values[:, columns] = table.values[np.ix_(source, columns)]
-        memo = {k: v for k, v in self._memo.items() if k[1] != name}
+        memo = self._known(self.cohort.modalities, frozenset([name]))
         for key, (x, rows) in self._memo.items():
             encoder = self._encoders.get(key[2])
             if key[1] == name and isinstance(encoder, TableEncoder):
@@ -68,10 +73,22 @@ class Shown:
     def _having(self, other: Mapping[str, Modality]) -> Cohort:
         return Cohort(self.cohort.units, {**self.cohort.modalities, **other}, self.cohort.absent)
 
-    def _predict(self, cohort: Cohort, keep: Collection[str]) -> Prediction:
-        memo = carried(self._memo, keep)
+    def _known(self, keep: Collection[str], changed: frozenset[str]) -> Memo:
+        """What was computed before and holds when ``keep`` is shown and ``changed`` of it is new."""
+        memo = carried(self._memo, [m for m in keep if m not in changed])
+        for node, looks in self._looks.items():
+            scores = self._scores.get((node, looks.intersection(keep)))
+            if scores is not None and not looks & changed:
+                memo[("node", node)] = scores
+        return memo
+
+    def _predict(self, cohort: Cohort, keep: Collection[str], changed: frozenset[str] = frozenset()) -> Prediction:
+        memo = self._known(keep, changed)
         found = self._asked(cohort, memo)
-        self._memo |= carried(memo, keep)
+        self._memo |= carried(memo, [m for m in keep if m not in changed])
+        for node, looks in self._looks.items():
+            if ("node", node) in memo and not looks & changed:
+                self._scores[(node, looks.intersection(keep))] = memo[("node", node)]
         return found
 
     def _asked(self, cohort: Cohort, memo: Memo) -> Prediction:

@@ -172,25 +172,25 @@ def modalities_of(node: Node) -> set[str]:
     return {i.modality for i in node.inputs}
 
 
+def walk(node: Node) -> list[Node]:
+    """A node and all below it, each once."""
+    found, todo = dict[int, Node](), [node]
+    while todo:
+        at = todo.pop()
+        if id(at) not in found:
+            found[id(at)] = at
+            below = [*getattr(at, "children", ()), getattr(at, "node", None), getattr(at, "start", None)]
+            todo += [b for b in below if b is not None]
+    return list(found.values())
+
+
 def inputs_of(node: Node) -> list[Input] | None:
     """Everything that a tree of nodes looks at, each encoder once; None where a part does not say."""
-    if isinstance(node, ZeroNode):
-        return []
-    below: list[Node] = []
-    if isinstance(node, StackNode):
-        below = list(node.children)
-    elif isinstance(node, Guarded | ZeroFill):
-        below = [node.node]
-    own = getattr(node, "inputs", None)
-    start = getattr(node, "start", None)
-    if own is None and not below:
-        return None
-    out = {id(i.encoder): i for i in own or ()}
-    for child in [*below, *([] if start is None else [start])]:
-        found = inputs_of(child)
-        if found is None:
+    out: dict[int, Input] = {}
+    for at in walk(node):
+        if not isinstance(at, StackNode | Guarded | ZeroFill | ZeroNode) and not hasattr(at, "inputs"):
             return None
-        out |= {id(i.encoder): i for i in found}
+        out |= {id(i.encoder): i for i in getattr(at, "inputs", ())}
     return list(out.values())
 
 
