@@ -22,7 +22,7 @@ def show_explanation(found: Explanation, folder: Path | None, as_json: bool, qui
     if quiet:
         return
     from cohortium.report.explanation import answer, caveats, deletion_text, label_of, size_text
-    from cohortium.report.words import estimate_text, metric_name
+    from cohortium.report.words import estimate_text, metric_name, value_text
 
     _print(answer(found))
     for text in caveats(found):
@@ -30,7 +30,7 @@ def show_explanation(found: Explanation, folder: Path | None, as_json: bool, qui
     metric = metric_name(found.metric)
     t = _table(None, "modality", "units", f"adds to {metric}", "moves a prediction by", f"shuffled: {metric} falls by")
     for m in found.modalities:
-        drawn = "" if found.exact else f" ± {m.error:.3f}"
+        drawn = "" if found.exact else f" ± {value_text(m.error)}"
         name = m.modality if m.used else f"{m.modality} (not used)"
         worth = estimate_text(m.worth, True) + drawn
         t.add_row(name, str(m.n_units), worth, size_text(m.given, found.percent), estimate_text(m.shuffled, True))
@@ -80,6 +80,7 @@ def show_patient(found: PatientExplanation, file: Path | None, as_json: bool, qu
             moved = f"{amount(f.value[k], True, True)} ± {amount(f.error[k], True).removesuffix(' points')}"
             t.add_row(", ".join(f.features), f.modality, ", ".join(f.measured) or "–", ", ".join(above) or "–", moved)
         _print(t)
+    _parts(found, k, amount)
     _missing(found, amount)
     if found.peers:
         say("Most similar patients the model was fitted on, and what became of them:")
@@ -89,6 +90,27 @@ def show_patient(found: PatientExplanation, file: Path | None, as_json: bool, qu
         _print(t)
     if file is not None:
         say(f"Wrote {file}.")
+
+
+def _parts(found: PatientExplanation, k: int, amount: Any) -> None:
+    """Instances, codes and sentences; gradients of a network."""
+    if found.parts:
+        say("Without which part of a bag, history or note the prediction would change most, left out alone:")
+        looked = any(p.attention is not None for p in found.parts)
+        t = _table(None, "part", "modality", "raises it by", *(["attention (no importance)"] if looked else []))
+        for p in found.parts:
+            weight = ["–" if p.attention is None else f"{100 * p.attention:.1f}%"] if looked else []
+            t.add_row(p.label, p.modality, amount(p.value[k], True, True), *weight)
+        _print(t)
+    if found.gradients:
+        total, error = found.gradients_total or 0.0, found.gradients_error or 0.0
+        say(
+            f"Integrated gradients of the network's score, {total:+.3f} from the means to this patient (completeness error {error:+.1e}):"
+        )
+        t = _table(None, "encoded feature", "modality", "score")
+        for g in found.gradients:
+            t.add_row(g.feature, g.modality, f"{g.value:+.3f}".replace("-", "−"))
+        _print(t)
 
 
 def _missing(found: PatientExplanation, amount: Any) -> None:
@@ -112,7 +134,12 @@ def _missing(found: PatientExplanation, amount: Any) -> None:
             continue
         chance = [f"{100 * m.crossing:.0f}%"] if m.crossing is not None else []
         t.add_row(
-            m.modality, str(m.n), amount(m.expected), f"{amount(m.low)} to {amount(m.high)}", amount(m.change, True), *chance
+            m.modality,
+            str(m.n),
+            amount(m.expected),
+            f"{amount(m.low)} to {amount(m.high)}",
+            amount(m.change, True),
+            *chance,
         )
     _print(t)
 

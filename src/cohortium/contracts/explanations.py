@@ -119,6 +119,26 @@ class IfMeasured:
 
 
 @dataclass(frozen=True)
+class PartShare:
+    """An instance of a bag, a code of a history or a sentence. value: the prediction with it less that without it, per column.
+    attention: what the network's attention gave it, of 1; no measure of importance; None where there is none."""
+
+    modality: str
+    label: str
+    value: list[float]
+    attention: float | None = None
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What an encoded feature did to the network's score, by integrated gradients."""
+
+    modality: str
+    feature: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Peer:
     """A similar unit and what became of it. similarity: standard deviations nearer than the mean unit."""
 
@@ -131,7 +151,8 @@ class Peer:
 @dataclass(frozen=True)
 class PatientExplanation:
     """One unit. names: of the columns of ``predicted`` and ``usual``, which knows nothing of the unit. held_out: the model was fitted without it.
-    threshold: of the decision (binary)."""
+    threshold: of the decision (binary). gradients: the leading ones; gradients_total: change of the network's score from the training means
+    to this unit, gradients_error: the sum of all of them less that."""
 
     study: str
     endpoint: str
@@ -148,6 +169,10 @@ class PatientExplanation:
     features: list[FeatureShare]
     missing: list[IfMeasured]
     peers: list[Peer]
+    parts: list[PartShare] = field(default_factory=list)
+    gradients: list[Gradient] = field(default_factory=list)
+    gradients_total: float | None = None
+    gradients_error: float | None = None
     threshold: float | None = None
     exact: bool = True
     notes: list[str] = field(default_factory=list)

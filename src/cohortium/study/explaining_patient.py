@@ -19,7 +19,7 @@ from cohortium.study.subtyping import _plain
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
     from cohortium.contracts import Outcome
-    from cohortium.contracts.explanations import FeatureShare, IfMeasured, PatientExplanation, Peer
+    from cohortium.contracts.explanations import FeatureShare, IfMeasured, PartShare, PatientExplanation, Peer
     from cohortium.experiment import EndpointPlan, Progress
     from cohortium.explanation.patient import Asked
     from cohortium.joint.similar import Peers
@@ -154,7 +154,7 @@ def _explained(
 
     seed = source.plan.seed
     rng = lambda part: np.random.default_rng([seed, 61, part])  # noqa: E731
-    steps = 3
+    steps = 4
     tell(ProgressEvent("explain", 0, steps))
     modalities, found = shares_of_modalities(asked, rng(0))
     k = _column(asked, found.everything)
@@ -166,6 +166,8 @@ def _explained(
     threshold = getattr(asked.predictor, "threshold", None)
     missing = _missing(asked, k, found.everything, near, threshold)
     tell(ProgressEvent("explain", 2, steps))
+    parts, gradients = _parts(asked, modalities, k), _gradients(asked, k, notes)
+    tell(ProgressEvent("explain", 3, steps))
     alike = _alike(asked, peers, e.outcome, near)
     tell(ProgressEvent("explain", steps, steps))
     shares = [ModalityShare(m, [float(x) for x in v]) for m, v in zip(modalities, found.values, strict=True)]
@@ -181,7 +183,7 @@ def _explained(
         unit=str(asked.one.ids[0]), held_out=held_out, quantity=label, percent=asked.target.percent,
         names=list(asked.target.names), predicted=[float(x) for x in found.everything],
         usual=[float(x) for x in found.nothing], modalities=sorted(shares, key=lambda s: -abs(s.value[k])), features=features,
-        missing=missing, peers=alike, threshold=threshold, exact=found.exact, notes=notes,
+        missing=missing, peers=alike, parts=parts, **gradients, threshold=threshold, exact=found.exact, notes=notes,
     )  # fmt: skip
 
 
@@ -204,7 +206,6 @@ def _features(asked: Asked, modalities: list[str], k: int, seed: int, notes: lis
         if name not in modalities or (looked is not None and name not in looked) or not len(others.units):
             continue
         if not isinstance(table, Table) or not isinstance(others, Table):
-            notes.append(f"{name} is of shape {table.shape}: nothing is said of its features")
             continue
         columns = np.arange(table.n_features, dtype=np.intp)
         if table.n_features > SCREENED:
@@ -263,6 +264,48 @@ def _missing(asked: Asked, k: int, predicted: Any, near: Any, threshold: float |
         change = float(np.abs(values - base).mean())
         out.append(IfMeasured(name, len(donors), float(values.mean()), float(low), float(high), change, crossing))
     return sorted(out, key=lambda m: -m.change)
+
+
+def _parts(asked: Asked, modalities: list[str], k: int) -> list[PartShare]:
+    """Of every bag, history and note the parts without which the prediction changes most."""
+    from cohortium.contracts.explanations import PartShare
+    from cohortium.explanation.gradients import attention
+    from cohortium.explanation.instances import left_out
+
+    out = list[Any]()
+    for name in modalities:
+        found = left_out(asked, name)
+        if found is None:
+            continue
+        looked = attention(asked.predictor, asked.one, name) if asked.one.modalities[name].shape == "bag" else None
+        for i in np.argsort(-np.abs(found.change[:, k]), kind="stable")[:LEADING]:
+            weight = None if looked is None else float(looked[0][found.groups[i]].sum())
+            out.append(PartShare(name, found.labels[i], [float(x) for x in found.change[i]], weight))
+    return out
+
+
+def _gradients(asked: Asked, k: int, notes: list[str]) -> dict[str, Any]:
+    """Integrated gradients of a deep learner's network; nothing of others."""
+    from cohortium.contracts.explanations import Gradient
+    from cohortium.errors import MissingExtra
+    from cohortium.explanation.gradients import integrated_gradients, network_of
+
+    node = network_of(asked.predictor)
+    if node is None:
+        return {}
+    try:
+        found = integrated_gradients(asked.predictor, asked.one, k if node.n_scores > 1 else 0)
+    except MissingExtra as e:
+        notes.append(str(e).rstrip("."))
+        return {}
+    rows = [
+        Gradient(m, str(f), float(v))
+        for m, values in found.values.items()
+        for f, v in zip(found.names[m], values[0], strict=True)
+        if not np.isnan(v)
+    ]
+    rows = sorted(rows, key=lambda g: -abs(g.value))[:LEADING]
+    return {"gradients": rows, "gradients_total": float(found.change[0]), "gradients_error": float(found.error[0])}
 
 
 def _alike(asked: Asked, peers: Peers, outcome: Outcome, near: Any) -> list[Peer]:
