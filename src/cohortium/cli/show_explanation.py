@@ -94,11 +94,12 @@ def show_patient(found: PatientExplanation, file: Path | None, as_json: bool, qu
 
 def _parts(found: PatientExplanation, k: int, amount: Any) -> None:
     """Instances, codes and sentences; gradients of a network."""
-    if found.parts:
+    parts = sorted(found.parts, key=lambda p: -abs(p.value[k]))[:FEATURES]
+    if parts:
         say("Without which part of a bag, history or note the prediction would change most, left out alone:")
-        looked = any(p.attention is not None for p in found.parts)
+        looked = any(p.attention is not None for p in parts)
         t = _table(None, "part", "modality", "raises it by", *(["attention (no importance)"] if looked else []))
-        for p in found.parts:
+        for p in parts:
             weight = ["–" if p.attention is None else f"{100 * p.attention:.1f}%"] if looked else []
             t.add_row(p.label, p.modality, amount(p.value[k], True, True), *weight)
         _print(t)

@@ -14,23 +14,22 @@ from cohortium.explanation.grouping import FeatureGroup
 from cohortium.explanation.held_out import FoldValues
 
 Array = NDArray[np.float64]
-Say = Callable[[str, Array], Estimate]
-"""Name and (n_folds,) values -> the estimate."""
+Say = Callable[..., Estimate]
+"""Name, (n_folds,) values and whether they are the metric itself -> the estimate."""
 
 MOVES = "absolute_change"
 
 
 def estimator(folds: Sequence[FoldValues], n: int, reason: str | None) -> Say:
     """Means over folds with the corrected interval (Nadeau & Bengio 2003); n: distinct units tested. reason: why the metric of a
-    fold has no value."""
+    fold has no value. Limits are cut at the metric's bounds where ``bounded`` is said: of the metric, not of differences."""
     from cohortium.metrics import from_folds
 
     n_train, n_test = (np.array([getattr(f, k) for f in folds], dtype=float) for k in ("n_train", "n_test"))
 
-    def say(name: str, values: Array) -> Estimate:
-        # A difference, or a size: no metric whose bounds would cut the interval.
-        made = from_folds(name, values, n_train, n_test, n=n, reason=reason, method="nadeau_bengio_paired")
-        return made
+    def say(name: str, values: Array, bounded: bool = False) -> Estimate:
+        method = "nadeau_bengio" if bounded else "nadeau_bengio_paired"
+        return from_folds(name, values, n_train, n_test, n=n, reason=reason, method=method)
 
     return say
 
@@ -86,7 +85,7 @@ def deletion_record(found: Sequence[Deleted], metric: str, say: Say, sign: float
     ordered, random = (np.array([getattr(d, k) for d in found]) for k in ("ordered", "random"))
     return DeletionCurve(
         [int(s) for s in found[0].steps],
-        [say(metric, sign * ordered[:, k]) for k in range(ordered.shape[1])],
-        [say(metric, sign * random[:, k]) for k in range(random.shape[1])],
+        [say(metric, sign * ordered[:, k], True) for k in range(ordered.shape[1])],
+        [say(metric, sign * random[:, k], True) for k in range(random.shape[1])],
         say(metric, np.array([d.gap for d in found])),
     )

@@ -172,7 +172,7 @@ def _records(
     n, cohort = len(tested), source.data.cohort
     say = estimator(values, n, next(iter(reasons), None))
     sign, spec = 1.0 if METRICS[ask[0]].higher_is_better else -1.0, source.study.spec
-    full, nothing = (say(ask[0], sign * np.array([getattr(v, k) for v in values])) for k in ("full", "nothing"))
+    full, nothing = (say(ask[0], sign * np.array([getattr(v, k) for v in values]), True) for k in ("full", "nothing"))
     have = cohort.presence().loc[list(e.outcome.units[tested])].sum().astype(int).to_dict()
     return Explanation(
         study=spec.name, title=spec.title or spec.name, endpoint=name, kind=e.outcome.endpoint.kind.value, learner=learner,
