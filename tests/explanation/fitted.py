@@ -58,7 +58,7 @@ def fitted(
     for name, table in sim.cohort.modalities.items():
         if table.shape == "table":
             wide = table.n_features > SCREENED
-            columns = in_turn(leaned_on(predictor, name), SCREENED) if wide else np.arange(table.n_features)
+            columns = np.array(in_turn(leaned_on(predictor, name), SCREENED)) if wide else np.arange(table.n_features)
             items += group_features(name, table, columns)
     return Fitted(sim, model, target, items, train)
 

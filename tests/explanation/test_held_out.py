@@ -14,10 +14,11 @@ from cohortium.contracts import ValueOutcome, Values
 from cohortium.explanation import FeatureGroup, FoldModel, Shown, deletion, explain_fold, group_features, target_of
 from cohortium.explanation import held_out as room
 from cohortium.explanation.deleting import steps_of
-from cohortium.explanation.grouping import in_turn, leaned_on
+from cohortium.explanation.grouping import in_turn, leaned_on, leaned_on_encoded
 from cohortium.explanation.shown import shuffled
 from cohortium.explanation.summary import deletion_order
 from cohortium.learners import LearnerConfig
+from cohortium.learners.nodes import inputs_of
 from cohortium.metrics import score
 from cohortium.schema import Endpoint, EndpointKind
 from tests.explanation.fitted import Fitted, fitted
@@ -176,6 +177,42 @@ def test_every_shape_is_explained_as_a_whole() -> None:
     v = explain_fold(f.model, f.target, f.items)
     assert (v.used).all() and (v.moves > 0).all() and {g.modality for g in f.items} == {"a"}
     np.testing.assert_allclose(v.shapley.sum(), v.full - v.nothing, atol=1e-9)
+
+
+def test_encoded_features_of_other_shapes_are_looked_at() -> None:
+    """Of a bag and of events what their features are encoded as: means of instances, counts of codes."""
+    config = LearnerConfig(models=("linear", "trees"), probes=False, preset="quick")
+    sizes = {"a": 6, "b": 6, "c": 6}
+    f = fitted(
+        "continuous",
+        sizes,
+        informative={"b": 2, "c": 2},
+        shapes={"b": "bag", "c": "events"},
+        missing=0.1,
+        config=config,
+    )
+    items = []
+    for name in ("b", "c"):
+        found = in_turn(leaned_on_encoded(f.model.predictor, name), 60)
+        assert len(found) == len(set(found)) > 6
+        items += [FeatureGroup(name, (x,), (), True) for x in found]
+    v = explain_fold(f.model, f.target, [*f.items, *items])
+    order = deletion_order([*f.items, *items], [v])
+    for name in ("b", "c"):
+        first = next(g for g in order if g.modality == name).features[0]
+        assert any(causal in first for causal in f.simulated.causal[name]), first
+    assert order[0].encoded and deletion(f.model, order).gap > 0.05
+    shown = Shown(f.model.predictor, f.model.cohort)
+    whole = shown.all()
+    assert shown.says_what_it_encodes("b") and not Shown(Linear(np.ones(2)), f.model.cohort).says_what_it_encodes("b")
+    every = [n for g in items if g.modality == "b" for n in g.features]
+    names = {str(n) for i in inputs_of(f.model.predictor.node) if i.modality == "b" for n in i.encoder.names_}
+    source = np.random.default_rng(0).permutation(len(f.model.cohort.modalities["b"].units))
+    together = shown.with_encoded("b", names, source)
+    data = shuffled(f.model.cohort.modalities["b"], source)
+    np.testing.assert_allclose(together.values, shown.with_modalities({"b": data}).values, atol=1e-9)
+    assert set(every) <= names
+    np.testing.assert_array_equal(shown.all().values, whole.values)
 
 
 def test_features_that_tell_the_same_are_shuffled_together() -> None:

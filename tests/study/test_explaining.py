@@ -193,11 +193,27 @@ def test_a_run_that_does_not_say_where_its_data_are(survival: Path, tmp_path: Pa
 
 
 def test_one_test_part_and_a_metric_that_is_better_when_smaller(tmp_path: Path) -> None:
-    sim = simulate_cohort(np.random.default_rng(1), 150, {"a": 6, "b": 5}, "continuous", informative={"a": 2}, missing={"b": 0.3}, signal=3.0)
-    evaluation = {"design": "fixed_test", "column": "part", "test_value": "test", "inner_folds": 3, "headline_metric": "mae"}
+    sim = simulate_cohort(
+        np.random.default_rng(1),
+        150,
+        {"a": 6, "b": 5},
+        "continuous",
+        informative={"a": 2},
+        missing={"b": 0.3},
+        signal=3.0,
+    )
+    evaluation = {
+        "design": "fixed_test",
+        "column": "part",
+        "test_value": "test",
+        "inner_folds": 3,
+        "headline_metric": "mae",
+    }
     study = write_study_folder(sim, tmp_path / "c", settings={"models": ["linear"], "evaluation": evaluation})
     units = pd.read_csv(tmp_path / "c" / "units.csv", dtype=str)
-    units.assign(part=["test" if i % 3 == 0 else "train" for i in range(len(units))]).to_csv(tmp_path / "c" / "units.csv", index=False)
+    units.assign(part=["test" if i % 3 == 0 else "train" for i in range(len(units))]).to_csv(
+        tmp_path / "c" / "units.csv", index=False
+    )
     run = cohortium.run(study, jobs=1).folder
     r = cohortium.explain(run, out=tmp_path / "e", jobs=1).results
     assert (r.metric, r.n_folds, r.n_outer) == ("mae", 1, 1) and "one test part" in r.notes[0]
@@ -205,7 +221,11 @@ def test_one_test_part_and_a_metric_that_is_better_when_smaller(tmp_path: Path) 
     a = next(m for m in r.modalities if m.modality == "a")
     assert a.worth.value > 0.5 and a.worth.low is None, "what lowers the error helps; one part has no interval"
     assert sum(m.worth.value for m in r.modalities) == pytest.approx(r.nothing.value - r.full.value)
-    assert r.deletion is not None and r.deletion.ordered[-1].value > r.deletion.ordered[0].value and r.deletion.gap.value > 0
+    assert (
+        r.deletion is not None
+        and r.deletion.ordered[-1].value > r.deletion.ordered[0].value
+        and r.deletion.gap.value > 0
+    )
     assert {f.features[0] for f in r.features[:2]} == set(sim.causal["a"]) and not r.percent
     ids = units["patient_id"]
     trained, tested = cohortium.explain_patient(run, ids[1]), cohortium.explain_patient(run, ids[0])

@@ -103,6 +103,10 @@ def _parts(found: PatientExplanation, k: int, amount: Any) -> None:
             weight = ["–" if p.attention is None else f"{100 * p.attention:.1f}%"] if looked else []
             t.add_row(p.label, p.modality, amount(p.value[k], True, True), *weight)
         _print(t)
+    if found.gradients_total is not None and not found.gradients:
+        say(
+            "The network's score is the same at the means of training and here: it adds nothing to what it starts from."
+        )
     if found.gradients:
         total, error = found.gradients_total or 0.0, found.gradients_error or 0.0
         say(

@@ -48,30 +48,30 @@ def steps_of(n: int) -> NDArray[np.int64]:
 
 
 def deletion(model: FoldModel, items: Sequence[FeatureGroup]) -> Deleted:
-    """Delete items, in their order, from all held-out units. items: single features; without columns a whole modality."""
+    """Delete items, single features, in their order, from all held-out units."""
     shown, steps = Shown(model.predictor, model.cohort, model.grid), steps_of(len(items))
+    shown.all()
     rng = model.rng("deletion")
 
     def curve(order: Sequence[int]) -> Array:
-        return np.array(
-            [model.score(shown.with_modalities(without(shown, [items[i] for i in order[:k]]))) for k in steps]
-        )
+        return np.array([model.score(shown.without(*without(shown, [items[i] for i in order[:k]]))) for k in steps])
 
     ordered = curve(range(len(items)))
     random = np.mean([curve(list(rng.permutation(len(items)))) for _ in range(ORDERS)], axis=0)
     return Deleted(steps, ordered, random)
 
 
-def without(shown: Shown, gone: Sequence[FeatureGroup]) -> dict[str, Modality]:
-    """The modalities that change when some features are unknown, or some modalities absent."""
-    out: dict[str, Modality] = {}
+def without(shown: Shown, gone: Sequence[FeatureGroup]) -> tuple[dict[str, Modality], dict[str, list[str]]]:
+    """The tables that change when some features are unknown, and encoded features of other modalities that are gone."""
+    tables, encoded = dict[str, Modality](), dict[str, list[str]]()
     for name in dict.fromkeys(g.modality for g in gone):
-        data = shown.cohort.modalities[name]
         own = [g for g in gone if g.modality == name]
-        if any(not g.columns for g in own) or not isinstance(data, Table):
-            out[name] = data.take(np.zeros(0, dtype=np.intp))
+        if own[0].encoded:
+            encoded[name] = [f for g in own for f in g.features]
             continue
+        data = shown.cohort.modalities[name]
+        assert isinstance(data, Table)
         values = data.values.astype(np.float64)
         values[:, [j for g in own for j in g.columns]] = np.nan
-        out[name] = replace(data, values=values)
-    return out
+        tables[name] = replace(data, values=values)
+    return tables, encoded

@@ -1,7 +1,7 @@
 """Which features are looked at one by one, and which of them go together.
 
-Of wide tables those that the model leans on most are looked at; what it leans on is read from the model, so that no outcome of
-a held-out unit has a say. Features that tell the same are shuffled together too: alone, each seems dispensable.
+Of wide tables those that the model leans on most are looked at; what it leans on is read from the model, which never saw the outcomes of
+its held-out units. Features that tell the same are shuffled together too: alone, each seems dispensable.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ MOST_ROWS = 2000
 
 @dataclass(frozen=True)
 class FeatureGroup:
-    """Features of one table that are shuffled together. columns: their positions; one for a feature by itself."""
+    """Features of one table that are shuffled together. columns: their positions; one for a feature by itself. encoded: of another
+    shape, features as they are encoded, by their names, without positions."""
 
     modality: str
     features: tuple[str, ...]
     columns: tuple[int, ...]
+    encoded: bool = False
 
 
 def group_features(name: str, table: Table, columns: Columns) -> list[FeatureGroup]:
@@ -102,6 +104,22 @@ def leaned_on(predictor: Any, name: str) -> list[Columns]:
     return [c for c in out if len(c)]
 
 
+def leaned_on_encoded(predictor: Any, name: str) -> list[list[str]]:
+    """The same of the encoded features of a modality of another shape: codes, words, genes of cell types; their names."""
+    out = []
+    for node in (n for n in walk(predictor.node) if isinstance(n, LinearNode | TreeNode)):
+        for k, source in enumerate(node.inputs):
+            if source.modality == name:
+                weight = _coefficients(node, k) if isinstance(node, LinearNode) else _gains(node, k)
+                names = source.encoder.names_
+                if len(weight) != len(names):
+                    assert source.columns is not None
+                    names = names[source.columns]
+                order = np.argsort(-weight, kind="stable")
+                out.append([str(names[j]) for j in order if weight[j] > 0])
+    return [names for names in out if names]
+
+
 def _coefficients(node: LinearNode, k: int) -> Array:
     """(q',) largest absolute coefficient of each encoded column that the node sees."""
     return np.asarray(np.abs(node.coefs[k]).max(axis=1))
@@ -141,12 +159,12 @@ def _by_source(source: Input, encoder: TableEncoder, weight: Array) -> Columns:
     return order[best[order] > 0].astype(np.intp)
 
 
-def in_turn(orders: Sequence[Iterable[int]], most: int) -> Columns:
+def in_turn(orders: Sequence[Iterable[Any]], most: int) -> list[Any]:
     """The first of every order, then the second of every one, and so on, each once, ``most`` at most; sorted."""
-    seen: dict[int, None] = {}
+    seen: dict[Any, None] = {}
     lists = [list(o) for o in orders]
     for k in range(max(map(len, lists), default=0)):
         for o in lists:
             if k < len(o) and len(seen) < most:
-                seen.setdefault(int(o[k]))
-    return np.array(sorted(seen), dtype=np.intp)
+                seen.setdefault(o[k])
+    return sorted(seen)

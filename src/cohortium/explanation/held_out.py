@@ -91,7 +91,10 @@ def explain_fold(
         if used[names.index(name)]:
             n = len(model.cohort.modalities[name].units)
             orders = _orders(model.rng(f"features/{name}/{'/'.join(item.features)}"), n)
-            made = (shown.with_columns(name, columns, s) for s in orders)
+            made = (
+                shown.with_encoded(name, item.features, s) if item.encoded else shown.with_columns(name, columns, s)
+                for s in orders
+            )
             item_loss[i], item_moves[i] = _effect(model, target, full, before, made, have[name].to_numpy(bool))
     return FoldValues(
         full, nothing, worth, error, given, loss, moves, used,

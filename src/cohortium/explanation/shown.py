@@ -7,7 +7,7 @@ predictions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +69,40 @@ class Shown:
                 moved[:, own] = x[np.ix_(source, own)]
                 memo[key] = (moved, rows)
         return self._asked(self._having({name: replace(table, values=values)}), memo)
+
+    def says_what_it_encodes(self, name: str) -> bool:
+        """Whether all that the predictor sees of a modality are its encoded features, which are kept between predictions."""
+        if self.looked_at is None:
+            return False
+        for node in walk(self.predictor.node):
+            items = getattr(node, "items", ()) or ()
+            for source, item in zip(getattr(node, "inputs", ()), items, strict=False):
+                if source.modality == name and item is not None:
+                    return False
+        return True
+
+    def with_encoded(self, name: str, features: Collection[str], source: NDArray[np.intp]) -> Prediction:
+        """The prediction when units have the encoded features of others, by their names. source: as of :meth:`with_columns`."""
+        memo = self._known(self.cohort.modalities, frozenset([name]))
+        return self._asked(self.cohort, memo | self._changed(name, features, lambda x: x[source]))
+
+    def without(self, other: Mapping[str, Modality], encoded: Mapping[str, Collection[str]]) -> Prediction:
+        """The prediction with other data of some modalities, and some encoded features of others at their mean in training, 0."""
+        memo = self._known(self.cohort.modalities, frozenset([*other, *encoded]))
+        for name, features in encoded.items():
+            memo |= self._changed(name, features, np.zeros_like)
+        return self._asked(self._having(other), memo)
+
+    def _changed(self, name: str, features: Collection[str], to: Callable[[Any], Any]) -> Memo:
+        """Encoded features of a modality, of which the named ones are changed."""
+        out: Memo = {}
+        for key, (x, rows) in self._memo.items():
+            if key[1] == name:
+                own = np.flatnonzero(np.isin(self._encoders[key[2]].names_, list(features)))
+                moved = x.copy()
+                moved[:, own] = to(x)[:, own]
+                out[key] = (moved, rows)
+        return out
 
     def _having(self, other: Mapping[str, Modality]) -> Cohort:
         return Cohort(self.cohort.units, {**self.cohort.modalities, **other}, self.cohort.absent)

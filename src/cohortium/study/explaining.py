@@ -137,17 +137,24 @@ def _items(
 ) -> tuple[list[FeatureGroup], dict[str, str], dict[str, int]]:
     """Features and groups to be shuffled; modality -> why none of its are; modality -> how many are."""
     from cohortium.cohort import Table
-    from cohortium.explanation import group_features
+    from cohortium.explanation import FeatureGroup, group_features
     from cohortium.explanation.grouping import SCREENED, in_turn
 
     items, skipped, looked = list[Any](), dict[str, str](), dict[str, int]()
     for name, table in source.data.cohort.modalities.items():
         if not isinstance(table, Table):
-            skipped[name] = f"is of shape {table.shape}: it is shuffled as a whole only"
+            features = in_turn([order for fold in leaned for order in fold[name]], SCREENED)
+            items += [FeatureGroup(name, (f,), (), True) for f in features]
+            if features:
+                looked[name] = len(features)
+            else:
+                skipped[name] = (
+                    f"is of shape {table.shape}, and its features are not looked at: it is shuffled as a whole only"
+                )
             continue
         columns = np.arange(table.n_features, dtype=np.intp)
         if table.n_features > SCREENED:
-            columns = in_turn([order for fold in leaned for order in fold[name]], SCREENED)
+            columns = np.array(in_turn([order for fold in leaned for order in fold[name]], SCREENED), dtype=np.intp)
             if not len(columns):
                 skipped[name] = (
                     f"has {table.n_features:,} features, and the learner does not say which of them it leans on: it is shuffled as "

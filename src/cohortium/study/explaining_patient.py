@@ -209,7 +209,7 @@ def _features(asked: Asked, modalities: list[str], k: int, seed: int, notes: lis
             continue
         columns = np.arange(table.n_features, dtype=np.intp)
         if table.n_features > SCREENED:
-            columns = in_turn(leaned_on(asked.predictor, name), SCREENED)
+            columns = np.array(in_turn(leaned_on(asked.predictor, name), SCREENED), dtype=np.intp)
         players = players_of(group_features(name, others, columns), table, name)
         value, error = shares_of_features(asked, name, players, np.random.default_rng([seed, 67, i]))
         out += [_share(name, p.columns, table, others, v, s) for p, v, s in zip(players, value, error, strict=True)]
@@ -302,7 +302,7 @@ def _gradients(asked: Asked, k: int, notes: list[str]) -> dict[str, Any]:
         Gradient(m, str(f), float(v))
         for m, values in found.values.items()
         for f, v in zip(found.names[m], values[0], strict=True)
-        if not np.isnan(v)
+        if not np.isnan(v) and v != 0
     ]
     rows = sorted(rows, key=lambda g: -abs(g.value))[:LEADING]
     return {"gradients": rows, "gradients_total": float(found.change[0]), "gradients_error": float(found.error[0])}

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cohortium.errors import RunFolderError, StudyError, did_you_mean
 from cohortium.study import runfolder
@@ -145,15 +144,15 @@ def in_processes(do: Callable[..., Any], calls: Iterable[tuple[Any, ...]], jobs:
         yield from Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(delayed(do)(*c) for c in calls)
 
 
-def refit(shared: Path, endpoint: str, learner: str, k: int | None) -> dict[str, list[NDArray[np.intp]]]:
+def refit(shared: Path, endpoint: str, learner: str, k: int | None) -> dict[str, list[Any]]:
     """Fit a learner on the training part of the endpoint's split ``k`` (None: on everyone), and keep it beside ``shared``.
 
-    Returns what :func:`cohortium.explanation.grouping.leaned_on` says of every table.
+    Returns what the learner leans on: orders of positions of every table, and of names of encoded features of other shapes
+    (:mod:`cohortium.explanation.grouping`).
     """
     from threadpoolctl import threadpool_limits
 
     from cohortium.experiment.work import build_fold, load_shared, others_of
-    from cohortium.explanation.grouping import leaned_on
     from cohortium.learners import fit_all, save_predictor
 
     with threadpool_limits(limits=1):
@@ -166,7 +165,20 @@ def refit(shared: Path, endpoint: str, learner: str, k: int | None) -> dict[str,
         folder = model_folder(shared, k)
         folder.mkdir(mode=0o700)
         save_predictor(predictor, folder)
-        return {name: leaned_on(predictor, name) for name, t in cohort.modalities.items() if t.shape == "table"}
+        return {name: _leaned(predictor, cohort, name) for name in cohort.modalities}
+
+
+def _leaned(predictor: Any, cohort: Any, name: str) -> list[Any]:
+    from cohortium.cohort import Table, Texts
+    from cohortium.explanation import Shown
+    from cohortium.explanation.grouping import leaned_on, leaned_on_encoded
+
+    data = cohort.modalities[name]
+    if isinstance(data, Table):
+        return list(leaned_on(predictor, name))
+    if isinstance(data, Texts) and data.vectors is not None:
+        return []  # numbers of a language model mean nothing one by one
+    return leaned_on_encoded(predictor, name) if Shown(predictor, cohort).says_what_it_encodes(name) else []
 
 
 def key_of(endpoint: str, split: Any) -> str:
