@@ -244,3 +244,24 @@ def test_of_wide_tables_the_features_that_models_lean_on_are_looked_at() -> None
     assert leaned_on(Linear(np.ones(2)), "a") == []
     assert list(in_turn([[5, 2], [2, 9, 1]], 3)) == [2, 5, 9]
     assert list(steps_of(0)) == [0] and list(steps_of(7)) == [0, 1, 2, 3, 5, 7]
+
+
+def test_a_modality_that_nobody_of_the_test_part_has() -> None:
+    f = fitted("binary")
+    c = f.model.cohort
+    gone = Cohort(c.units, {**c.modalities, "b": c.modalities["b"].take(np.zeros(0, dtype=np.intp))})
+    v = explain_fold(replace(f.model, cohort=gone), f.target, f.items)
+    i = list(c.modalities).index("b")
+    assert v.shapley[i] == v.loss[i] == 0.0 and np.isnan(v.moves[i]) and np.isnan(v.given[i])
+    order = deletion_order(f.items, [v])
+    assert order[0].modality == "a" and np.isfinite(deletion(replace(f.model, cohort=gone), order).gap)
+    assert deletion_order([], [explain_fold(f.model, f.target, [])]) == [] and list(deletion(f.model, []).steps) == [0]
+
+
+def test_a_fold_in_which_the_metric_has_no_value() -> None:
+    f = fitted("binary")
+    v = explain_fold(replace(f.model, score=lambda p: float("nan")), f.target, f.items)
+    assert np.isnan([v.full, v.nothing, *v.shapley, *v.loss, *v.item_loss]).all(), (
+        "such a fold says nothing, of unused modalities neither"
+    )
+    assert np.isfinite([*v.moves, *v.given, *v.item_moves]).all()

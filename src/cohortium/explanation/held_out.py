@@ -96,6 +96,9 @@ def explain_fold(
                 for s in orders
             )
             item_loss[i], item_moves[i] = _effect(model, target, full, before, made, have[name].to_numpy(bool))
+    if np.isnan(full):  # what the model does not look at is worth 0 in folds that say what anything is worth
+        for unknown in (worth, loss, item_loss):
+            unknown[:] = np.nan
     return FoldValues(
         full, nothing, worth, error, given, loss, moves, used,
         item_loss, item_moves, exact, model.n_train, len(model.cohort),

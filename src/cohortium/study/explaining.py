@@ -16,7 +16,7 @@ from cohortium.errors import DataError, StudyError
 from cohortium.study import refitting
 from cohortium.study.load import Study
 from cohortium.study.refitting import Ask, Source
-from cohortium.study.subtyping import _free, _plain
+from cohortium.study.subtyping import free_folder, plain
 
 if TYPE_CHECKING:
     from cohortium.contracts.explanations import Explanation
@@ -61,7 +61,7 @@ def explain(
     tell = progress or silent
     if repeats < 1:
         raise StudyError(f"{repeats} repeats were asked for; give 1 or more.")
-    folder = None if out is None else _free(Path(out))
+    folder = None if out is None else free_folder(Path(out))
     tell(ProgressEvent("read", 0, 1))
     source = refitting.open_source(run, study)
     name, e = refitting.pick_endpoint(source, endpoint)
@@ -232,7 +232,7 @@ def _write(made: Explained, folder: Path) -> None:
 
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
-        write_json(part / RESULTS, {MARK: 1, **_plain(asdict(made.results))})
+        write_json(part / RESULTS, {MARK: 1, **plain(asdict(made.results))})
         write_private(part / "features.csv", made.features.to_csv(index=False, float_format="%.6g"))
         write_private(part / "explanation.html", explanation_page(made.results))
         if folder.exists():

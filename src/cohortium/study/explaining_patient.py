@@ -11,10 +11,10 @@ import numpy as np
 from cohortium.errors import DataError
 from cohortium.study import refitting, runfolder
 from cohortium.study.explaining import MARK
-from cohortium.study.likeness import _one
+from cohortium.study.likeness import the_unit
 from cohortium.study.load import Study
 from cohortium.study.refitting import Source
-from cohortium.study.subtyping import _plain
+from cohortium.study.subtyping import plain
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
@@ -66,7 +66,7 @@ def explain_patient(
         found = _explained(source, name, e, learner, asked, held_out, notes, tell)
     if file is not None:
         try:
-            runfolder.write_json(file, {MARK: 1, **_plain(asdict(found))})
+            runfolder.write_json(file, {MARK: 1, **plain(asdict(found))})
         except OSError as x:
             raise DataError(f"{file} cannot be written: {x.strerror or x}. Give another file with --out.") from x
     return found
@@ -89,8 +89,8 @@ def _find(source: Source, patient: str, data: str | Path | None) -> Cohort:
         from cohortium.study.predicting import read_new
         from cohortium.study.running import study_of
 
-        return _one(read_new(source.folder, study_of(source.folder, data)).cohort, patient, str(data))
-    return _one(source.data.read.cohort, patient, source.study.path.name)
+        return the_unit(read_new(source.folder, study_of(source.folder, data)).cohort, patient, str(data))
+    return the_unit(source.data.read.cohort, patient, source.study.path.name)
 
 
 def _model(
