@@ -21,6 +21,8 @@ _PUBLIC = {
     "load_cohort": "cohortium.study",
     "check": "cohortium.study",
     "embed": "cohortium.study",
+    "explain": "cohortium.study",
+    "explain_patient": "cohortium.study",
     "impute": "cohortium.study",
     "similar": "cohortium.study",
     "run": "cohortium.study",

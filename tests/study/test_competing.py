@@ -118,3 +118,12 @@ def test_networks_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"Networks do not learn competing risks.*deep 'net'"):
         run(load_study(file), out=tmp_path / "run", jobs=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_it_is_audited_and_explained(folder: Path, tmp_path: Path) -> None:
+    from cohortium.study import audit, explain
+
+    made = audit(folder, folder.parent / "study", folds=1, shuffles=0, jobs=1)
+    assert made.accused == {} and made.folds == 2 and {t.verdict for t in made.trials} == {"clean"}
+    found = explain(folder, folder.parent / "study", jobs=1)
+    assert found.results.endpoint == "relapse" and "risk of relapse by 0.3" in found.results.target

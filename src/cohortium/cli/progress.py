@@ -16,6 +16,7 @@ STAGES = {
     "folds": "fitting",
     "fit": "fitting",
     "score": "scoring",
+    "explain": "explaining",
     "clouds": "clustering",
     "markers": "markers",
     "trials": "trials",

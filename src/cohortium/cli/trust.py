@@ -62,3 +62,47 @@ def drift(
     from cohortium.study import drift as look
 
     show_drift(look(run, data, out), as_json)
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="study.yaml of the run; default: where 'run' put RUN")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="new folder for page, records and table")] = None,
+    patient: Annotated[str | None, typer.Option(help="a unit's id: explain the prediction of this one")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="folder of new units that the patient is in")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="default: the primary one")] = None,
+    learner: Annotated[str | None, typer.Option(help="of the leaderboard; default: the headline")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="of the outer folds that are fitted again")] = 1,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """What predictions rest on: modalities and features on held-out units, or for one patient.
+
+    Fits the learner again on outer folds, since a run keeps no fold models. With --patient, prints that patient's
+    values, and the ids of similar ones.
+
+    \b
+    Example:
+      cohortium explain run1 mydata/study.yaml --out explained
+      cohortium explain run1 mydata/study.yaml --patient 0042
+    """
+    from cohortium.cli.show_explanation import show_explanation, show_patient
+    from cohortium.study import explain as find
+    from cohortium.study import explain_patient
+
+    chosen = {"endpoint": endpoint, "learner": learner}
+    with progress(quiet) as tell:
+        if patient is not None:
+            one = explain_patient(run, patient, study, out, data=data, progress=tell, **chosen)
+        else:
+            if data is not None:
+                raise typer.BadParameter("goes with --patient", param_hint="--data")
+            found = find(run, study, out, repeats=repeats, jobs=jobs, progress=tell, **chosen)
+    if patient is not None:
+        show_patient(one, out, as_json, quiet)
+    else:
+        show_explanation(found.results, out, as_json, quiet)

@@ -121,7 +121,7 @@ def _fold(e: EndpointPlan, split: Any, result: FoldResult) -> FoldToScore:
     return FoldToScore(
         e.outcome.take(result.test),
         e.groups[result.test],
-        _censoring(e, split),
+        censoring_of(e, split),
         result.n_train,
         dict(result.predictions),
         thresholds,
@@ -129,7 +129,8 @@ def _fold(e: EndpointPlan, split: Any, result: FoldResult) -> FoldToScore:
     )
 
 
-def _censoring(e: EndpointPlan, split: Any) -> Any:
+def censoring_of(e: EndpointPlan, split: Any) -> Any:
+    """Of the training part; None where nobody can be censored."""
     from cohortium.metrics import censoring_distribution
 
     if not isinstance(e.outcome, TimeOutcome):
@@ -141,7 +142,7 @@ def _censoring(e: EndpointPlan, split: Any) -> Any:
 def censoring_curves(e: EndpointPlan) -> list[FloatArray]:
     """Per outer split (m,) P(not yet censored just before t) in the training part, at the grid's times."""
     assert e.grid is not None
-    return [np.asarray(_censoring(e, s).at(e.grid), dtype=float) for s in e.splits]
+    return [np.asarray(censoring_of(e, s).at(e.grid), dtype=float) for s in e.splits]
 
 
 def score_one(e: EndpointPlan, fold: FoldToScore, learner: str, ask: Ask) -> float | str:

@@ -6,6 +6,7 @@ encoded blocks and node scores between the learners of one ``predict_all``.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -170,6 +171,33 @@ def modalities_of(node: Node) -> set[str]:
         return set()
     assert isinstance(node, LinearNode | TreeNode)
     return {i.modality for i in node.inputs}
+
+
+def walk(node: Node) -> list[Node]:
+    """A node and all below it, each once."""
+    found, todo = dict[int, Node](), [node]
+    while todo:
+        at = todo.pop()
+        if id(at) not in found:
+            found[id(at)] = at
+            below = [*getattr(at, "children", ()), getattr(at, "node", None), getattr(at, "start", None)]
+            todo += [b for b in below if b is not None]
+    return list(found.values())
+
+
+def inputs_of(node: Node) -> list[Input] | None:
+    """Everything that a tree of nodes looks at, each encoder once; None where a part does not say."""
+    out: dict[int, Input] = {}
+    for at in walk(node):
+        if not isinstance(at, StackNode | Guarded | ZeroFill | ZeroNode) and not hasattr(at, "inputs"):
+            return None
+        out |= {id(i.encoder): i for i in getattr(at, "inputs", ())}
+    return list(out.values())
+
+
+def carried(memo: Memo, modalities: Collection[str]) -> Memo:
+    """What a memo holds that stays true when other modalities of the same units change: the encoded features of these."""
+    return {k: v for k, v in memo.items() if k[0] == "x" and k[1] in modalities}
 
 
 @dataclass(frozen=True, eq=False)

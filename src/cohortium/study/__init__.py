@@ -4,7 +4,7 @@
 run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
 ``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent; ``similar`` finds
 the units most like a given one; ``subtype`` looks for kinds of patients; ``audit`` shows that nothing of the test units reached a
-model.
+model; ``drift`` whether new units are like those of a run; ``explain`` says what predictions rest on.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -37,6 +37,9 @@ _PUBLIC = {
     "impute": "imputing",
     "Similar": "likeness",
     "similar": "likeness",
+    "Explained": "explaining",
+    "explain": "explaining",
+    "explain_patient": "explaining_patient",
     "Subtyping": "subtyping",
     "subtype": "subtyping",
     "Comparison": "comparing",

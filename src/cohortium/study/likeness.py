@@ -70,7 +70,7 @@ def similar(
         raise StudyError(f"{neighbours} neighbours were asked for; give 1 or more.")
     tell(ProgressEvent("read", 0, 1))
     cohort = read_study(study).cohort
-    one = _one(cohort, unit, study.path.name) if data is None else _new(study, cohort, unit, Path(data))
+    one = the_unit(cohort, unit, study.path.name) if data is None else _new(study, cohort, unit, Path(data))
     tell(ProgressEvent("read", 1, 1))
     if not one.presence().to_numpy().any():
         raise DataError("This unit has no modality: nobody can be said to be like it.")
@@ -88,7 +88,7 @@ def similar(
     return _said(unit, cohort, one, peers, found, neighbours, data is None)
 
 
-def _one(cohort: Cohort, unit: str, where: str) -> Cohort:
+def the_unit(cohort: Cohort, unit: str, where: str) -> Cohort:
     """The unit alone. Raises :class:`DataError` with the nearest id."""
     at = cohort.units.index.get_indexer(pd.Index([unit], dtype=object))
     if at[0] < 0:
@@ -106,7 +106,7 @@ def _new(study: Study, cohort: Cohort, unit: str, folder: Path) -> Cohort:
     for name, modality in cohort.modalities.items():
         expected[name] = modality.features.copy()
         expected[name].attrs["shape"] = modality.shape
-    return _one(read_aligned(replace(study, folder=folder), expected).cohort, unit, str(folder))
+    return the_unit(read_aligned(replace(study, folder=folder), expected).cohort, unit, str(folder))
 
 
 def _said(

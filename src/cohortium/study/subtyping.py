@@ -73,7 +73,7 @@ def subtype(
         raise StudyError(f"No method called '{method}'.{did_you_mean(method, METHODS)}")
     if most < 2 or (clusters is not None and clusters < 2):
         raise StudyError("Clusters are two or more: give 2 or more for --most and --clusters.")
-    folder = None if out is None else _free(Path(out))
+    folder = None if out is None else free_folder(Path(out))
     tell(ProgressEvent("read", 0, 1))
     read = read_study(study)
     tell(ProgressEvent("read", 1, 1))
@@ -256,7 +256,7 @@ def _notes(cohort: Cohort, found: Found, joint: Joint) -> list[str]:
     return out
 
 
-def _free(folder: Path) -> Path:
+def free_folder(folder: Path) -> Path:
     """The folder, when it can be made or is empty; raises the errors before any work is done."""
     from cohortium.study.runfolder import try_writing
 
@@ -282,7 +282,7 @@ def _write(made: Subtyping, folder: Path) -> None:
             write_private(part / "subtypes.csv", made.table.reset_index().to_csv(index=False, float_format="%.4f"))
             write_private(part / "markers.csv", made.markers.to_csv(index=False, float_format="%.6g"))
             save_subtypes(made.found.subtypes, part)
-        write_json(part / RESULTS, {MARK: 1, **_plain(asdict(made.results))})
+        write_json(part / RESULTS, {MARK: 1, **plain(asdict(made.results))})
         write_private(part / "subtypes.html", subtype_page(made.results, *_pictures(made)))
         for file in part.iterdir():
             file.chmod(0o600)
@@ -306,12 +306,12 @@ def _pictures(made: Subtyping) -> tuple[Any, Any, Any]:
     return two_axes(found.points, code), code, consensus_picture(found.consensus.together, code)
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any) -> Any:
     """JSON: a number that is not finite is null."""
     if isinstance(x, dict):
-        return {k: _plain(v) for k, v in x.items()}
+        return {k: plain(v) for k, v in x.items()}
     if isinstance(x, list | tuple):
-        return [_plain(v) for v in x]
+        return [plain(v) for v in x]
     if isinstance(x, np.generic):
         x = x.item()
     return None if isinstance(x, float) and not np.isfinite(x) else x
