@@ -140,7 +140,7 @@ def modality_table(r: Explanation) -> Table:
         f"shuffled: {metric} falls by",
         "and predictions move by",
     ]
-    note = f"Predictions: {r.quantity}. Moves: mean absolute Shapley value of those who have it. Bold: the interval excludes zero."
+    note = f"Predictions: {r.quantity}. Moves: mean absolute Shapley value of those who have it. Bold: the interval excludes zero; nothing is corrected for the number of modalities."
     return Table(head, rows, note=note)
 
 
