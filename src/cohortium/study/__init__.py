@@ -3,7 +3,7 @@
 ``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
 run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
 ``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent; ``similar`` finds
-the units most like a given one; ``subtype`` looks for kinds of patients.
+the units most like a given one; ``subtype`` looks for kinds of patients; ``biomarkers`` for the features that an endpoint depends on.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -36,6 +36,8 @@ _PUBLIC = {
     "similar": "likeness",
     "Subtyping": "subtyping",
     "subtype": "subtyping",
+    "Biomarkers": "discovering",
+    "biomarkers": "discovering",
     "Comparison": "comparing",
     "compare": "comparing",
 }
