@@ -27,18 +27,53 @@ BEFOREHAND = {
     "kirc": {
         "mut": ["BAP1"],
         "cnv": ["CDKN2A"],
-        "rnaseq": "CA9 EIF4EBP1 LMNB1 IL6 EDNRB NOS3 CX3CL1 TOP2A AURKA BIRC5 CDK1 FOXM1 KDR".split(),
+        "rnaseq": [
+            "CA9",
+            "EIF4EBP1",
+            "LMNB1",
+            "IL6",
+            "EDNRB",
+            "NOS3",
+            "CX3CL1",
+            "TOP2A",
+            "AURKA",
+            "BIRC5",
+            "CDK1",
+            "FOXM1",
+            "KDR",
+        ],
     },
     "brca": {
         "mut": ["TP53", "GATA3", "PIK3CA"],
-        "rnaseq": "ESR1 PGR ERBB2 MKI67 AURKA BIRC5 CCNB1 MYBL2 BCL2 SCUBE2 FOXM1 EGFR BAG1 GRB7".split(),
+        "rnaseq": [
+            "ESR1",
+            "PGR",
+            "ERBB2",
+            "MKI67",
+            "AURKA",
+            "BIRC5",
+            "CCNB1",
+            "MYBL2",
+            "BCL2",
+            "SCUBE2",
+            "FOXM1",
+            "EGFR",
+            "BAG1",
+            "GRB7",
+        ],
     },
     "hancock": {
         "clinical": ["age_at_initial_diagnosis"],
-        "pathological": ["pN_stage", "pT_stage", "perinodal_invasion", "number_of_positive_lymph_nodes", "infiltration_depth_in_mm"],
+        "pathological": [
+            "pN_stage",
+            "pT_stage",
+            "perinodal_invasion",
+            "number_of_positive_lymph_nodes",
+            "infiltration_depth_in_mm",
+        ],
         "blood": ["Hemoglobin [Mass/volume] in Blood"],
     },
-    "nki70": {"genes": "PRC1 CENPA MELK NUSAP1 ECT2 DTL ORC6L RFC4 SCUBE2 CDCA7".split()},
+    "nki70": {"genes": ["PRC1", "CENPA", "MELK", "NUSAP1", "ECT2", "DTL", "ORC6L", "RFC4", "SCUBE2", "CDCA7"]},
 }
 ROUTINE = {"kirc": ["clinical"], "brca": ["clinical"], "hancock": ["clinical", "pathological"], "nki70": ["clinical"]}
 TOP = 50
@@ -93,8 +128,12 @@ def one(name: str, adjusted: bool, divisions: int, out: Path) -> None:
     made = cohortium.biomarkers(study, beyond=beyond)
     r, seconds = made.results, time.perf_counter() - begin
     print(f"\n## {name}{' beyond ' + ', '.join(beyond) if beyond else ''} ({seconds:.0f} s)")
-    print(f"{r.n_patients} patients, {r.n_effective} events, {r.n_features} features in {r.n_groups} groups, tested {r.n_tested}")
-    print(f"knockoffs {r.n_found} {r.refused}; alone {r.associated}; stable {r.stability.found if r.stability else '-'}")
+    print(
+        f"{r.n_patients} patients, {r.n_effective} events, {r.n_features} features in {r.n_groups} groups, tested {r.n_tested}"
+    )
+    print(
+        f"knockoffs {r.n_found} {r.refused}; alone {r.associated}; stable {r.stability.found if r.stability else '-'}"
+    )
     for g in r.groups[: max(r.n_found, 12)]:
         line = f"{'*' if g.selected else ' '} {g.modality} {g.lead.feature} (+{len(g.members) - 1}) effect {g.lead.effect:.2f} q {g.lead.q:.1e}"
         print(f"{line} again {g.again} stability {g.stability:.2f} folds {g.folds}")
@@ -104,7 +143,10 @@ def one(name: str, adjusted: bool, divisions: int, out: Path) -> None:
         own = made.table[made.table["modality"] == modality].sort_values("p", kind="stable").reset_index(drop=True)
         rank = {f: i + 1 for i, f in enumerate(own["feature"])}
         q = dict(zip(own["feature"], own["q"], strict=True))
-        print(f"{modality}: " + ", ".join(f"{g} {rank[g]}/{len(own)} (q {q[g]:.2g})" if g in rank else f"{g} not measured" for g in named))
+        print(
+            f"{modality}: "
+            + ", ".join(f"{g} {rank[g]}/{len(own)} (q {q[g]:.2g})" if g in rank else f"{g} not measured" for g in named)
+        )
 
 
 def main() -> None:

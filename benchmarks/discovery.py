@@ -83,9 +83,7 @@ def draw_outcome(rng: np.random.Generator, score: np.ndarray, kind: str) -> Outc
     time_, censored = rng.exponential(size=n) * np.exp(-score), rng.exponential(size=n)
     censored *= 3 * np.median(time_)
     endpoint = Endpoint("y", EndpointKind.SURVIVAL, (), "years")
-    return SurvivalOutcome(
-        endpoint, units, np.minimum(time_, censored) + 1e-6, time_ <= censored, np.zeros(n)
-    )
+    return SurvivalOutcome(endpoint, units, np.minimum(time_, censored) + 1e-6, time_ <= censored, np.zeros(n))
 
 
 def simulate(setting: str, seed: int) -> tuple[Features, Outcome, np.ndarray]:
@@ -145,7 +143,11 @@ def one(setting: str, seed: int) -> dict[str, object]:
 def show(file: Path, settings: list[str]) -> None:
     frame = pd.read_csv(file)
     lists = ("knockoffs", "top", "lasso", "univariate")
-    print("| setting | cohorts | knockoffs FDP (se) | power | " + " | ".join(f"{x} FDP, power" for x in lists[1:]) + " | s |")
+    print(
+        "| setting | cohorts | knockoffs FDP (se) | power | "
+        + " | ".join(f"{x} FDP, power" for x in lists[1:])
+        + " | s |"
+    )
     print("|---" * 8 + "|")
     for s in settings:
         own = frame[frame["setting"] == s]
@@ -153,7 +155,12 @@ def show(file: Path, settings: list[str]) -> None:
             continue
         v = own["knockoffs_fdp"]
         rest = [f"{own[f'{x}_fdp'].mean():.2f}, {own[f'{x}_power'].mean():.2f}" for x in lists[1:]]
-        cells = [s, str(len(own)), f"{v.mean():.3f} ({v.std() / np.sqrt(len(v)):.3f})", f"{own['knockoffs_power'].mean():.2f}"]
+        cells = [
+            s,
+            str(len(own)),
+            f"{v.mean():.3f} ({v.std() / np.sqrt(len(v)):.3f})",
+            f"{own['knockoffs_power'].mean():.2f}",
+        ]
         print("| " + " | ".join([*cells, *rest, f"{own['seconds'].mean():.1f}"]) + " |")
 
 

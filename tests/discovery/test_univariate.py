@@ -109,7 +109,9 @@ def test_hostile_features_have_no_p_value_or_a_finite_one(model: str) -> None:
 @pytest.mark.parametrize("model", KINDS)
 def test_p_values_of_nothing_are_uniform(model: str) -> None:
     rng = np.random.default_rng(3)
-    p = univariate(outcome_of(model), features_of(rng.standard_normal((len(DATA), 4000))), DATA[["c1"]].to_numpy(float)).p
+    p = univariate(
+        outcome_of(model), features_of(rng.standard_normal((len(DATA), 4000))), DATA[["c1"]].to_numpy(float)
+    ).p
     for level in (0.01, 0.05, 0.2, 0.5):
         assert abs((p < level).mean() - level) < 4 * np.sqrt(level * (1 - level) / 4000) + 0.1 * level
 
@@ -117,7 +119,9 @@ def test_p_values_of_nothing_are_uniform(model: str) -> None:
 def test_each_modality_is_tested_in_the_units_that_have_it() -> None:
     x = DATA[["x1", "x2", "x3"]].to_numpy(float)
     x[:50, 1] = np.nan
-    features = Features(x, np.array(["a", "b", "a"], dtype=object), np.array(["f", "g", "h"], dtype=object), ("a", "b"), {})
+    features = Features(
+        x, np.array(["a", "b", "a"], dtype=object), np.array(["f", "g", "h"], dtype=object), ("a", "b"), {}
+    )
     outcome = outcome_of("glm")
     found = univariate(outcome, features)
     alone = univariate(outcome.take(np.arange(50, len(x))), features_of(x[50:, [1]]))

@@ -20,7 +20,7 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
         return
     if quiet:
         return
-    from cohortium.report.biomarkers import answer, caveats, effect_text, members_text, parts_text, question, q_text
+    from cohortium.report.biomarkers import answer, caveats, effect_text, members_text, parts_text, q_text, question
 
     _print(question(found))
     _print(answer(found))

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from cohortium.contracts import Outcome
 from cohortium.discovery.features import Features
 from cohortium.discovery.null import effective_size
-from cohortium.discovery.univariate import univariate
 from cohortium.discovery.univariate import testable as _testable
+from cohortium.discovery.univariate import univariate
 
 Codes = NDArray[np.int64]
 

@@ -166,7 +166,9 @@ def all_groups(features: Features) -> Codes:
 
 def joint_sets(features: Features) -> list[tuple[str, ...]]:
     """Modalities that can be looked at jointly: each pair shares enough units to know their correlations."""
-    there = {m: ~np.isnan(features.x[:, features.columns(m)[0]]) for m in features.modalities if len(features.columns(m))}
+    there = {
+        m: ~np.isnan(features.x[:, features.columns(m)[0]]) for m in features.modalities if len(features.columns(m))
+    }
     out = list[list[str]]()
     for m in there:
         if there[m].sum() < FEWEST:

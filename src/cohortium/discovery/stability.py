@@ -66,7 +66,9 @@ def first_groups(x: Array, response: Array, groups: Codes, take: int) -> list[in
             continue
         start, found, alphas = None, dict[int, float](), top * np.geomspace(0.97, 0.05, 40)
         for step, alpha in enumerate(alphas):
-            start = lasso_path(x, y, alphas=[alpha], coef_init=start, check_input=False, max_iter=200, tol=1e-3)[1][:, 0]
+            start = lasso_path(x, y, alphas=[alpha], coef_init=start, check_input=False, max_iter=200, tol=1e-3)[1][
+                :, 0
+            ]
             size = np.abs(start)
             fresh = [int(g) for g in np.unique(groups[size > 0]) if int(g) not in found]
             # Of those that enter together, the larger coefficient first.

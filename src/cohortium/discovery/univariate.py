@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from cohortium.contracts import ClassOutcome, Outcome
 from cohortium.discovery.features import Features
 from cohortium.discovery.filtering import benjamini_hochberg
-from cohortium.discovery.null import Array, NullModel, fit_null, hessian, independent_columns, information, is_gaussian, is_multiclass
+from cohortium.discovery.null import (
+    Array,
+    NullModel,
+    fit_null,
+    hessian,
+    independent_columns,
+    information,
+    is_gaussian,
+    is_multiclass,
+)
 from cohortium.heads.families import family_of
 from cohortium.heads.newton import fit_ridge
 
@@ -189,4 +198,3 @@ def fit_one(x: Array, outcome: Outcome, covariates: Array | None) -> tuple[float
     if not np.isfinite(variance) or variance <= 0 or np.sqrt(variance) * x.std() > SEPARATED:
         return np.nan, np.nan
     return float(b[0, 0]), float(np.sqrt(variance))
-

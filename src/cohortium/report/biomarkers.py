@@ -93,8 +93,12 @@ def caveats(r: BiomarkerResults) -> list[str]:
             "own features and units, and their e-values are combined."
         )
     if r.kind != "continuous" and r.n_effective < 50:
-        out.append(f"{_effective(r)[0].upper()}{_effective(r)[1:]}: only strong effects can be found, and what is found looks stronger than it is.")
-    out.append("Found is not caused: what is not measured may stand behind it. A list needs to be confirmed in other patients.")
+        out.append(
+            f"{_effective(r)[0].upper()}{_effective(r)[1:]}: only strong effects can be found, and what is found looks stronger than it is."
+        )
+    out.append(
+        "Found is not caused: what is not measured may stand behind it. A list needs to be confirmed in other patients."
+    )
     return out
 
 
@@ -123,7 +127,9 @@ def how(r: BiomarkerResults) -> list[str]:
             f"distribution is close to a Gaussian copula, and whatever the model of the endpoint.{screened}"
         )
         if r.draws > 1:
-            out.append(f"E-values of {r.draws} draws of knockoffs were averaged, which makes the list shorter and steadier.")
+            out.append(
+                f"E-values of {r.draws} draws of knockoffs were averaged, which makes the list shorter and steadier."
+            )
     s = r.stability
     if s is not None:
         out.append(
@@ -131,7 +137,9 @@ def how(r: BiomarkerResults) -> list[str]:
             f"first are taken; stable are those taken in at least {100 * s.threshold:g}% of the halves. Among them the expected "
             f"number of false selections is at most {s.bound:.2g}. That is a number, not a share of the list."
         )
-    out.append("Folds: in how many of five parts of the patients the effect of the group's leading member has the same sign; sites likewise.")
+    out.append(
+        "Folds: in how many of five parts of the patients the effect of the group's leading member has the same sign; sites likewise."
+    )
     return out
 
 
@@ -177,7 +185,11 @@ def _effective(r: BiomarkerResults) -> str:
 def _tiles(r: BiomarkerResults) -> list[Tile]:
     found = "–" if r.refused else str(r.n_found)
     out = [
-        Tile("found given all others", found, "not looked at" if r.refused else f"of {count(r.n_tested, 'group')}, FDR {r.fdr:g}"),
+        Tile(
+            "found given all others",
+            found,
+            "not looked at" if r.refused else f"of {count(r.n_tested, 'group')}, FDR {r.fdr:g}",
+        ),
         Tile("associated alone", f"{r.associated:,}", f"of {r.n_features:,} features, q ≤ {r.fdr:g}"),
         Tile("patients", f"{r.n_patients:,}", "" if r.kind == "continuous" else _effective(r)),
     ]

@@ -97,7 +97,9 @@ def _options(study: Study, endpoint: str | None, fdr: float, beyond: Sequence[st
     if name not in spec.endpoints:
         raise StudyError(f"No endpoint called '{name}'.{did_you_mean(name, spec.endpoints)}")
     if not 0 < fdr <= 0.5:
-        raise StudyError(f"A false discovery rate of {fdr:g} cannot be used: give one above 0 and up to 0.5, such as 0.1.")
+        raise StudyError(
+            f"A false discovery rate of {fdr:g} cannot be used: give one above 0 and up to 0.5, such as 0.1."
+        )
     if draws < 1:
         raise StudyError("Give --draws of 1 or more.")
     for m in beyond:
@@ -137,7 +139,9 @@ def _material(study: Study, name: str, beyond: list[str]) -> Material:
     rows = np.flatnonzero(usable)
     first = np.sort(np.unique(cohort.groups()[rows], return_index=True)[1]) if len(rows) else rows
     if len(first) < len(rows):
-        notes.append(f"{len(rows) - len(first):,} further units of the same patients are left out: units are to be independent")
+        notes.append(
+            f"{len(rows) - len(first):,} further units of the same patients are left out: units are to be independent"
+        )
     rows = rows[first]
     if len(rows) < 20:
         raise DataError(

@@ -164,7 +164,16 @@ def _sources(material: Material, alone: Univariate, found: Discovery, fdr: float
         n = len(material.cohort.modalities[m].units)
         low = int((alone.q[at] <= fdr).sum())
         out.append(
-            Source(m, n, len(at), len(own), f.rare.get(m, 0), int(found.tested[own].sum()), int(found.selected[own].sum()), low)
+            Source(
+                m,
+                n,
+                len(at),
+                len(own),
+                f.rare.get(m, 0),
+                int(found.tested[own].sum()),
+                int(found.selected[own].sum()),
+                low,
+            )
         )
     return out
 

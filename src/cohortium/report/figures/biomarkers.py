@@ -22,7 +22,9 @@ def volcano(r: BiomarkerResults, table: pd.DataFrame) -> Drawing | None:
     own = table[table["p"].notna() & table["effect"].notna()].sort_values("p", kind="stable")
     if not len(own):
         return None
-    keep = np.unique(np.concatenate([np.arange(min(DOTS // 2, len(own))), np.linspace(0, len(own) - 1, DOTS // 2).astype(int)]))
+    keep = np.unique(
+        np.concatenate([np.arange(min(DOTS // 2, len(own))), np.linspace(0, len(own) - 1, DOTS // 2).astype(int)])
+    )
     own = own.iloc[keep]
     x, y = own["effect"].to_numpy(float), -np.log10(np.maximum(own["p"].to_numpy(float), 1e-300))
     found, low = own["selected"].to_numpy(bool), own["q"].to_numpy(float) <= r.fdr
@@ -31,12 +33,20 @@ def volcano(r: BiomarkerResults, table: pd.DataFrame) -> Drawing | None:
         ax = figure.subplots()
         rest = ~low & ~found
         ax.scatter(x[rest], y[rest], s=9, color=MUTED, alpha=0.4, lw=0)
-        ax.scatter(x[low & ~found], y[low & ~found], s=14, color=SERIES[0], alpha=0.7, lw=0, label=f"q ≤ {r.fdr:g} alone")
+        ax.scatter(
+            x[low & ~found], y[low & ~found], s=14, color=SERIES[0], alpha=0.7, lw=0, label=f"q ≤ {r.fdr:g} alone"
+        )
         if found.any():
             ax.scatter(x[found], y[found], s=26, color=SERIES[2], marker="D", lw=0, label="found given all others")
         for i in range(min(NAMED, len(own))):
             if low[i]:
-                ax.annotate(short(str(own["feature"].iloc[i]), 18), (x[i], y[i]), xytext=(4, 3), textcoords="offset points", fontsize=10)
+                ax.annotate(
+                    short(str(own["feature"].iloc[i]), 18),
+                    (x[i], y[i]),
+                    xytext=(4, 3),
+                    textcoords="offset points",
+                    fontsize=10,
+                )
         ax.axvline(0, color=INK, lw=0.8)
         ax.set_xlabel(r.quantity)
         ax.set_ylabel("−log10 p")
@@ -48,7 +58,9 @@ def volcano(r: BiomarkerResults, table: pd.DataFrame) -> Drawing | None:
     if len(own) < len(table):
         caption += f" Shown: {len(own):,} of {len(table):,}."
     alt = f"{count(int(low.sum()), 'feature')} of those shown with q of at most {r.fdr:g}; effects from {x.min():.2g} to {x.max():.2g}."
-    return Drawing(draw(paint, width=410, height=360, alt=alt, key="volcano"), "Each feature by itself", caption, 410, small=True)
+    return Drawing(
+        draw(paint, width=410, height=360, alt=alt, key="volcano"), "Each feature by itself", caption, 410, small=True
+    )
 
 
 def forest(r: BiomarkerResults) -> Drawing | None:
@@ -72,4 +84,6 @@ def forest(r: BiomarkerResults) -> Drawing | None:
     alt = "; ".join(f"{g.lead.feature} {g.lead.effect:.2g}" for g in groups[:10])
     caption = "Leading member of each group by itself, with its 95% interval. Diamonds: found given all others."
     height = 90 + 24 * len(groups)
-    return Drawing(draw(paint, width=470, height=height, alt=f"Effects: {alt}.", key="forest"), "Effects", caption, 470, small=True)
+    return Drawing(
+        draw(paint, width=470, height=height, alt=f"Effects: {alt}.", key="forest"), "Effects", caption, 470, small=True
+    )
