@@ -101,33 +101,37 @@ def discover(
     total = sum(int(p.groups.max()) + 1 for p in problems)
     if total < 1 / fdr:
         return replace(empty, refused=_few(total, fdr))
-    e, w = empty.e.copy(), empty.w.copy()
-    sums = [np.zeros(int(p.groups.max()) + 1) for p in problems]
-    lists = list[NDArray[np.bool_]]()
-    for d in range(max(draws, 1) + again):
-        contrasts = [_draw(p, rng) for p in problems]
-        if d < draws:
-            for s, c in zip(sums, contrasts, strict=True):
-                s += e_values(c, fdr if draws == 1 else fdr / 2) / draws
-        if d == 0:
-            for p, c in zip(problems, contrasts, strict=True):
-                w[_numbers(p, groups)] = c
-        if d >= draws:
-            each_e = np.concatenate([e_values(c, fdr) for c in contrasts])
-            lists.append(e_benjamini_hochberg(each_e, fdr))
-        each()
+    w, e, lists = _drawn(problems, fdr, draws, again, rng, each)
     at = np.concatenate([_numbers(p, groups) for p in problems])
-    joined = np.concatenate(sums)
-    selected, tested = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-    tested[at], e[at] = True, joined
-    selected[at] = e_benjamini_hochberg(joined, fdr)
-    share = None
-    if again:
-        share = np.full(n, np.nan)
+    selected, tested = empty.selected.copy(), empty.tested.copy()
+    every_w, every_e, share = empty.w.copy(), empty.e.copy(), empty.e.copy()
+    selected[at], tested[at] = e_benjamini_hochberg(e, fdr), True
+    every_w[at], every_e[at] = w, e
+    if lists:
         share[at] = np.mean(lists, axis=0)
+    shrinkage = tuple(p.model.shrinkage for p in problems)
     return Discovery(
-        groups, tested, selected, w, e, share, tuple(sets), screening, tuple(p.model.shrinkage for p in problems)
+        groups, tested, selected, every_w, every_e, share if lists else None, tuple(sets), screening, shrinkage
     )
+
+
+def _drawn(
+    problems: Sequence[_Problem], fdr: float, draws: int, again: int, rng: np.random.Generator, each: Callable[[], None]
+) -> tuple[Array, Array, list[NDArray[np.bool_]]]:
+    """Contrasts of the first draw, mean e-values of ``draws``, and the lists that ``again`` more would make."""
+    first, e, lists = np.zeros(0), np.zeros(0), list[NDArray[np.bool_]]()
+    for d in range(draws + again):
+        contrasts = [_draw(p, rng) for p in problems]
+        if d == 0:
+            first = np.concatenate(contrasts)
+            e = np.zeros(len(first))
+        if d < draws:
+            # Averages need e-values of a stricter rule (Ren & Barber 2024).
+            e += np.concatenate([e_values(c, fdr if draws == 1 else fdr / 2) for c in contrasts]) / draws
+        else:
+            lists.append(e_benjamini_hochberg(np.concatenate([e_values(c, fdr) for c in contrasts]), fdr))
+        each()
+    return first, e, lists
 
 
 def _refusal(outcome: Outcome, groups: int, fdr: float) -> str:
