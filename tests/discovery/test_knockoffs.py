@@ -183,3 +183,25 @@ def test_refusals_say_why() -> None:
     y = values_of(rng.standard_normal(100))
     assert "no list shorter than 10" in discover(y, features_of(x[:, :8], (8,)), rng).refused
     assert "50 units are too few" in discover(y.take(np.arange(50)), features_of(x[:50], (30,)), rng).refused
+
+
+def test_given_all_others_a_few_strong_features_are_found_and_what_follows_them_is_not() -> None:
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((300, 40))
+    x[:, 3] = 0.45 * x[:, 0] + np.sqrt(1 - 0.45**2) * x[:, 3]  # follows a causal one
+    x[rng.random(300) < 0.2, 20:] = np.nan
+    y = values_of(np.nan_to_num(x)[:, [0, 1, 25]].sum(axis=1) + rng.standard_normal(300))
+    found = discover(y, features_of(x, (20, 20)), rng, again=0, groups=np.arange(40))
+    assert set(np.flatnonzero(found.q < 0.05)) == {0, 1, 25} and found.p[3] > 0.01 and not found.selected.any()
+
+
+def test_p_values_given_all_others_are_uniform_where_nothing_matters() -> None:
+    p = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x = blocks(rng, 150, 80)
+        x[rng.random(150) < 0.2, :40] = np.nan
+        p.append(discover(values_of(rng.standard_normal(150)), features_of(x, (40, 40)), rng, again=0).p)
+    p = np.concatenate(p)
+    for level in (0.05, 0.2, 0.5):
+        assert abs((p < level).mean() - level) < 4 * np.sqrt(level * (1 - level) / len(p))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,16 @@ PATH = np.geomspace(1.0, 0.02, 30)
 """Penalties of the lasso as shares of the one that leaves nothing."""
 
 FOLDS, STRIDE = 5, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Lasso:
+    """coef: (q,). penalty: the cross-validated one. gram, xy: of the columns it saw."""
+
+    coef: Array
+    penalty: float
+    gram: Array
+    xy: Array
 
 
 def contrast(x: Array, copies: Array, response: Array, groups: Codes, rng: np.random.Generator) -> Array:
@@ -30,7 +42,7 @@ def contrast(x: Array, copies: Array, response: Array, groups: Codes, rng: np.ra
     size = np.zeros(2 * q)
     for k in range(response.shape[1]):
         y = response[:, k] / max(float(response[:, k].std()), 1e-12)
-        size += np.abs(_chosen(both, y - y.mean(), fold))
+        size += np.abs(_chosen(both, y - y.mean(), fold).coef)
     total = np.zeros((2, int(groups.max()) + 1))
     np.add.at(total[0], groups, size[:q])
     np.add.at(total[1], groups, size[q:])
@@ -41,15 +53,29 @@ def lasso(x: Array, y: Array, rng: np.random.Generator) -> Array:
     """(q,) coefficients of y (n,) on standardised x (n, q) at the cross-validated penalty."""
     sd = x.std(axis=0)
     z = (x - x.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
-    return _chosen(z, (y - y.mean()) / max(float(y.std()), 1e-12), rng.permutation(len(x)) % FOLDS)
+    return _chosen(z, (y - y.mean()) / max(float(y.std()), 1e-12), rng.permutation(len(x)) % FOLDS).coef
 
 
-def _chosen(x: Array, y: Array, fold: Codes) -> Array:
-    """Lasso coefficients at the penalty with the least error in folds."""
+def lasso_fit(x: Array, y: Array, rng: np.random.Generator) -> Lasso:
+    """The lasso of y (n,), centred, on x (n, q) at the cross-validated penalty."""
+    return _chosen(x, y, rng.permutation(len(x)) % FOLDS)
+
+
+def lasso_refit(fit: Lasso, x: Array, y: Array, without: NDArray[np.intp]) -> Array:
+    """(q,) coefficients at the same penalty when the columns ``without`` are not there."""
+    rest = np.delete(np.arange(x.shape[1]), without)
+    coef = np.zeros(x.shape[1])
+    part = np.ix_(rest, rest)
+    coef[rest] = _path(x[:, rest], y, fit.gram[part], fit.xy[rest], np.array([fit.penalty]), fit.coef[rest])[:, -1]
+    return coef
+
+
+def _chosen(x: Array, y: Array, fold: Codes) -> Lasso:
+    """The lasso at the penalty with the least error in folds."""
     gram, xy, n = x.T @ x, x.T @ y, len(x)
     top = float(np.abs(xy).max()) / n
     if top <= 0:
-        return np.zeros(x.shape[1])
+        return Lasso(np.zeros(x.shape[1]), top, gram, xy)
     outside = [fold == f for f in range(FOLDS)]
     parts = [(x[~o], y[~o], gram - x[o].T @ x[o], xy - x[o].T @ y[o]) for o in outside]
     last: list[Array | None] = [None] * FOLDS
@@ -63,7 +89,8 @@ def _chosen(x: Array, y: Array, fold: Codes) -> Array:
             last[f] = path[:, -1].copy()
         if int(np.argmin(error)) < start:  # the weaker penalties cost most, and are not needed
             break
-    return _path(x, y, gram, xy, top * PATH[: int(np.argmin(error)) + 1], None)[:, -1]
+    best = int(np.argmin(error))
+    return Lasso(_path(x, y, gram, xy, top * PATH[: best + 1], None)[:, -1], float(top * PATH[best]), gram, xy)
 
 
 def _path(x: Array, y: Array, gram: Array, xy: Array, alphas: Array, start: Array | None) -> Array:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from cohortium.contracts import Outcome
 from cohortium.discovery.clusters import cluster_features
+from cohortium.discovery.conditional import conditional_p
 from cohortium.discovery.contrast import contrast
 from cohortium.discovery.features import Features
-from cohortium.discovery.filtering import e_benjamini_hochberg, e_values
+from cohortium.discovery.filtering import benjamini_hochberg, e_benjamini_hochberg, e_values
 from cohortium.discovery.knockoffs import KnockoffModel, Margins, fit_knockoffs, normal_scores
 from cohortium.discovery.null import NullModel, fit_null, information, is_multiclass, residualised
 
@@ -32,10 +33,11 @@ steady a list is."""
 @dataclass(frozen=True, eq=False)
 class Discovery:
     """groups: (q,) group of every feature, numbered over all modalities. tested, selected: (groups,). w, e: (groups,) contrast
-    and e-value, NaN where not tested. again: (groups,) share of further draws of knockoffs that select the group, or None.
+    and e-value, NaN where not tested. p, q: (groups,) of the
+    conditional test of each group given all others, and corrected (Benjamini-Hochberg). again: (groups,) share of further draws of knockoffs that select the group, or None.
 
     sets: modalities that were looked at jointly. screening: units that only screened. shrinkage: of each set. refused: why
-    no knockoffs were made; nothing is selected then.
+    no knockoffs were made; nothing is selected then, and p may be there.
     """
 
     groups: Codes
@@ -43,6 +45,8 @@ class Discovery:
     selected: NDArray[np.bool_]
     w: Array
     e: Array
+    p: Array
+    q: Array
     again: Array | None = None
     sets: tuple[tuple[str, ...], ...] = ()
     screening: int = 0
@@ -86,8 +90,8 @@ def discover(
     """
     groups = all_groups(features) if groups is None else groups
     n = int(groups.max()) + 1 if len(groups) else 0
-    empty = Discovery(groups, *(np.zeros(n, dtype=bool) for _ in range(2)), *(np.full(n, np.nan) for _ in range(2)))
-    reason = _refusal(outcome, n, fdr)
+    empty = Discovery(groups, *(np.zeros(n, dtype=bool) for _ in range(2)), *(np.full(n, np.nan) for _ in range(4)))
+    reason = _refusal(outcome)
     if reason:
         return replace(empty, refused=reason)
     problems, sets, screening = list[_Problem](), joint_sets(features), 0
@@ -98,21 +102,25 @@ def discover(
             screening += len(made.rows) - len(made.fresh)
     if not problems:
         return replace(empty, refused="no modality was measured in enough units")
-    total = sum(int(p.groups.max()) + 1 for p in problems)
-    if total < 1 / fdr:
-        return replace(empty, refused=_few(total, fdr))
-    w, e, lists = _drawn(problems, fdr, draws, again, rng, each)
     at = np.concatenate([_numbers(p, groups) for p in problems])
+    few = _few(len(at), fdr) if len(at) < 1 / fdr else ""
+    e_of, w_of, lists = np.zeros(len(at)), np.full(len(at), np.nan), list[NDArray[np.bool_]]()
+    if not few:
+        w_of, e_of, lists = _drawn(problems, fdr, draws, again, rng, each)
+    conditional = np.concatenate([_conditional(p, rng) for p in problems])
+
+    def everywhere(values: Array) -> Array:
+        out = np.full(n, np.nan)
+        out[at] = values
+        return out
+
     selected, tested = empty.selected.copy(), empty.tested.copy()
-    every_w, every_e, share = empty.w.copy(), empty.e.copy(), empty.e.copy()
-    selected[at], tested[at] = e_benjamini_hochberg(e, fdr), True
-    every_w[at], every_e[at] = w, e
-    if lists:
-        share[at] = np.mean(lists, axis=0)
-    shrinkage = tuple(p.model.shrinkage for p in problems)
+    selected[at], tested[at] = e_benjamini_hochberg(e_of, fdr), True
     return Discovery(
-        groups, tested, selected, every_w, every_e, share if lists else None, tuple(sets), screening, shrinkage
-    )
+        groups, tested, selected, everywhere(w_of), everywhere(e_of), everywhere(conditional),
+        everywhere(benjamini_hochberg(conditional)), everywhere(np.mean(lists, axis=0)) if lists else None, tuple(sets),
+        screening, tuple(p.model.shrinkage for p in problems), few,
+    )  # fmt: skip
 
 
 def _drawn(
@@ -134,7 +142,7 @@ def _drawn(
     return first, e, lists
 
 
-def _refusal(outcome: Outcome, groups: int, fdr: float) -> str:
+def _refusal(outcome: Outcome) -> str:
     from cohortium.discovery.null import effective_size
 
     if len(outcome) < FEWEST:
@@ -142,7 +150,7 @@ def _refusal(outcome: Outcome, groups: int, fdr: float) -> str:
     if effective_size(outcome) < LEAST:
         what = "events" if hasattr(outcome, "event") else "units outside the largest class"
         return f"{effective_size(outcome)} {what} are too few: knockoffs need {LEAST}"
-    return _few(groups, fdr) if groups < 1 / fdr else ""
+    return ""
 
 
 def _few(groups: int, fdr: float) -> str:
@@ -263,6 +271,14 @@ def _draw(p: _Problem, rng: np.random.Generator) -> Array:
     if p.null.covariates.shape[1]:
         x, k = residualised(x, p.null), residualised(k, p.null)
     return contrast(x, k, p.null.residual, p.groups, rng)
+
+
+def _conditional(p: _Problem, rng: np.random.Generator) -> Array:
+    """p-value of each group given all others."""
+    x = np.nan_to_num(p.margins.seen(p.latent))
+    if p.null.covariates.shape[1]:
+        x = residualised(x, p.null)
+    return conditional_p(x, p.latent - p.fitted, p.fresh, p.model, p.null.residual, p.groups, rng)
 
 
 def _numbers(p: _Problem, groups: Codes) -> Codes:
