@@ -132,7 +132,13 @@ def one(setting: str, seed: int) -> dict[str, object]:
     top[np.argsort(-best, kind="stable")[: true.sum()]] = True
     q = np.full(len(true), np.inf)
     np.minimum.at(q, groups, np.nan_to_num(univariate(outcome, features).q, nan=1.0))
-    lists = {"knockoffs": found.selected, "given": found.q < FDR, "top": top & (best > 0), "lasso": best > 0, "univariate": q < FDR}
+    lists = {
+        "knockoffs": found.selected,
+        "given": found.q < FDR,
+        "top": top & (best > 0),
+        "lasso": best > 0,
+        "univariate": q < FDR,
+    }
     row: dict[str, object] = {"setting": setting, "seed": seed, "groups": len(true), "seconds": round(seconds, 2)}
     for name, chosen in lists.items():
         row[f"{name}_n"] = int(chosen.sum())

@@ -102,6 +102,8 @@ def test_planted_features_are_found_and_put_side_by_side(made: Path) -> None:
         "p",
         "q",
         "tested",
+        "p_given",
+        "q_given",
         "selected",
         "w",
         "again",
@@ -110,6 +112,7 @@ def test_planted_features_are_found_and_put_side_by_side(made: Path) -> None:
     assert len(table) == 62 and set(table.loc[table["modality"] == "rna", "n"]) < set(range(170, 215))
     causal = table["feature"].isin(["<b>G0</b>", "stage", *(f"GENE{j}" for j in range(1, 14))])
     assert (table.loc[causal, "selected"]).mean() > 0.8 and (table.loc[~causal, "selected"]).sum() <= 3
+    assert (table.loc[causal, "q_given"] < 0.1).mean() > 0.8 and (table.loc[~causal, "q_given"] < 0.1).sum() <= 4
     assert (table.loc[table["selected"] & causal, "effect"] > 0).all()
     r = json.loads((made / "biomarkers.json").read_text())
     assert r["cohortium_biomarkers"] == 1 and r["n_found"] == table["selected"].sum() and r["refused"] == ""

@@ -26,14 +26,25 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
     _print(answer(found))
     for text in caveats(found):
         _print(f"! {text}")
-    rows = found.groups[: max(LINES, found.n_found)]
-    t = _table(None, "modality", "group", found.quantity, "q alone", "knockoffs", "in draws", "stability", "folds")
+    rows = found.groups[: max(LINES, found.n_found, found.n_given)]
+    t = _table(
+        None,
+        "modality",
+        "group",
+        found.quantity,
+        "q alone",
+        "q given others",
+        "knockoffs",
+        "in draws",
+        "stability",
+        "folds",
+    )
     for g in rows:
         again = "–" if g.again is None else f"{100 * g.again:.0f}%"
         stable = "–" if g.stability is None else f"{100 * g.stability:.0f}%"
         t.add_row(
-            g.modality, members_text(g), effect_text(g.lead), q_text(g.lead.q),
-            "found" if g.selected else "–" if g.tested else "not tested", again, stable, parts_text(g.folds),
+            g.modality, members_text(g), effect_text(g.lead), q_text(g.lead.q), q_text(g.q_given) if g.tested else "not tested",
+            "found" if g.selected else "–", again, stable, parts_text(g.folds),
         )  # fmt: skip
     _print(t)
     for e in found.enrichment:

@@ -26,7 +26,7 @@ class Association:
 class Group:
     """Features that correlate so much that no method can say which of them matters. lead: the member with the smallest p.
 
-    selected: by knockoffs. w: contrast with the knockoffs of the first draw; again: share of further draws that select it.
+    p_given, q_given: of the group given all other features. selected: by knockoffs. w: contrast with the knockoffs of the first draw; again: share of further draws that select it.
     stability: share of half-samples that select it. folds, sites: in how many, of how many, the lead's effect has the same sign.
     None where that was not looked at.
     """
@@ -37,6 +37,8 @@ class Group:
     lead: Association
     selected: bool
     tested: bool
+    p_given: float | None = None
+    q_given: float | None = None
     w: float | None = None
     e: float | None = None
     again: float | None = None
@@ -49,7 +51,7 @@ class Group:
 @dataclass(frozen=True)
 class Source:
     """A modality. n: units that have it. features, groups: looked at. rare: left out, too few units differ in them.
-    tested: groups that reached knockoffs. found: of them. univariate: features below the rate by themselves."""
+    tested: groups that were tested given all others. given: of them with q <= fdr. found: of them by knockoffs. univariate: features below the rate by themselves."""
 
     modality: str
     n: int
@@ -57,6 +59,7 @@ class Source:
     groups: int
     rare: int
     tested: int
+    given: int
     found: int
     univariate: int
 
@@ -103,7 +106,7 @@ class Enrichment:
 
 @dataclass(frozen=True)
 class BiomarkerResults:
-    """refused: why no knockoffs were made. quantity: of effects. adjusted: modalities whose columns are covariates.
+    """n_tested: groups tested given all others. n_given: of them with q <= fdr. n_found: by knockoffs. refused: why no knockoffs were made. quantity: of effects. adjusted: modalities whose columns are covariates.
     n_effective: events, units outside the largest class, or units. associated: features with q <= fdr by themselves.
     screening: units that chose among the features and tested nothing. groups: those found by any method, then the smallest
     p-values; all features are in ``biomarkers.csv``."""
@@ -126,6 +129,7 @@ class BiomarkerResults:
     n_features: int
     n_groups: int
     n_tested: int
+    n_given: int
     n_found: int
     associated: int
     refused: str

@@ -61,24 +61,26 @@ def question(r: BiomarkerResults) -> str:
 
 
 def answer(r: BiomarkerResults) -> str:
-    """The finding in two sentences."""
+    """The finding in three sentences."""
     alone = f"By themselves {r.associated:,} of {r.n_features:,} features are associated with it (q ≤ {r.fdr:g})."
+    if not r.n_tested:
+        return f"{alone} Nothing was tested given all other features: {r.refused}."
+    rest = f"Given all other features{_beyond(r)}, {r.n_given:,} of {count(r.n_tested, 'tested group')} are (q ≤ {r.fdr:g})"
     if r.refused:
-        return f"Knockoffs were not made: {r.refused}. {alone}"
+        return f"{alone} {rest}. Knockoffs make no list: {r.refused}."
     if not r.n_found:
-        return (
-            f"No list could be made of which at most {100 * r.fdr:g}% are expected to be false: that needs at least "
-            f"{_shortest(r)} clear groups. {alone}"
-        )
-    return (
-        f"{count(r.n_found, 'group')} found: {r.endpoint} depends on them given all other features{_beyond(r)}; at most "
-        f"{100 * r.fdr:g}% of such a list are expected to be false. {alone}"
-    )
+        return f"{alone} {rest}; knockoffs make no list, which at this rate needs {_shortest(r)} clear groups."
+    return f"{alone} {rest}; the list of knockoffs, of which at most {100 * r.fdr:g}% are expected to be false, holds {r.n_found:,}."
 
 
 def caveats(r: BiomarkerResults) -> list[str]:
     """What a reader has to know before anything else."""
     out = []
+    if r.screening:
+        out.append(
+            f"More than two features for each patient: {r.screening:,} units were spent on choosing {count(r.n_tested, 'group')} to test, and the "
+            "other groups were not tested given all others."
+        )
     if r.n_found and r.draws == 1:
         shares = [g.again for g in r.groups if g.selected and g.again is not None]
         weak = sum(s < 0.5 for s in shares)
@@ -111,7 +113,7 @@ def how(r: BiomarkerResults) -> list[str]:
         "(Benjamini-Hochberg). Effects are per standard deviation, of features with two values for the higher against the "
         f"lower. Each feature is tested in the units that have its modality."
     ]
-    if not r.refused:
+    if r.n_tested:
         screened = (
             f" Features outnumber units more than twice: {r.screening:,} units chose the groups that are tested and lend the "
             "test no evidence of their own."
@@ -125,6 +127,11 @@ def how(r: BiomarkerResults) -> list[str]:
             f"does the endpoint depend on the group given all other features that the same units have{_beyond(r)}? A unit that lacks a "
             "modality lacks it in original and copy alike; nothing is imputed. The rate holds when the features' joint "
             f"distribution is close to a Gaussian copula, and whatever the model of the endpoint.{screened}"
+        )
+        out.append(
+            "Given all others, one by one: what the other features say of the endpoint (lasso) and of the group (the joint distribution "
+            "above) is taken from both, and the remainders are compared: a p-value for each group, corrected over the tested groups "
+            "(Benjamini-Hochberg). It can find a few groups where knockoffs can make no list."
         )
         if r.draws > 1:
             out.append(
@@ -199,7 +206,7 @@ def _tiles(r: BiomarkerResults) -> list[Tile]:
 
 
 def _groups(r: BiomarkerResults) -> Table:
-    head = ["group", "modality", r.quantity, "q alone", "knockoffs", "in draws", "stability", "folds"]
+    head = ["group", "modality", r.quantity, "q alone", "q given others", "knockoffs", "in draws", "stability", "folds"]
     sites = any(g.sites for g in r.groups)
     rows = []
     for g in r.groups:
@@ -208,14 +215,16 @@ def _groups(r: BiomarkerResults) -> Table:
         rows.append(
             [
                 Cell(g.lead.feature, more, mark), Cell(g.modality), Cell(effect_text(g.lead), f"n {g.lead.n:,}"),
-                Cell(q_text(g.lead.q)), Cell("found" if g.selected else "–" if g.tested else "not tested", "", mark),
+                Cell(q_text(g.lead.q)),
+                Cell(q_text(g.q_given) if g.tested else "not tested", "", "clear" if (g.q_given or 1.0) <= r.fdr else ""),
+                Cell("found" if g.selected else "–", "", mark),
                 Cell("–" if g.again is None else f"{100 * g.again:.0f}%"),
                 Cell("–" if g.stability is None else f"{100 * g.stability:.0f}%", "stable" if g.stable else ""),
                 Cell(parts_text(g.folds)), *([Cell(parts_text(g.sites))] if sites else []),
             ]
         )  # fmt: skip
     note = (
-        "Groups found by knockoffs first, then by p. Effects are those of the leading member alone, with 95% intervals that are not corrected for "
+        "Groups found by knockoffs first, then those with a small q given all others, then by p. Effects are those of the leading member alone, with 95% intervals that are not corrected for "
         "having been chosen: the largest look larger than they are. All features are in biomarkers.csv."
     )
     return Table([*head, *(["sites"] if sites else [])], rows, [i for i, g in enumerate(r.groups) if g.selected], note)
@@ -225,11 +234,23 @@ def _sources(r: BiomarkerResults) -> Table:
     rows = [
         [
             Cell(s.modality), Cell(f"{s.n:,}"), Cell(f"{s.features:,}"), Cell(f"{s.groups:,}"), Cell(f"{s.univariate:,}"),
-            Cell(f"{s.tested:,}"), Cell(f"{s.found:,}"),
+            Cell(f"{s.tested:,}"), Cell(f"{s.given:,}"), Cell(f"{s.found:,}"),
         ]
         for s in r.sources
     ]  # fmt: skip
-    return Table(["modality", "units", "features", "groups", f"alone, q ≤ {r.fdr:g}", "groups tested", "found"], rows)
+    return Table(
+        [
+            "modality",
+            "units",
+            "features",
+            "groups",
+            f"alone, q ≤ {r.fdr:g}",
+            "groups tested",
+            "given all others",
+            "knockoffs",
+        ],
+        rows,
+    )
 
 
 def _sets(e: Enrichment) -> Table:

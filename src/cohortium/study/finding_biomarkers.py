@@ -50,7 +50,7 @@ def find(
     if found.refused:
         tell(ProgressEvent("knockoffs", total, total))
     steady = _steady(material, groups, np.random.default_rng([seed, 52]), tell)
-    shown = _shown(alone, found, steady, groups)
+    shown = _shown(alone, found, steady, groups, fdr)
     members = np.flatnonzero(np.isin(groups, shown))
     best = np.argsort(np.nan_to_num(alone.p, nan=1.0), kind="stable")[:FITTED]
     alone = with_fits(alone, outcome, features, c, np.union1d(members, best))
@@ -77,14 +77,15 @@ def _steady(material: Material, groups: Any, rng: np.random.Generator, tell: Pro
     return stability(x, null, groups, rng, _counter("stability", PAIRS, tell))
 
 
-def _shown(alone: Univariate, found: Discovery, steady: Stability, groups: Any) -> Any:
+def _shown(alone: Univariate, found: Discovery, steady: Stability, groups: Any, fdr: float) -> Any:
     """Numbers of the groups in the records: found by knockoffs, stable, then the smallest p-values."""
     best = np.full(len(found.selected), np.inf)
     np.minimum.at(best, groups, np.nan_to_num(alone.p, nan=np.inf))
     first = np.argsort(best, kind="stable")[:SHOWN]
     chosen = set(np.flatnonzero(found.selected | (steady.share >= steady.threshold)).tolist())
-    chosen |= {int(g) for g in first if np.isfinite(best[g])}
-    return np.array(sorted(chosen, key=lambda g: (not found.selected[g], best[g], g)), dtype=np.int64)
+    given = np.nan_to_num(found.q, nan=np.inf) <= fdr
+    chosen |= set(np.flatnonzero(given).tolist()) | {int(g) for g in first if np.isfinite(best[g])}
+    return np.array(sorted(chosen, key=lambda g: (not found.selected[g], not given[g], best[g], g)), dtype=np.int64)
 
 
 def _groups(
@@ -105,12 +106,12 @@ def _groups(
     sites = same_sign(material.outcome, f, material.covariates, site.astype(np.int64), leads)
     out = []
     for i, g in enumerate(shown):
-        again = None if found.again is None or np.isnan(found.again[g]) else float(found.again[g])
+        again = None if found.again is None else _number(found.again[g])
         tested = bool(found.tested[g])
         out.append(
             Group(
                 int(g) + 1, str(f.modality[leads[i]]), [str(f.name[j]) for j in members[i]], _association(f, alone, leads[i]),
-                bool(found.selected[g]), tested, float(found.w[g]) if tested else None, float(found.e[g]) if tested else None,
+                bool(found.selected[g]), tested, *(_number(v[g]) for v in (found.p, found.q, found.w, found.e)),
                 again, float(steady.share[g]), bool(steady.share[g] >= steady.threshold), folds[i], sites[i],
             )
         )  # fmt: skip
@@ -120,11 +121,14 @@ def _groups(
 def _association(features: Any, alone: Univariate, j: int) -> Any:
     from cohortium.contracts.biomarkers import Association
 
-    number = lambda v: None if np.isnan(v[j]) else float(v[j])  # noqa: E731
     return Association(
-        str(features.modality[j]), str(features.name[j]), int(alone.n[j]), number(alone.effect), number(alone.low),
-        number(alone.high), number(alone.p), number(alone.q), str(alone.level[j]),
+        str(features.modality[j]), str(features.name[j]), int(alone.n[j]), _number(alone.effect[j]),
+        _number(alone.low[j]), _number(alone.high[j]), _number(alone.p[j]), _number(alone.q[j]), str(alone.level[j]),
     )  # fmt: skip
+
+
+def _number(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
 
 
 def _table(material: Material, alone: Univariate, found: Discovery, steady: Stability) -> pd.DataFrame:
@@ -143,6 +147,8 @@ def _table(material: Material, alone: Univariate, found: Discovery, steady: Stab
             "p": alone.p,
             "q": alone.q,
             "tested": found.tested[g],
+            "p_given": found.p[g],
+            "q_given": found.q[g],
             "selected": found.selected[g],
             "w": found.w[g],
             "again": again,
@@ -171,6 +177,7 @@ def _sources(material: Material, alone: Univariate, found: Discovery, fdr: float
                 len(own),
                 f.rare.get(m, 0),
                 int(found.tested[own].sum()),
+                int((found.q[own] <= fdr).sum()),
                 int(found.selected[own].sum()),
                 low,
             )
@@ -230,7 +237,7 @@ def _results(
         version=cohortium.__version__, fdr=fdr, adjusted=beyond,
         covariates=0 if material.covariates is None else material.covariates.shape[1], n_units=len(material.cohort),
         n_patients=material.cohort.n_patients, n_effective=effective_size(o), n_features=len(material.features),
-        n_groups=len(found.selected), n_tested=int(found.tested.sum()), n_found=int(found.selected.sum()),
+        n_groups=len(found.selected), n_tested=int(found.tested.sum()), n_given=int((found.q <= fdr).sum()), n_found=int(found.selected.sum()),
         associated=int((alone.q <= fdr).sum()), refused=found.refused, joint=[list(s) for s in found.sets],
         screening=found.screening, draws=draws, sources=_sources(material, alone, found, fdr), groups=groups,
         stability=_rule(steady), enrichment=enrichment, notes=material.notes,
