@@ -77,7 +77,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(study: Path) -> Path:
     out = study.parent.parent / "out"
-    cohortium.biomarkers(study, out, gene_sets=[study.parent / "sets.gmt"])
+    cohortium.biomarkers(study, out, gene_sets=[study.parent / "sets.gmt"], panel=True)
     return out
 
 
@@ -133,7 +133,9 @@ def test_the_page_is_one_file_with_everything_escaped(made: Path) -> None:
 
 
 def test_the_same_again_and_machines_get_one_object(call: Call, made: Path, study: Path, tmp_path: Path) -> None:
-    found = call("biomarkers", study, "--out", tmp_path / "a", "--gene-sets", study.parent / "sets.gmt", "--json").json
+    found = call(
+        "biomarkers", study, "--out", tmp_path / "a", "--gene-sets", study.parent / "sets.gmt", "--panel", "--json"
+    ).json
     assert found["results"]["n_found"] >= 10
     for name in ("biomarkers.csv", "biomarkers.json", "biomarkers.html", "gene_sets.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (made / name).read_bytes(), name

@@ -373,6 +373,9 @@ def biomarkers(
     gene_sets: Annotated[list[Path] | None, typer.Option("--gene-sets", help="GMT file; may be given again")] = None,
     id_space: Annotated[str, typer.Option("--id-space", help="of the gene sets' members")] = "symbol",
     draws: Annotated[int, typer.Option(min=1, help="of knockoffs; more: a shorter list, less up to chance")] = 1,
+    panel: Annotated[
+        bool, typer.Option("--panel", help="also the fewest features that predict about as well as all")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -391,7 +394,7 @@ def biomarkers(
     with progress(quiet) as tell:
         found = find(
             study, out, endpoint=endpoint, fdr=fdr, beyond=names, gene_sets=gene_sets or [], id_space=id_space,
-            draws=draws, progress=tell,
+            draws=draws, panel=panel, progress=tell,
         )  # fmt: skip
     show_biomarkers(found.results, out, as_json, quiet)
 

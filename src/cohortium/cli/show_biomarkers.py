@@ -20,7 +20,16 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
         return
     if quiet:
         return
-    from cohortium.report.biomarkers import answer, caveats, effect_text, members_text, parts_text, q_text, question
+    from cohortium.report.biomarkers import (
+        answer,
+        caveats,
+        effect_text,
+        members_text,
+        panel_text,
+        parts_text,
+        q_text,
+        question,
+    )
 
     _print(question(found))
     _print(answer(found))
@@ -47,6 +56,9 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
             "found" if g.selected else "–", again, stable, parts_text(g.folds),
         )  # fmt: skip
     _print(t)
+    if found.panel is not None:
+        say(panel_text(found.panel))
+        say(f"Panel: {', '.join(f'{m.feature} ({m.modality})' for m in found.panel.members)}.")
     for e in found.enrichment:
         good = [s for s in e.sets if s.q <= found.fdr]
         names = ", ".join(f"{s.name} ({'+' if s.direction > 0 else '−'})" for s in good[:8])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cohortium.contracts.estimates import Estimate
+
 
 @dataclass(frozen=True)
 class Association:
@@ -105,6 +107,42 @@ class Enrichment:
 
 
 @dataclass(frozen=True)
+class PanelMember:
+    """often: share of the outer folds whose own panel holds it."""
+
+    modality: str
+    feature: str
+    often: float
+
+
+@dataclass(frozen=True)
+class PanelSize:
+    """excess: held-out loss beyond the full model's, and its standard error."""
+
+    size: int
+    loss: float
+    excess: float
+    error: float
+
+
+@dataclass(frozen=True)
+class PanelRecord:
+    """The smallest panel within one standard error of the full model (``within``; else the best one), its members in the order in which they enter. panel, full,
+    base: the metric in outer folds that neither chose nor fitted it; base: covariates alone. chosen: sizes chosen there."""
+
+    metric: str
+    members: list[PanelMember]
+    within: bool
+    sizes: list[PanelSize]
+    panel: Estimate
+    full: Estimate
+    minus_full: Estimate
+    chosen: list[int]
+    base: Estimate | None = None
+    minus_base: Estimate | None = None
+
+
+@dataclass(frozen=True)
 class BiomarkerResults:
     """n_tested: groups tested given all others. n_given: of them with q <= fdr. n_found: by knockoffs. refused: why no knockoffs were made. quantity: of effects. adjusted: modalities whose columns are covariates.
     n_effective: events, units outside the largest class, or units. associated: features with q <= fdr by themselves.
@@ -140,4 +178,5 @@ class BiomarkerResults:
     groups: list[Group]
     stability: StabilityRule | None = None
     enrichment: list[Enrichment] = field(default_factory=list)
+    panel: PanelRecord | None = None
     notes: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cohortium.discovery.features import Features
-from cohortium.discovery.filtering import benjamini_hochberg
+from cohortium.metrics import benjamini_hochberg
 
 Array = NDArray[np.float64]
 

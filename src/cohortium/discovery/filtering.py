@@ -34,15 +34,3 @@ def e_benjamini_hochberg(e: Array, fdr: float) -> NDArray[np.bool_]:
     if len(passed):
         out[order[: passed[-1] + 1]] = True
     return out
-
-
-def benjamini_hochberg(p: Array) -> Array:
-    """(m,) q-values; NaN stays NaN (Benjamini & Hochberg 1995, JRSS B 57:289)."""
-    known = ~np.isnan(p)
-    v, out = p[known], np.full(len(p), np.nan)
-    order = np.argsort(v, kind="stable")
-    q = v[order] * len(v) / np.arange(1, len(v) + 1)
-    back = np.empty(len(v))
-    back[order] = np.minimum(np.minimum.accumulate(q[::-1])[::-1], 1.0)
-    out[known] = back
-    return out

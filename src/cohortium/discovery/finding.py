@@ -13,9 +13,10 @@ from cohortium.discovery.clusters import cluster_features
 from cohortium.discovery.conditional import conditional_p
 from cohortium.discovery.contrast import contrast
 from cohortium.discovery.features import Features
-from cohortium.discovery.filtering import benjamini_hochberg, e_benjamini_hochberg, e_values
+from cohortium.discovery.filtering import e_benjamini_hochberg, e_values
 from cohortium.discovery.knockoffs import KnockoffModel, Margins, fit_knockoffs, normal_scores
 from cohortium.discovery.null import NullModel, fit_null, information, is_multiclass, residualised
+from cohortium.metrics import benjamini_hochberg
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

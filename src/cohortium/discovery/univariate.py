@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from cohortium.contracts import ClassOutcome, Outcome
 from cohortium.discovery.features import Features
-from cohortium.discovery.filtering import benjamini_hochberg
 from cohortium.discovery.null import (
     Array,
     NullModel,
@@ -22,6 +21,7 @@ from cohortium.discovery.null import (
 )
 from cohortium.heads.families import family_of
 from cohortium.heads.newton import fit_ridge
+from cohortium.metrics import benjamini_hochberg
 
 Z95 = 1.959963984540054
 CHUNK = 2000

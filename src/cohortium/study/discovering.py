@@ -58,12 +58,13 @@ def biomarkers(
     gene_sets: Sequence[str | Path] = (),
     id_space: str = "symbol",
     draws: int = 1,
+    panel: bool = False,
     progress: Progress | None = None,
 ) -> Biomarkers:
     """Features and groups of features that an endpoint depends on.
 
     endpoint: default the primary one. fdr: false discovery rate. beyond: modalities whose columns are covariates; the others
-    are then asked what they add. gene_sets: GMT files in ``id_space``. draws: of knockoffs, whose e-values are averaged. out: a new folder, written whole or not at all.
+    are then asked what they add. gene_sets: GMT files in ``id_space``. draws: of knockoffs, whose e-values are averaged. panel: also look for the fewest features that predict about as well as all. out: a new folder, written whole or not at all.
 
     Raises :class:`StudyError` for wrong options, :class:`EndpointError`, :class:`DataError`.
     """
@@ -82,7 +83,7 @@ def biomarkers(
     material = _material(study, name, list(beyond))
     tell(ProgressEvent("read", 1, 1))
     with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
-        results, table, frame = find(study, name, material, fdr, list(beyond), draws, sets, tell)
+        results, table, frame = find(study, name, material, fdr, list(beyond), draws, sets, panel, tell)
     made = Biomarkers(results, table, frame)
     if folder is not None:
         tell(ProgressEvent("report", 0, 1))

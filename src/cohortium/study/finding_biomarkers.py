@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from cohortium.errors import DataError
 
 if TYPE_CHECKING:
-    from cohortium.contracts.biomarkers import BiomarkerResults, Group, Source, StabilityRule
+    from cohortium.contracts.biomarkers import BiomarkerResults, Group, PanelRecord, Source, StabilityRule
     from cohortium.discovery import Discovery
     from cohortium.discovery.stability import Stability
     from cohortium.discovery.univariate import Univariate
@@ -31,7 +32,7 @@ QUANTITY = {
 
 
 def find(
-    study: Study, endpoint: str, material: Material, fdr: float, beyond: list[str], draws: int, sets: list[Any], tell: Progress
+    study: Study, endpoint: str, material: Material, fdr: float, beyond: list[str], draws: int, sets: list[Any], panel: bool, tell: Progress
 ) -> tuple[BiomarkerResults, pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Records, a row for each feature, a row for each gene set."""
     from cohortium.discovery import discover, univariate
@@ -57,7 +58,25 @@ def find(
     records = _groups(material, alone, found, steady, shown, np.random.default_rng([seed, 53]))
     enrichment, frame = _enrichment(study, material, alone, fdr, sets)
     results = _results(study, endpoint, material, alone, found, steady, records, fdr, beyond, draws, enrichment)
+    if panel:
+        results = replace(results, panel=_panel(study, material, beyond, tell))
     return results, _table(material, alone, found, steady), frame
+
+
+def _panel(study: Study, material: Material, beyond: list[str], tell: Progress) -> PanelRecord:
+    from cohortium.contracts.biomarkers import PanelMember, PanelRecord, PanelSize
+    from cohortium.discovery.panel import FOLDS as OUTER
+    from cohortium.discovery.panel import REPEATS, minimal_panel
+
+    names = [m for m in material.cohort.modalities if m not in beyond]
+    rng = np.random.default_rng([study.spec.seed, 54])
+    each = _counter("panel", OUTER * REPEATS + 1, tell)
+    p = minimal_panel(material.cohort, material.outcome, names, beyond, rng, each)
+    members = [PanelMember(m, f, o) for (m, f), o in zip(p.names, p.often, strict=True)]
+    sizes = [PanelSize(*row) for row in zip(p.sizes, p.loss, p.excess, p.error, strict=True)]
+    return PanelRecord(
+        p.panel.metric, members, p.within, sizes, p.panel, p.full, p.minus_full, p.chosen, p.base, p.minus_base
+    )
 
 
 def _counter(step: str, total: int, tell: Progress) -> Any:
