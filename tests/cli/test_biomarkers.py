@@ -27,6 +27,7 @@ endpoints:
   response: {kind: binary, column: response, positive: yes}
   score: {kind: continuous, column: score}
   kind: {kind: multiclass, column: kind}
+  grade: {kind: ordinal, column: kind, classes: [a, b, c]}
   flat: {kind: continuous, column: flat}
 primary: score
 design: {site: hospital}
@@ -141,7 +142,7 @@ def test_the_same_again_and_machines_get_one_object(call: Call, made: Path, stud
         assert (tmp_path / "a" / name).read_bytes() == (made / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("endpoint", ["survival", "response", "kind"])
+@pytest.mark.parametrize("endpoint", ["survival", "response", "kind", "grade"])
 def test_every_kind_of_endpoint(call: Call, study: Path, tmp_path: Path, endpoint: str) -> None:
     found = call(
         "biomarkers", study, "--out", tmp_path / "o", "--endpoint", endpoint, "--beyond", "clinical", "--fdr", "0.2"
