@@ -19,6 +19,7 @@ _PUBLIC = {
     "Table": "cohortium.cohort",
     "load_study": "cohortium.study",
     "load_cohort": "cohortium.study",
+    "biomarkers": "cohortium.study",
     "check": "cohortium.study",
     "embed": "cohortium.study",
     "explain": "cohortium.study",

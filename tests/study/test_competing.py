@@ -126,4 +126,12 @@ def test_it_is_audited_and_explained(folder: Path, tmp_path: Path) -> None:
     made = audit(folder, folder.parent / "study", folds=1, shuffles=0, jobs=1)
     assert made.accused == {} and made.folds == 2 and {t.verdict for t in made.trials} == {"clean"}
     found = explain(folder, folder.parent / "study", jobs=1)
-    assert found.results.endpoint == "relapse" and "risk of relapse by 0.3" in found.results.target
+    assert found.results.endpoint == "relapse" and "risk of relapse by 0.1" in found.results.quantity
+
+
+def test_biomarkers_are_those_of_the_cause_specific_hazard(folder: Path, tmp_path: Path) -> None:
+    from cohortium.study import biomarkers
+
+    found = biomarkers(folder.parent / "study" / "study.yaml", tmp_path / "found", endpoint="relapse", fdr=0.2)
+    assert any("follow-up ends with another cause" in n for n in found.results.notes)
+    assert len(found.table) >= 25

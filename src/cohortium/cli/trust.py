@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cohortium.cli.app import DataFolder, Jobs, Json, Quiet, RunFolder, app
+from cohortium.cli.app import DataFolder, Jobs, Json, Quiet, RunFolder, StudyFile, app
 from cohortium.cli.progress import progress
 from cohortium.cli.show_audit import show_audit
+from cohortium.cli.show_biomarkers import show_biomarkers
 from cohortium.cli.show_drift import show_drift
 
 __all__ = ["app"]
@@ -106,3 +107,39 @@ def explain(
         show_patient(one, out, as_json, quiet)
     else:
         show_explanation(found.results, out, as_json, quiet)
+
+
+@app.command()
+def biomarkers(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option(help="new folder for tables, records and page")],
+    endpoint: Annotated[str | None, typer.Option(help="default: the primary one")] = None,
+    fdr: Annotated[float, typer.Option(help="share of false discoveries that is allowed")] = 0.1,
+    beyond: Annotated[str | None, typer.Option(help="modalities to adjust for, with commas between: clinical")] = None,
+    gene_sets: Annotated[list[Path] | None, typer.Option("--gene-sets", help="GMT file; may be given again")] = None,
+    id_space: Annotated[str, typer.Option("--id-space", help="of the gene sets' members")] = "symbol",
+    draws: Annotated[int, typer.Option(min=1, help="of knockoffs; more: a shorter list, less up to chance")] = 1,
+    panel: Annotated[
+        bool, typer.Option("--panel", help="also the fewest features that predict about as well as all")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Look for the features an endpoint depends on, over all modalities, with false discoveries controlled.
+
+    Every feature by itself, and groups of features given all others (knockoffs, stability selection), side by side.
+    Nobody is left out for lacking a modality, and nothing is imputed for them.
+
+    \b
+    Example:
+      cohortium biomarkers mydata/study.yaml --beyond clinical --gene-sets hallmark.gmt --out biomarkers
+    """
+    from cohortium.study import biomarkers as find
+
+    names = [] if beyond is None else [n.strip() for n in beyond.split(",") if n.strip()]
+    with progress(quiet) as tell:
+        found = find(
+            study, out, endpoint=endpoint, fdr=fdr, beyond=names, gene_sets=gene_sets or [], id_space=id_space,
+            draws=draws, panel=panel, progress=tell,
+        )  # fmt: skip
+    show_biomarkers(found.results, out, as_json, quiet)

@@ -130,7 +130,11 @@ class Shown:
             found: Prediction = self.predictor.predict(cohort, memo)
         else:
             found = self.predictor.predict(cohort)
-        return found.on(self.grid) if self.grid is not None and isinstance(found, Survival | CumulativeIncidence) else found
+        return (
+            found.on(self.grid)
+            if self.grid is not None and isinstance(found, Survival | CumulativeIncidence)
+            else found
+        )
 
 
 def shuffled(data: Modality, source: NDArray[np.intp]) -> Modality:

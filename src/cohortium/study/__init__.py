@@ -4,7 +4,8 @@
 run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
 ``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent; ``similar`` finds
 the units most like a given one; ``subtype`` looks for kinds of patients; ``audit`` shows that nothing of the test units reached a
-model; ``drift`` whether new units are like those of a run; ``explain`` says what predictions rest on.
+model; ``drift`` whether new units are like those of a run; ``explain`` says what predictions rest on;
+``biomarkers`` which features an endpoint depends on.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -42,6 +43,8 @@ _PUBLIC = {
     "explain_patient": "explaining_patient",
     "Subtyping": "subtyping",
     "subtype": "subtyping",
+    "Biomarkers": "discovering",
+    "biomarkers": "discovering",
     "Comparison": "comparing",
     "compare": "comparing",
 }
