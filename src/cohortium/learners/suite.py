@@ -447,7 +447,7 @@ def fit_all(
 ) -> dict[str, Finished]:
     """Every learner of the plan (or the named ones), fitted on the fold. bounded: the one that also says how sure it is."""
     infos = plan(config, fold.outcome.endpoint, list(fold.cohort.modalities), len(fold.inner))
-    suite = fold.store.get("suite", lambda: Suite(config, fold))
+    suite = Suite(config, fold)  # not kept in the store: a ring of references would keep every fold in memory
     out: dict[str, Finished] = {}
     for name in (i.name for i in infos if names is None or i.name in names):
         kind, _, rest = name.partition(":")
