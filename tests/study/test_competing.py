@@ -123,7 +123,8 @@ def test_networks_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
 def test_it_is_audited_and_explained(folder: Path, tmp_path: Path) -> None:
     from cohortium.study import audit, explain
 
-    made = audit(folder, folder.parent / "study", folds=1, shuffles=0, jobs=1)
+    made = audit(folder, folder.parent / "study", folds=1, shuffles=3, jobs=1)
+    assert {p.metric for p in made.permuted} == {"wolbers_c"} and all(p.shuffled is not None for p in made.permuted)
     assert made.accused == {} and made.folds == 2 and {t.verdict for t in made.trials} == {"clean"}
     found = explain(folder, folder.parent / "study", jobs=1)
     assert found.results.endpoint == "relapse" and "risk of relapse by 0.1" in found.results.quantity

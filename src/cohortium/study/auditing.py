@@ -261,12 +261,18 @@ def _shuffled(
 
 
 def _score(metric: str, outcome: Outcome, prediction: Prediction | None) -> float:
-    from cohortium.metrics import NotEstimable, score
+    from cohortium.contracts import CompetingOutcome
+    from cohortium.metrics import NotEstimable, censoring_distribution, score
 
     if prediction is None:
         return float("nan")
+    competing = isinstance(outcome, CompetingOutcome)
     try:
-        return float(score(metric, outcome, prediction))
+        return float(
+            score(
+                metric, outcome, prediction, censoring=censoring_distribution(outcome.any_cause) if competing else None
+            )
+        )
     except NotEstimable:
         return float("nan")
 
