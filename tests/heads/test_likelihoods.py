@@ -40,7 +40,8 @@ def outcome(kind: EndpointKind, score: np.ndarray, rng: np.random.Generator, ent
         begin + np.ceil(rng.exponential(2, n) * 20) / 20,
     )
     if kind is EndpointKind.COMPETING_RISKS:
-        cause = np.where(time <= censor, 1 + (rng.random(n) < 0.3), 0)
+        # What ends follow-up in survival is half of the time another event here.
+        cause = np.where(time <= censor, 1, np.where(rng.random(n) < 0.5, 2, 0))
         return CompetingOutcome(endpoint, units, np.minimum(time, censor), cause)
     return SurvivalOutcome(endpoint, units, np.minimum(time, censor), time <= censor, begin)
 
