@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +12,8 @@ import pandas as pd
 
 from cohortium.errors import DataError, EndpointError, StudyError, did_you_mean
 from cohortium.study.load import Study, load_study
-from cohortium.study.subtyping import free_folder, plain
+from cohortium.study.outfolder import free_folder, whole_folder
+from cohortium.study.runfolder import plain
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
@@ -192,19 +191,9 @@ def _write(made: Biomarkers, folder: Path) -> None:
     from cohortium.report.biomarkers import biomarker_page
     from cohortium.study.runfolder import write_json, write_private
 
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with whole_folder(folder) as part:
         write_private(part / "biomarkers.csv", made.table.to_csv(index=False, float_format="%.6g"))
         if len(made.sets):
             write_private(part / "gene_sets.csv", made.sets.to_csv(index=False, float_format="%.6g"))
         write_json(part / RESULTS, {MARK: 1, **plain(asdict(made.results))})
         write_private(part / "biomarkers.html", biomarker_page(made.results, made.table))
-        for file in part.iterdir():
-            file.chmod(0o600)
-        if folder.exists():
-            folder.rmdir()
-        part.replace(folder)
-    except OSError as e:
-        raise DataError(f"{folder} cannot be written: {e.strerror or e}. Give another folder with --out.") from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cohortium.errors import DataError, StudyError
+from cohortium.errors import StudyError
 from cohortium.study import refitting
 from cohortium.study.load import Study
+from cohortium.study.outfolder import free_folder, whole_folder
 from cohortium.study.refitting import Ask, Source
-from cohortium.study.subtyping import free_folder, plain
+from cohortium.study.runfolder import plain
 
 if TYPE_CHECKING:
     from cohortium.contracts.explanations import Explanation
@@ -230,15 +229,7 @@ def _write(made: Explained, folder: Path) -> None:
     from cohortium.report.explanation import explanation_page
     from cohortium.study.runfolder import write_json, write_private
 
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with whole_folder(folder) as part:
         write_json(part / RESULTS, {MARK: 1, **plain(asdict(made.results))})
         write_private(part / "features.csv", made.features.to_csv(index=False, float_format="%.6g"))
         write_private(part / "explanation.html", explanation_page(made.results))
-        if folder.exists():
-            folder.rmdir()
-        part.replace(folder)
-    except OSError as e:
-        raise DataError(f"{folder} cannot be written: {e.strerror or e}. Give another folder with --out.") from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -14,7 +14,7 @@ from cohortium.study.explaining import MARK
 from cohortium.study.likeness import the_unit
 from cohortium.study.load import Study
 from cohortium.study.refitting import Source
-from cohortium.study.subtyping import plain
+from cohortium.study.runfolder import plain
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort

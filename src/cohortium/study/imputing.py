@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.schema.joint import IMPUTED
 from cohortium.study.load import Study, load_study
+from cohortium.study.outfolder import free_folder, whole_folder
 from cohortium.study.representing import network_settings, settings_of
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def impute(
     if method not in METHODS:
         raise StudyError(f"No method called '{method}'.{did_you_mean(method, METHODS)}")
     _check_declared(study, target)
-    folder = None if out is None else _free(Path(out))
+    folder = None if out is None else free_folder(Path(out), _ours)
     tell(ProgressEvent("read", 0, 1))
     cohort = read_study(study).cohort
     tell(ProgressEvent("read", 1, 1))
@@ -262,23 +261,11 @@ def _notes(cohort: Cohort, target: str, have: Any, names: list[str], coded: NDAr
     return tuple(out)
 
 
-def _free(folder: Path) -> Path:
-    """The folder, when it is new, empty, or holds an imputation of ours; raises the errors before any work is done."""
-    from cohortium.study.runfolder import try_writing
-
-    if folder.is_dir():
-        file = folder / DESCRIPTION
-        try:
-            ours = MARK in json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            ours = False
-        if any(folder.iterdir()) and not ours:
-            raise DataError(f"{folder} is there already and holds no imputation. Give another folder with --out.")
-    elif folder.exists() or not folder.parent.is_dir():
-        what = "is a file" if folder.exists() else "is in a folder that does not exist"
-        raise DataError(f"{folder} {what}. Give a new folder with --out.")
-    try_writing(folder.parent, folder)
-    return folder
+def _ours(folder: Path) -> bool:
+    try:
+        return MARK in json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def _write(found: Imputation, folder: Path, study: Study, csv: bool) -> None:
@@ -286,8 +273,7 @@ def _write(found: Imputation, folder: Path, study: Study, csv: bool) -> None:
     import cohortium
     from cohortium.study.runfolder import write_json, write_private
 
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with whole_folder(folder) as part:
         for name in ("values", "sd", "low", "high"):
             frame = getattr(found, name)
             if frame is not None:
@@ -300,13 +286,6 @@ def _write(found: Imputation, folder: Path, study: Study, csv: bool) -> None:
             "notes": list(found.notes), "seed": study.spec.seed, "version": cohortium.__version__,
         }  # fmt: skip
         write_json(part / DESCRIPTION, facts)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
-    except OSError as e:
-        raise DataError(f"{folder} cannot be written: {e.strerror or e}. Give another folder with --out.") from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _bytes(frame: pd.DataFrame, csv: bool) -> bytes:

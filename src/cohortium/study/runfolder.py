@@ -43,6 +43,19 @@ def write_json(file: Path, data: Any) -> None:
     write_private(file, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def plain(x: Any) -> Any:
+    """For JSON: numbers of numpy are Python's, and one that is not finite is null."""
+    import numpy as np
+
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    if isinstance(x, list | tuple):
+        return [plain(v) for v in x]
+    if isinstance(x, np.generic):
+        x = x.item()
+    return None if isinstance(x, float) and not np.isfinite(x) else x
+
+
 def try_writing(folder: Path, wanted: Path) -> None:
     """Make and remove a hidden folder in an existing one: permissions alone do not tell.
 

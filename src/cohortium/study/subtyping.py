@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,9 @@ import pandas as pd
 
 from cohortium.errors import DataError, EndpointError, StudyError, did_you_mean
 from cohortium.study.load import Study, load_study
+from cohortium.study.outfolder import free_folder, whole_folder
 from cohortium.study.representing import fit_representation, settings_of
+from cohortium.study.runfolder import plain
 
 if TYPE_CHECKING:
     from cohortium.cohort import Cohort
@@ -256,43 +256,19 @@ def _notes(cohort: Cohort, found: Found, joint: Joint) -> list[str]:
     return out
 
 
-def free_folder(folder: Path) -> Path:
-    """The folder, when it can be made or is empty; raises the errors before any work is done."""
-    from cohortium.study.runfolder import try_writing
-
-    if folder.is_dir():
-        if any(folder.iterdir()):
-            raise DataError(f"{folder} is there already and is not empty. Give a new folder with --out.")
-    elif folder.exists() or not folder.parent.is_dir():
-        what = "is a file" if folder.exists() else "is in a folder that does not exist"
-        raise DataError(f"{folder} {what}. Give a new folder with --out.")
-    try_writing(folder.parent, folder)
-    return folder
-
-
 def _write(made: Subtyping, folder: Path) -> None:
     """All files into a hidden folder beside, which then takes the place of ``folder``."""
     from cohortium.report.subtypes import subtype_page
     from cohortium.study.runfolder import write_json, write_private
     from cohortium.subtypes.saving import save_subtypes
 
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with whole_folder(folder) as part:
         if made.table is not None and made.found.subtypes is not None:
             write_private(part / "subtypes.csv", made.table.reset_index().to_csv(index=False, float_format="%.4f"))
             write_private(part / "markers.csv", made.markers.to_csv(index=False, float_format="%.6g"))
             save_subtypes(made.found.subtypes, part)
         write_json(part / RESULTS, {MARK: 1, **plain(asdict(made.results))})
         write_private(part / "subtypes.html", subtype_page(made.results, *_pictures(made)))
-        for file in part.iterdir():
-            file.chmod(0o600)
-        if folder.exists():
-            folder.rmdir()
-        part.replace(folder)
-    except OSError as e:
-        raise DataError(f"{folder} cannot be written: {e.strerror or e}. Give another folder with --out.") from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _pictures(made: Subtyping) -> tuple[Any, Any, Any]:
@@ -304,14 +280,3 @@ def _pictures(made: Subtyping) -> tuple[Any, Any, Any]:
         return two_axes(found.points, None), None, None
     code = found.subtypes.of(found.points).argmax(axis=1)
     return two_axes(found.points, code), code, consensus_picture(found.consensus.together, code)
-
-
-def plain(x: Any) -> Any:
-    """JSON: a number that is not finite is null."""
-    if isinstance(x, dict):
-        return {k: plain(v) for k, v in x.items()}
-    if isinstance(x, list | tuple):
-        return [plain(v) for v in x]
-    if isinstance(x, np.generic):
-        x = x.item()
-    return None if isinstance(x, float) and not np.isfinite(x) else x
