@@ -97,10 +97,13 @@ def test_what_cannot_be_audited_is_refused(tmp_path, leaking):
     _, environment = leaking
     study = cohort_files.write(tmp_path / "cohort", study=STUDY.replace("plugins", "#"))
     run = cohortium.run(study, jobs=1)
-    with pytest.raises(RunFolderError, match="Say with --data where they are"):
-        cohortium.study.audit(run.folder, tmp_path / "nowhere")
+    with pytest.raises(RunFolderError, match="of another study"):
+        cohortium.study.audit(
+            run.folder,
+            cohort_files.write(tmp_path / "else", study=STUDY.replace("plugins", "#").replace("folds: 3", "folds: 4")),
+        )
     cohort_files.write(tmp_path / "cohort", seed=1, study=STUDY.replace("plugins", "#"))
-    with pytest.raises(RunFolderError, match="are not those that"):
+    with pytest.raises(RunFolderError, match="on other data"):
         cohortium.study.audit(run.folder)
     with pytest.raises(RunFolderError):
         cohortium.study.audit(tmp_path)

@@ -19,8 +19,8 @@ __all__ = ["app"]
 @app.command()
 def audit(
     run: RunFolder,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="folder with the study's files; default: the one RUN lies in")
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="study.yaml of the run; default: where 'run' put RUN")
     ] = None,
     folds: Annotated[int, typer.Option(min=1, max=100, help="outer folds of each endpoint to fit again")] = 2,
     shuffles: Annotated[int, typer.Option(min=0, max=100, help="fits on shuffled labels for each endpoint")] = 5,
@@ -35,13 +35,13 @@ def audit(
 
     \b
     Example:
-      cohortium audit run
-      cohortium audit run --data mydata --folds 5 --shuffles 0
+      cohortium audit mydata/study_run
+      cohortium audit run1 mydata/study.yaml --folds 5 --shuffles 0
     """
     from cohortium.study import audit as make
 
     with progress(quiet) as tell:
-        found = make(run, data, folds=folds, shuffles=shuffles, jobs=jobs, progress=tell)
+        found = make(run, study, folds=folds, shuffles=shuffles, jobs=jobs, progress=tell)
     show_audit(found, run, as_json, quiet)
     if found.accused:
         raise typer.Exit(3)

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cohortium.contracts.audit import AuditResults, LedgerRow, Permuted, Trial, Verdict
-from cohortium.errors import RunFolderError, StudyError
+from cohortium.errors import StudyError
 from cohortium.study import runfolder
+from cohortium.study.refitting import open_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ LEAST_ABOVE = 0.05
 
 def audit(
     run: str | Path,
-    data: str | Path | None = None,
+    study: Study | str | Path | None = None,
     *,
     folds: int = 2,
     shuffles: int = 5,
@@ -49,11 +50,11 @@ def audit(
 ) -> AuditResults:
     """Fit some outer folds of a finished run again, with garbage in their test rows, and on shuffled labels.
 
-    data: folder with the study's files, default the one that the run folder lies in. folds: outer folds of every endpoint,
+    study: of the run, default the study file beside which ``run`` put the folder. folds: outer folds of every endpoint,
     drawn by the study's seed. shuffles: fits on shuffled labels for every endpoint (0: none). Writes ``audit.json`` and ``audit.html``
     into the run folder. A learner that failed a trial is in ``accused``: that is a result, no error.
 
-    Raises :class:`RunFolderError` for an unfinished run, or one of other data or another version; :class:`DataError`.
+    Raises :class:`RunFolderError` for an unfinished run, or one of another study, other data or another version.
     """
     from cohortium.experiment import ProgressEvent
     from cohortium.experiment.progress import silent
@@ -61,10 +62,11 @@ def audit(
 
     tell, begin = progress or silent, time.perf_counter()
     folder = Path(run)
-    mark = runfolder.finished(folder)
+    runfolder.finished(folder)
     runfolder.try_writing(folder, folder)
     tell(ProgressEvent("read", 0, 1))
-    study, loaded, plan = _again(folder, folder.resolve().parent if data is None else Path(data), mark)
+    source = open_source(folder, study)
+    loaded, plan = source.data, source.plan
     tell(ProgressEvent("read", 1, 1))
     picked = _picked(plan, folds)
     learners = _learners(plan, loaded)
@@ -91,7 +93,7 @@ def audit(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     made = AuditResults(
-        study.spec.name, plan.hash, plan.version, plan.seed, len(picked), trials, permuted, ledger,
+        source.study.spec.name, plan.hash, plan.version, plan.seed, len(picked), trials, permuted, ledger,
         _accused(trials, permuted), _warnings(folder), _notes(shuffles), round(time.perf_counter() - begin, 1),
     )  # fmt: skip
     _write(folder, made)
@@ -103,31 +105,6 @@ def _write(folder: Path, made: AuditResults) -> None:
 
     runfolder.write_json(folder / FILE, asdict(made))
     runfolder.write_private(folder / PAGE, audit_page(made))
-
-
-def _again(folder: Path, data: Path, mark: Mapping[str, Any]) -> tuple[Study, Data, Plan]:
-    """Study, data and plan of the run, made again from its files and found to be the same."""
-    from cohortium.study.data import load_data
-    from cohortium.study.plan import make_plan
-    from cohortium.study.running import study_of
-
-    study = study_of(folder, data)
-    if not (data / study.spec.cohort.units.file).exists():
-        raise RunFolderError(
-            f"The files of the study are not in {data}: there is no {study.spec.cohort.units.file}. Say with --data where they are."
-        )
-    loaded = load_data(study)
-    plan = make_plan(study, loaded)
-    hashes = mark.get("hashes", {})
-    if hashes.get("data") != plan.data_hash:
-        raise RunFolderError(
-            f"The files in {data} are not those that {folder} was made from. Say with --data where those are."
-        )
-    if hashes.get("plan") != plan.hash:
-        raise RunFolderError(
-            f"{folder} was made by another version of cohortium, whose fits this one cannot repeat. Run the study again."
-        )
-    return study, loaded, plan
 
 
 def _picked(plan: Plan, folds: int) -> list[Task]:

@@ -63,9 +63,7 @@ def open_source(run: str | Path, study: Study | str | Path | None) -> Source:
     if was.get("data") != plan.data_hash:
         raise RunFolderError(f"{folder} holds a run on other data: the files of {loaded.path} have changed since.")
     if was.get("plan") != plan.hash:
-        raise RunFolderError(
-            f"{folder} was made by another version of cohortium. Run the study again, then explain it."
-        )
+        raise RunFolderError(f"{folder} was made by another version of cohortium. Run the study again first.")
     return Source(folder, loaded, data, plan)
 
 
@@ -74,7 +72,7 @@ def _beside(folder: Path) -> Path:
     file = whole.with_name(f"{whole.name.removesuffix('_run')}.yaml")
     if not whole.name.endswith("_run") or not file.is_file():
         raise RunFolderError(
-            f"{folder} does not say where its data are. Give the study file too: cohortium explain {folder} STUDY"
+            f"{folder} does not say where its data are. Give the study file too, after the run folder."
         )
     return file
 
