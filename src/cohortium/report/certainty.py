@@ -89,13 +89,11 @@ def _assumed(e: EndpointRecord) -> str:
 def _table(rows: Sequence[CoverageRow], e: EndpointRecord) -> Table:
     metrics = [x.metric for x in rows[0].estimates]
     head = ["group", "units", *(metric_name(m, None, e.time_unit) for m in metrics)]
-    body = [
-        [
-            Cell(r.group, "" if r.variable == r.group else r.variable),
-            Cell(f"{r.n_units:,}"),
-            *map(estimate_cell, r.estimates),
-        ]
-        for r in rows
-    ]
+    body = []
+    for r in rows:
+        # What is too small for one number is too small for all: the reason stands once.
+        known = r.estimates if r.estimates[0].value is not None else r.estimates[:1]
+        cells = [*map(estimate_cell, known), *[Cell("–")] * (len(metrics) - len(known))]
+        body.append([Cell(r.group, "" if r.variable == r.group else r.variable), Cell(f"{r.n_units:,}"), *cells])
     note = partial_note([x for r in rows for x in r.estimates])
     return Table(head, body, [0], note + f"Meant: {100 * rows[0].level:.0f}%. Per test fold, averaged.")
