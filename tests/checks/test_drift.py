@@ -98,3 +98,14 @@ def test_columns_that_are_not_there_are_unknown_and_further_ones_no_matter():
     table = new.modalities["labs"].select_features(["g3", "g1"])
     _, features = drifted(old, Cohort(new.units, {"labs": table}))
     assert {f.feature for f in features if f.p is not None} == {"g1", "g3"}
+
+
+def test_quantiles_are_those_of_numpy_with_gaps_and_without():
+    from cohortium.checks.drift import _quantiles
+
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(41, 30))
+    x[rng.random(x.shape) < 0.2] = np.nan
+    at = np.array([0.005, 0.1, 0.5, 0.995])
+    np.testing.assert_allclose(_quantiles(x, at), np.nanquantile(x, at, axis=0).T, atol=1e-12)
+    assert (_quantiles(np.full((5, 2), np.nan), at) == 0).all()

@@ -75,6 +75,12 @@ def test_every_planted_leak_is_caught_and_nobody_else_accused(leaking):
     assert not any(f'"{i.split(",")[0]}"' in (folder / "audit.json").read_text() for i in ids)
 
 
+def test_a_plug_in_is_refused_by_explain_in_words(leaking):
+    folder, environment = leaking
+    said = call(environment, "explain", str(folder), "--learner", "plugin:honest")
+    assert said.returncode == 2 and "of another package" in said.stderr
+
+
 def test_a_clean_run_is_not_accused_and_says_what_it_shows(tmp_path):
     text = STUDY.replace("plugins: [honest, selection, scaling, epoch, calibrator, batch, disk]\n", "").replace(
         "endpoints:\n",
@@ -116,8 +122,11 @@ def test_what_cannot_be_audited_is_refused(tmp_path, leaking):
 
 
 def test_garbage_reaches_every_shape_of_modality_outside_and_nothing_inside():
+    from dataclasses import replace
+
     import numpy as np
 
+    from cohortium.cohort import Cohort
     from cohortium.cohort.garbage import spoiled
     from cohortium.testing import simulate_cohort
 
@@ -126,7 +135,10 @@ def test_garbage_reaches_every_shape_of_modality_outside_and_nothing_inside():
         rng, 80, {"labs": 5, "bag": 4, "events": 6}, "binary", shapes={"bag": "bag", "events": "events"}
     )
     outside = np.arange(80) >= 60
+    reasons = s.cohort.absent.where(s.cohort.presence(), "failed_qc")
+    s = replace(s, cohort=Cohort(s.cohort.units, s.cohort.modalities, reasons))
     bad = spoiled(s.cohort, outside, rng)
+    assert bad.absent.iloc[:60].equals(s.cohort.absent.iloc[:60])
     for name, modality in s.cohort.modalities.items():
         same = [
             a.tobytes() if a.dtype != object else a.tolist()

@@ -92,6 +92,7 @@ def test_planted_truth_is_found_through_files(survival: Path, tmp_path: Path) ->
     assert leading & {*causal["a"], *causal["b"]} and set(causal["a"]) <= {f.features[0] for f in r.features[:4]}
     assert r.n_looked == {"a": 6, "b": 60} and r.deletion is not None and r.deletion.gap.value > 0.02
     assert r.full.low_powered and any("low-powered" in n for n in r.notes)
+    assert all(x.moves.low >= 0 for x in (*r.features, *r.modalities))
     again = cohortium.explain(survival, out=tmp_path / "f", jobs=2)
     for name in ("explanation.json", "explanation.html", "features.csv"):
         assert (tmp_path / "e" / name).read_bytes() == (tmp_path / "f" / name).read_bytes()

@@ -36,7 +36,7 @@ def spoiled(cohort: Cohort, outside: NDArray[np.bool_], rng: np.random.Generator
         theirs = outside[cohort.units.index.get_indexer(data.units)]
         bad = spoiled_modality(data, theirs, rng)
         modalities[name] = bad.take(np.flatnonzero(~theirs | (rng.random(len(theirs)) < 0.5)))
-    return Cohort(units, modalities)
+    return Cohort(units, modalities, cohort.absent)
 
 
 def spoiled_modality(data: Modality, outside: NDArray[np.bool_], rng: np.random.Generator) -> Modality:

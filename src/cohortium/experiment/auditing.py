@@ -113,7 +113,10 @@ def try_fold(cohort: Cohort, plan: Plan, task: Task, learners: list[str], work: 
         folder.mkdir(mode=0o700)
         files[name] = dump_shared(folder, c, p)
     calls = {name: (file, task, learners, files[ORIGINAL], files[GARBAGE]) for name, file in files.items()}
-    return _apart(calls, jobs)
+    made = _apart(calls, jobs)
+    for file in files.values():
+        file.unlink()  # each holds the whole cohort
+    return made
 
 
 def try_shuffled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,9 @@ def estimator(folds: Sequence[FoldValues], n: int, reason: str | None) -> Say:
 
     def say(name: str, values: Array, bounded: bool = False) -> Estimate:
         method = "nadeau_bengio" if bounded else "nadeau_bengio_paired"
-        return from_folds(name, values, n_train, n_test, n=n, reason=reason, method=method)
+        made = from_folds(name, values, n_train, n_test, n=n, reason=reason, method=method)
+        # A mean of absolute changes is never below zero.
+        return replace(made, low=max(made.low, 0.0)) if name == MOVES and made.low is not None else made
 
     return say
 

@@ -149,7 +149,7 @@ def _moved(e: Estimate, percent: bool) -> Cell:
     interval = (
         ""
         if low is None or high is None
-        else f"{max(low, 0.0):.1f} to {high:.1f}"
+        else f"{low:.1f} to {high:.1f}"
         if percent
         else f"{value_text(low)} to {value_text(high)}"
     )

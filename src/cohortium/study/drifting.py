@@ -40,7 +40,7 @@ def load(folder: Path) -> dict[str, Seen]:
     """modality -> what the models of a finished run have seen. Raises :class:`RunFolderError`."""
     import json
 
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     from cohortium.checks.drift import Seen
 
@@ -52,7 +52,7 @@ def load(folder: Path) -> dict[str, Seen]:
             return {
                 n: Seen.restore({**x, **{y: f.get_tensor(f"{x['k']}/{y}") for y in fields}}) for n, x in facts.items()
             }
-    except Exception as e:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as e:
         raise RunFolderError(f"{file} is missing or damaged. Run the study again into another folder.") from e
 
 

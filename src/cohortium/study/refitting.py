@@ -94,6 +94,10 @@ def pick_learner(source: Source, name: str | None, e: EndpointPlan) -> str:
     known = [i.name for i in infos if i.role != "probe"]
     if name is not None and name not in known:
         raise StudyError(f"The run has no learner called '{name}'.{did_you_mean(name, known)}")
+    if name is not None and name.startswith("plugin:"):
+        raise StudyError(
+            f"'{name}' is of another package, whose models cannot be kept to be asked again. Explain another one."
+        )
     return name or source.plan.headline
 
 

@@ -51,12 +51,12 @@ def features(r: Explanation, most: int) -> Drawing:
     found = [
         (f.features[0] if len(f.features) == 1 else f"{names(f.features, most=2)}", f.moves) for f in r.features[:most]
     ]
-    unit = "percentage points" if r.percent else "units of the prediction"
+    unit = "points" if r.percent else "units of the prediction"
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
         _bars(ax, found, 100.0 if r.percent else 1.0, SERIES[3])
-        ax.set_xlabel(f"mean change of predictions ({unit})")
+        ax.set_xlabel(f"predictions move by ({unit})")
 
     said = "; ".join(name for name, _ in found[:8])
     svg = draw(
