@@ -115,10 +115,11 @@ def test_what_cannot_be_audited_is_refused(tmp_path, leaking):
         cohortium.study.audit(tmp_path)
     unknown = cohort_files.write(tmp_path / "other", study=STUDY.replace("honest", "honnest"))
     assert "Did you mean 'honest'?" in call(environment, "check", str(unknown)).stderr
-    alone = cohort_files.write(
-        tmp_path / "alone", study=STUDY.replace("models:", "learners: ['plugin:honest']\nmodels:")
+    only = STUDY.replace("    clinical: {file: clinical.csv}\n", "").replace(
+        "reference: [clinical]\n", "learners: ['plugin:honest']\n"
     )
-    assert call(environment, "check", str(alone)).returncode in (0, 2)
+    said = call(environment, "check", str(cohort_files.write(tmp_path / "alone", study=only)))
+    assert said.returncode == 2 and "a plug-in cannot give the answer" in said.stderr
 
 
 def test_garbage_reaches_every_shape_of_modality_outside_and_nothing_inside():
