@@ -112,8 +112,9 @@ def _separated(state: State, fit: Fit, keep: NDArray[np.bool_], covariance: Arra
     if not grown.any() and covariance is not None:
         return
     names = [state.columns[(i - intercepts) // k].name for i in np.flatnonzero(grown)]
-    said = ", ".join(f"'{n}'" for n in dict.fromkeys(names[:5])) or "some columns"
+    unique = list(dict.fromkeys(names))
+    said = ", ".join(f"'{n}'" for n in unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")
     raise FederationError(
-        f"No finite estimate: {said} tell(s) the outcome of some patients for certain (separated data). "
+        f"No finite estimate: the data are separated, some patients' outcomes are certain by {said or 'the columns'}. "
         "Set federation.penalty above 0, or leave the feature out."
     )

@@ -117,22 +117,26 @@ def differences(state: State) -> tuple[Array, Array, float | None]:
     shape = (q, max(k - 1, 1))
     if state.plan.penalty or len(state.here) < 2:
         return np.full(shape, np.nan), np.zeros(shape), None
-    scale = 1.0
-    if state.plan.kind == "continuous":
-        units = sum(state.schemas[s].units for s in state.here)
-        scale = 2 * sum(fit.best[s].loss for s in state.here) / max(units - int(fit.kept.sum()), 1)
-    moved, precise, ranks, score, enough = [], [], 0, 0.0, True
+    linear = state.plan.kind == "continuous"
+    moved, precise, ranks, score, rest, enough = [], [], 0, 0.0, 0.0, True
     for s in state.here:
-        a = fit.best[s]
+        a, schema = fit.best[s], state.schemas[s]
         keep = estimable(a.hessian, np.arange(len(a.gradient))) & (fit.kept > 0)
         covariance = inverse(a.hessian, keep)
-        moved.append(-covariance @ a.gradient)
-        precise.append(np.where(keep, 1 / np.maximum(np.diag(covariance) * scale, 1e-300), 0.0))
+        step = -covariance @ a.gradient
+        gain = -float(a.gradient @ step)
+        # Linear models: the site's own residual variance, or differences between sites would hide in a common one.
+        freedom = max(schema.units - int(keep.sum()), 1)
+        own = max(2 * a.loss - gain, 1e-300) / freedom if linear else 1.0
+        rest += own * freedom
+        moved.append(step)
+        precise.append(np.where(keep, 1 / np.maximum(np.diag(covariance) * own, 1e-300), 0.0))
         ranks += int(keep.sum())
-        score += float(a.gradient @ covariance @ a.gradient) / scale
-        counts = state.schemas[s].counts
-        events = counts[-1] if state.plan.kind == "survival" else min(counts)
+        score += gain
+        events = schema.counts[-1] if state.plan.kind == "survival" else min(schema.counts)
         enough &= events >= EVENTS_PER_PARAMETER * keep.sum()
+    if linear:
+        score /= rest / max(sum(state.schemas[s].units for s in state.here) - ranks, 1)
     d, w = np.array(moved), np.array(precise)
     n = (w > 0).sum(0)
     centre = (w * d).sum(0) / np.maximum(w.sum(0), 1e-300)

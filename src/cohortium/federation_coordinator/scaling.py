@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,8 +13,8 @@ from cohortium.contracts.federation import Column, SiteMoments
 Array = NDArray[np.float64]
 
 FAR = 20.0
-"""A site whose mean is so many standard deviations of the others away, or whose spread is so many times theirs, measures
-something else."""
+"""A site whose mean is so many standard deviations away from the others' median, or whose spread is so many times theirs,
+measures something else."""
 
 
 def together(count: Array, mean: Array, squares: Array) -> tuple[Array, Array, Array]:
@@ -60,13 +61,20 @@ def other_units(moments: Mapping[str, SiteMoments], columns: Sequence[Column]) -
 
 
 def _far(m: SiteMoments, others: Sequence[SiteMoments], columns: Sequence[Column]) -> tuple[float, str]:
-    total, mean, sd = together(*(np.array([getattr(o, f) for o in others]) for f in ("count", "mean", "squares")))
+    """How far the numbers of a site are from the medians of the others, and of which column."""
+    counts = np.array([o.count for o in others])
+    here = np.where(counts > 0, 1.0, np.nan)
+    deviations = np.sqrt(np.array([o.squares for o in others]) / np.maximum(counts, 1e-300)) * here
+    with warnings.catch_warnings():  # a column that no other site knows
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean = np.nanmedian(np.array([o.mean for o in others]) * here, axis=0)
+        sd = np.nanmedian(deviations, axis=0)
     own = np.sqrt(m.squares / np.maximum(m.count, 1e-300))
-    known = (total > 0) & (m.count > 0) & (sd > 0) & (own > 0) & np.array([not c.level for c in columns])
+    known = (m.count > 0) & (sd > 0) & (own > 0) & np.array([not c.level for c in columns])
     if not known.any():
         return 0.0, ""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.maximum(own / sd, sd / own)
-        far = np.where(known, np.maximum(ratio, np.abs(m.mean - mean) / np.maximum(own, sd)), 0.0)
+    safe, spread = np.where(known, sd, 1.0), np.where(known, own, 1.0)
+    ratio = np.maximum(spread / safe, safe / spread)
+    far = np.where(known, np.maximum(ratio, np.abs(m.mean - np.nan_to_num(mean)) / np.maximum(spread, safe)), 0.0)
     worst = int(far.argmax())
     return float(far[worst]), columns[worst].name

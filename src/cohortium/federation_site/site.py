@@ -61,7 +61,8 @@ def site_of(name: str, cohort: Cohort, outcome: Outcome, plan: FederationPlan) -
 
     Raises :class:`StudyError` for an endpoint or a modality that this protocol does not know.
     """
-    ids = [u for u in cohort.ids if u in set(outcome.units)]
+    labelled = set(outcome.units)
+    ids = [u for u in cohort.ids if u in labelled]
     at = pd.Index(outcome.units).get_indexer(pd.Index(ids))
     features: list[Feature] = []
     for modality in plan.modalities:
@@ -105,8 +106,9 @@ def _features(modality: str, table: Table, ids: Sequence[str]) -> list[Feature]:
     for j, (name, f) in enumerate(table.features.iterrows()):
         if f["kind"] not in _KINDS:
             continue
-        values = np.where(at >= 0, table.values[np.maximum(at, 0), j], np.nan) if len(table.units) else np.full(len(ids), np.nan)
-        values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+        values = np.full(len(ids), np.nan)
+        values[at >= 0] = table.values[at[at >= 0], j]
+        values[~np.isfinite(values)] = np.nan
         levels = tuple(map(str, f["levels"])) if f["levels"] is not None and np.ndim(f["levels"]) else ()
         out.append(Feature(modality, str(name), _KINDS[f["kind"]], levels, str(f["id_space"]), str(f["unit"]), values))
     return out

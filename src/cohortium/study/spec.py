@@ -10,6 +10,7 @@ from cohortium.errors import did_you_mean
 from cohortium.schema.declare import Declaration, EndpointSpec, UnitsSource
 from cohortium.schema.deep import DeepLearner
 from cohortium.schema.durations import days_of
+from cohortium.schema.federation import FederationSpec
 from cohortium.schema.joint import JointLearner
 from cohortium.schema.shapes import AnyModality, Landmarks
 
@@ -145,6 +146,7 @@ class StudySpec(Declaration):
     )
     presence_as_predictor: bool = Field(False, description="let the fact of having a modality be a predictor")
     evaluation: EvaluationSpec = EvaluationSpec()
+    federation: FederationSpec = FederationSpec()
     preset: Literal["quick", "default", "thorough"] = "default"
     acknowledge: list[str] = Field(
         default_factory=list, description="serious findings of check, by name, that you accept"
@@ -153,7 +155,11 @@ class StudySpec(Declaration):
 
     @model_validator(mode="after")
     def _names(self) -> StudySpec:
-        for what, names in (("reference", self.reference), ("priority", self.priority or [])):
+        for what, names in (
+            ("reference", self.reference),
+            ("priority", self.priority or []),
+            ("federation.modalities", self.federation.modalities or []),
+        ):
             for n in names:
                 if n not in self.cohort.modalities:
                     raise ValueError(
