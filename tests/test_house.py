@@ -249,10 +249,11 @@ def test_no_path_of_this_machine() -> None:
 def commands() -> dict[str, Any]:
     import typer
 
-    from cohortium.cli.trust import app
+    from cohortium.cli.federate import app
 
     group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    inside = {f"{n} {m}": c for n, g in group.commands.items() for m, c in getattr(g, "commands", {}).items()}
+    return {**group.commands, **inside}
 
 
 def test_every_command_has_help_with_an_example() -> None:

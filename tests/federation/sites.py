@@ -28,8 +28,14 @@ def site(name: str, d: pd.DataFrame, kind: str, entry: bool = False, weighted: b
         values = d[f].map(lambda x, levels=levels: levels.index(str(x))) if coded else d[f]
         features.append(Feature("clinical", f, "level" if coded else "numeric", levels, "", "", values.to_numpy(float)))
     n, none = len(d), np.zeros(0)
-    y = {"survival": d.status, "binary": d.resp, "continuous": d.y, "multiclass": d.cls.map({"a": 0, "b": 1, "c": 2})}[kind]
-    times = (d.time.to_numpy(float), d.entry.to_numpy(float) if entry else np.zeros(n)) if kind == "survival" else (none, none)
+    y = {"survival": d.status, "binary": d.resp, "continuous": d.y, "multiclass": d.cls.map({"a": 0, "b": 1, "c": 2})}[
+        kind
+    ]
+    times = (
+        (d.time.to_numpy(float), d.entry.to_numpy(float) if entry else np.zeros(n))
+        if kind == "survival"
+        else (none, none)
+    )
     weight = d.w.to_numpy(float) if weighted else np.ones(n)
     return Site(name, tuple(features), np.arange(n), weight, np.zeros(n, int), y.to_numpy(float), CLASSES[kind], *times)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cohortium.contracts.federation import ANSWERS, ENVELOPE, Column, SiteSums
-from cohortium.contracts.federation_wire import BadMessage, decode, encode
+from cohortium.contracts.federation_wire import MessageError, decode, encode
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.study.federating import asking, drive
 from tests.federation import sites as cut
@@ -38,13 +38,13 @@ def test_messages_are_read_back_as_they_were():
 def test_what_is_no_message_is_refused(change):
     body = json.loads(encode(SiteSums("a", "p", 3, 1.0, np.ones(3), np.eye(3))))
     change(body)
-    with pytest.raises(BadMessage):
+    with pytest.raises(MessageError):
         decode(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_bytes_that_are_none(data):
-    with pytest.raises(BadMessage):
+    with pytest.raises(MessageError):
         decode(data)
 
 
@@ -70,7 +70,7 @@ def test_levels_of_few_are_not_named_and_their_cells_are_unknown():
 def test_patients_are_counted_not_units():
     site = rare()
     twins = dataclasses.replace(site, patient=np.r_[np.zeros(20, int), np.arange(20)])
-    low = [c for c in schema_of(twins, 10) if c.name == "grade"][0]
+    low = next(c for c in schema_of(twins, 10) if c.name == "grade")
     assert twins.patients() == 20 and "low" in low.levels
     assert twins.patients(np.arange(40) < 20) == 1
 
@@ -81,7 +81,10 @@ def test_patients_of_rare_levels_change_no_sum():
     others = cut.sites("survival")
 
     def sent(site):
-        return [m.digest for m in drive(made, {**{n: asking(s, made) for n, s in others.items()}, "a": asking(site, made)}).messages]
+        return [
+            m.digest
+            for m in drive(made, {**{n: asking(s, made) for n, s in others.items()}, "a": asking(site, made)}).messages
+        ]
 
     site = rare()
     f = site.features[2]
@@ -99,7 +102,9 @@ def test_no_row_of_a_site_is_in_its_messages():
     made, d = cut.plan("binary"), cut.table()
     sizes = []
     for times in (1, 3):
-        many = {str(s): asking(cut.site(str(s), g.loc[g.index.repeat(times)], "binary"), made) for s, g in d.groupby("site")}
+        many = {
+            str(s): asking(cut.site(str(s), g.loc[g.index.repeat(times)], "binary"), made) for s, g in d.groupby("site")
+        }
         messages = [m for m in drive(made, many).messages if m.kind == "SiteSums"]
         sizes.append(max(m.size for m in messages) - min(len(m.site) for m in messages))
     assert abs(sizes[0] - sizes[1]) < 60

@@ -147,11 +147,17 @@ def few(n) -> Site:
 
 SITES = {
     "other names": (renamed, "another schema"),
-    "other coding": (lambda: changed(grade=lambda d: d.grade.map({"low": "1", "mid": "2", "high": "3"})), "other coding"),
+    "other coding": (
+        lambda: changed(grade=lambda d: d.grade.map({"low": "1", "mid": "2", "high": "3"})),
+        "other coding",
+    ),
     "text for a number": (
         lambda: replace(
             (s := changed()),
-            features=(replace(s.features[0], kind="level", levels=("old", "young"), values=np.arange(len(s)) % 2.0), *s.features[1:]),
+            features=(
+                replace(s.features[0], kind="level", levels=("old", "young"), values=np.arange(len(s)) % 2.0),
+                *s.features[1:],
+            ),
         ),
         "a number elsewhere",
     ),
@@ -176,7 +182,7 @@ def test_one_class():
 def test_two_sites_of_other_units_are_both_named():
     made, found = cut.plan("survival"), cut.sites("survival")
     asks = {"north": asking(found["north"], made), BAD: asking(changed(age=lambda d: d.age * 365.25), made)}
-    with pytest.raises(FederationError, match="'north' in round 2.*'south' in round 2"):
+    with pytest.raises(FederationError, match=r"'north', 'south' in round 2.*other units"):
         drive(made, asks)
 
 

@@ -27,7 +27,15 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     for n in found.notices:
         _print(f"! {n}")
     several = found.kind == "multiclass"
-    t = _table(None, *(["class"] if several else []), "column", RATIOS[found.kind], "95%", "p", *(["all rows"] if found.largest_difference is not None else []))
+    t = _table(
+        None,
+        *(["class"] if several else []),
+        "column",
+        RATIOS[found.kind],
+        "95%",
+        "p",
+        *(["all rows"] if found.largest_difference is not None else []),
+    )
     change = (lambda x: x) if found.kind == "continuous" else (lambda x: math.exp(min(x, 700)))
 
     def text(x: float | None, form: str = ".3g") -> str:
@@ -36,13 +44,20 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     for c in found.coefficients[:_MOST]:
         wide = "–" if c.low is None else f"{text(c.low)} to {text(c.high)}"
         row = [c.column, text(c.estimate), wide, "–" if c.p is None else f"{c.p:.2g}"]
-        t.add_row(*([c.outcome] if several else []), *row, *([text(c.pooled)] if found.largest_difference is not None else []))
+        t.add_row(
+            *([c.outcome] if several else []), *row, *([text(c.pooled)] if found.largest_difference is not None else [])
+        )
     _print(t)
     if len(found.coefficients) > _MOST:
         say(f"and {len(found.coefficients) - _MOST} more, in federation.json.")
     t = _table(None, "site", "units", "left the site", "took part")
     for s in found.sites:
         own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
-        t.add_row(s.site, "–" if s.units is None else f"{s.units:,}", f"{len(own)} messages, {sum(m.size for m in own):,} bytes", s.left or "to the end")
+        t.add_row(
+            s.site,
+            "–" if s.units is None else f"{s.units:,}",
+            f"{len(own)} messages, {sum(m.size for m in own):,} bytes",
+            s.left or "to the end",
+        )
     _print(t)
     say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")

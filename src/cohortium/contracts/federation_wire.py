@@ -20,7 +20,7 @@ import numpy as np
 from cohortium.contracts import federation
 
 
-class BadMessage(ValueError):
+class MessageError(ValueError):
     """Bytes that are no message; the text says what is wrong with them, and holds nothing of them."""
 
 
@@ -39,16 +39,16 @@ def encode(message: Any) -> bytes:
 
 
 def decode(data: bytes, *more: type) -> Any:
-    """The record of bytes; of those of :mod:`cohortium.contracts.federation`, or one of ``more``. Raises :class:`BadMessage`."""
+    """The record of bytes; of those of :mod:`cohortium.contracts.federation`, or one of ``more``. Raises :class:`MessageError`."""
     if len(data) > MOST_BYTES:
-        raise BadMessage("the message is too long")
+        raise MessageError("the message is too long")
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as e:
-        raise BadMessage("the message is no JSON") from e
+        raise MessageError("the message is no JSON") from e
     known = _RECORDS | {m.__name__: m for m in more}
     if not isinstance(body, dict) or body.get("type") not in known:
-        raise BadMessage("the message is of no known type")
+        raise MessageError("the message is of no known type")
     return _record(known[body.pop("type")], body)
 
 
@@ -96,7 +96,7 @@ def _hints(record: type) -> dict[str, Any]:
 def _record(record: type, body: dict[str, Any]) -> Any:
     hints = _hints(record)
     if set(body) != set(hints):
-        raise BadMessage(f"a {record.__name__} has other fields than it should have")
+        raise MessageError(f"a {record.__name__} has other fields than it should have")
     return record(**{k: _value(hints[k], v, f"{record.__name__}.{k}") for k, v in body.items()})
 
 
@@ -109,20 +109,20 @@ def _value(hint: Any, x: Any, where: str) -> Any:
         return _array(x, where)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(x, dict):
-            raise BadMessage(f"{where} is no record")
+            raise MessageError(f"{where} is no record")
         return _record(hint, x)
     if origin in (tuple, list):
         if not isinstance(x, list):
-            raise BadMessage(f"{where} is no list")
+            raise MessageError(f"{where} is no list")
         inner = typing.get_args(hint)
         if origin is tuple and inner[-1] is not Ellipsis:
             if len(inner) != len(x):
-                raise BadMessage(f"{where} has another length")
+                raise MessageError(f"{where} has another length")
             return tuple(_value(i, v, where) for i, v in zip(inner, x, strict=True))
         return origin(_value(inner[0], v, where) for v in x)
     if origin is dict:
         if not isinstance(x, dict):
-            raise BadMessage(f"{where} is no mapping")
+            raise MessageError(f"{where} is no mapping")
         return {str(k): _value(typing.get_args(hint)[1], v, where) for k, v in x.items()}
     return _scalar(hint, x, where)
 
@@ -131,7 +131,7 @@ def _scalar(hint: Any, x: Any, where: str) -> Any:
     if hint is float and type(x) in (int, float):
         return float(x)
     if type(x) is not hint:
-        raise BadMessage(f"{where} is of another type")
+        raise MessageError(f"{where} is of another type")
     return x
 
 
@@ -143,4 +143,4 @@ def _array(x: Any, where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
             raise ValueError
         return np.frombuffer(raw, dtype="<f8").astype(np.float64).reshape(shape)
     except (TypeError, KeyError, ValueError, OverflowError) as e:
-        raise BadMessage(f"{where} is no array") from e
+        raise MessageError(f"{where} is no array") from e

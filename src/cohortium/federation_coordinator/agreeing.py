@@ -14,11 +14,13 @@ from cohortium.contracts.federation import Column, FeatureSchema, SiteSchema
 FEWEST = 0.5
 """Share of the agreed features that a site must have."""
 
+MOST_RARE = 6
+
 Key = tuple[str, str]
 
 
-def agree(schemas: Mapping[str, SiteSchema]) -> tuple[tuple[Column, ...], dict[str, str], list[str]]:
-    """Columns, site -> why it is left out, and notices."""
+def agree(schemas: Mapping[str, SiteSchema], least: int = 1) -> tuple[tuple[Column, ...], dict[str, str], list[str]]:
+    """Columns, site -> why it is left out, and notices. least: patients without whom a level is not named."""
     having: dict[Key, dict[str, FeatureSchema]] = {}
     for site, schema in schemas.items():
         for f in schema.features:
@@ -43,7 +45,23 @@ def agree(schemas: Mapping[str, SiteSchema]) -> tuple[tuple[Column, ...], dict[s
         lacking = [n for (_, n), v in used.items() if site not in v]
         if lacking and site not in left:
             notices.append(f"Site '{site}' lacks {_some(lacking)}: unknown there.")
-    return tuple(columns), left, notices
+    return tuple(columns), left, [*notices, *_rare(columns, having, left, least)]
+
+
+def _rare(
+    columns: list[Column], having: dict[Key, dict[str, FeatureSchema]], left: Mapping[str, str], least: int
+) -> list[str]:
+    """A notice of the levels that some sites do not name."""
+    said = []
+    for key, levels in {(c.modality, c.feature): c.levels for c in columns if c.kind == "level"}.items():
+        for level in levels:
+            sites = [s for s, f in having[key].items() if s not in left and f.kind == "level" and level not in f.levels]
+            said += [f"{key[1]}={level} ({', '.join(sites)})"] if sites else []
+    if not said:
+        return []
+    more = f" and {len(said) - MOST_RARE} more" if len(said) > MOST_RARE else ""
+    shown = "; ".join(said[:MOST_RARE])
+    return [f"Levels that fewer than {least} patients of a site have are unknown there: {shown}{more}."]
 
 
 def _columns(key: Key, found: dict[str, FeatureSchema], left: dict[str, str], notices: list[str]) -> list[Column]:
@@ -63,12 +81,21 @@ def _columns(key: Key, found: dict[str, FeatureSchema], left: dict[str, str], no
     orders = Counter(f.levels for f in found.values())
     if kind == "ordinal":
         order = orders.most_common(1)[0][0] if orders else ()
-        left |= {s: f"feature '{name}' has other ordered levels there than elsewhere" for s, f in found.items() if f.levels != order}
+        left |= {
+            s: f"feature '{name}' has other ordered levels there than elsewhere"
+            for s, f in found.items()
+            if f.levels != order
+        }
         return [Column(modality, name, kind, "", order)]
     sites_of = Counter(n for f in found.values() for n in f.levels)
     for site, f in found.items():
         # Levels of which no other site has even one: f and m here, 1 and 2 there.
-        if len(found) > 2 and f.levels and all(sites_of[n] == 1 for n in f.levels) and any(c > 1 for c in sites_of.values()):
+        if (
+            len(found) > 2
+            and f.levels
+            and all(sites_of[n] == 1 for n in f.levels)
+            and any(c > 1 for c in sites_of.values())
+        ):
             left[site] = f"feature '{name}' has no level there that another site has: other coding"
     levels = tuple(_sorted({n for s, f in found.items() if s not in left for n in f.levels}))
     if len(levels) < 2:
@@ -79,9 +106,9 @@ def _columns(key: Key, found: dict[str, FeatureSchema], left: dict[str, str], no
 
 def _kind(found: Mapping[str, FeatureSchema]) -> str:
     kinds = Counter(f.kind for f in found.values())
-    if kinds["numeric"] and all(f.kind == "numeric" or _numbers(f) for f in found.values() if f.kind != "ordinal"):
-        if kinds["ordinal"] <= kinds.total() / 2:
-            return "numeric"  # few different numbers at one site look like levels there
+    numbers = all(f.kind == "numeric" or _numbers(f) for f in found.values() if f.kind != "ordinal")
+    if kinds["numeric"] and numbers and 2 * kinds["ordinal"] <= kinds.total():
+        return "numeric"  # few different numbers at one site look like levels there
     return max(kinds, key=lambda k: (kinds[k], k))
 
 

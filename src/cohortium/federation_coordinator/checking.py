@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, SiteMoments, SiteSums, Withdrawn
-from cohortium.contracts.federation_wire import BadMessage, decode
+from cohortium.contracts.federation_wire import MessageError, decode
 from cohortium.federation_coordinator.state import State
 
 Array = NDArray[np.float64]
@@ -28,7 +28,7 @@ def read_answer(data: bytes, site: str, state: State) -> Answer:
     """The answer in a site's bytes; what is no answer of this site is a withdrawal that says so."""
     try:
         found = decode(data)
-    except BadMessage as e:
+    except MessageError as e:
         return Withdrawn(site, "", state.round, f"it sent something that is no answer ({e})")
     if getattr(found, "site", None) != site:
         return Withdrawn(site, "", state.round, "it answered in another's name")
@@ -148,9 +148,7 @@ def unlike_others(answers: Mapping[str, SiteSums], state: State) -> dict[str, st
     """Site -> reason, where its information per event (or unit) is far from that of all others."""
     if len(answers) < 2 or state.plan.kind != "survival":
         return {}
-    each = {
-        s: float(np.trace(a.hessian)) / max(state.schemas[s].counts[-1], 1) for s, a in answers.items()
-    }
+    each = {s: float(np.trace(a.hessian)) / max(state.schemas[s].counts[-1], 1) for s, a in answers.items()}
     out = {}
     for s, x in each.items():
         others = float(np.median([y for t, y in each.items() if t != s]))

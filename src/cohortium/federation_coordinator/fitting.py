@@ -64,7 +64,9 @@ def advance(state: State, answers: dict[str, SiteSums]) -> State:
     rounding = 1e-12 * (1 + abs(loss))
     if not first_time and loss > fit.loss + 1e-4 * fit.step * fit.slope + rounding:
         if fit.step < SMALLEST_STEP:
-            raise FederationError("The fit found no way down; the sites' sums contradict each other. Nothing was estimated.")
+            raise FederationError(
+                "The fit found no way down; the sites' sums contradict each other. Nothing was estimated."
+            )
         step = fit.step / 2
         return replace(state, fit=replace(fit, step=step, asked=fit.accepted + step * fit.direction))
     if first_time:
@@ -98,7 +100,10 @@ def _aliased(state: State, keep: NDArray[np.bool_]) -> list[str]:
     intercepts, k = size(state)
     every = keep[intercepts:].reshape(len(state.columns), k)
     lost = [c.name for c, kept in zip(state.columns, every, strict=True) if not kept[-1]]
-    return [f"Column '{n}' is a combination of those before it, or does not vary where it counts: no coefficient." for n in lost]
+    return [
+        f"Column '{n}' is a combination of those before it, or does not vary where it counts: no coefficient."
+        for n in lost
+    ]
 
 
 def _separated(state: State, fit: Fit, keep: NDArray[np.bool_], covariance: Array | None) -> None:

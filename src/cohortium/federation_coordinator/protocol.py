@@ -33,6 +33,7 @@ from cohortium.federation_coordinator.scaling import other_units, outcome_scale,
 from cohortium.federation_coordinator.state import State
 
 SILENT = "it did not answer in time"
+MOST_NAMED = 5
 
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
@@ -79,12 +80,24 @@ def _leave(state: State, left: Mapping[str, str]) -> State:
     notices = tuple(f"Site '{s}' was left out in {reason}." for s, reason in named.items())
     state = replace(state, left={**state.left, **named}, notices=(*state.notices, *notices))
     if len(state.here) < state.plan.quorum:
-        said = "; ".join(f"'{s}' in {r}" for s, r in state.left.items())
+        said = _by_reason(state.left)
         raise FederationError(
             f"{len(state.here)} of {len(state.sites)} sites are left, and the study declares a quorum of "
             f"{state.plan.quorum}. Left out: {said}."
         )
     return state
+
+
+def _by_reason(left: Mapping[str, str]) -> str:
+    """Who was left out and why; where many were for the same reason, how many."""
+    sites: dict[str, list[str]] = {}
+    for s, reason in left.items():
+        sites.setdefault(reason, []).append(s)
+    named = {
+        r: ", ".join(f"'{n}'" for n in who) if len(who) <= MOST_NAMED else f"{len(who)} sites"
+        for r, who in sites.items()
+    }
+    return "; ".join(f"{who} in {r}" for r, who in named.items())
 
 
 def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) -> State:
@@ -95,7 +108,7 @@ def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) ->
     classes, other = _classes(state)
     left |= other
     schemas = {s: a for s, a in state.schemas.items() if s not in left}
-    columns, disagreeing, notices = agree(schemas)
+    columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
     state = _leave(replace(state, classes=classes), left | disagreeing)
     if not columns:
         raise FederationError("The sites share no feature that varies. Compare the names of their features.")
@@ -108,11 +121,15 @@ def _classes(state: State) -> tuple[tuple[str, ...], dict[str, str]]:
     if state.plan.kind == "multiclass":
         every = sorted({c for classes in said.values() for c in classes})
         known = state.plan.classes or tuple(every)
-        return known, {s: "it has a class that the study does not declare" for s, c in said.items() if set(c) - set(known)}
+        return known, {
+            s: "it has a class that the study does not declare" for s, c in said.items() if set(c) - set(known)
+        }
     if not said:
         return (), {}
     usual = Counter(said.values()).most_common(1)[0][0]
-    return usual, {s: "its endpoint has other classes than elsewhere: other coding" for s, c in said.items() if c != usual}
+    return usual, {
+        s: "its endpoint has other classes than elsewhere: other coding" for s, c in said.items() if c != usual
+    }
 
 
 def _moments(state: State, good: dict[str, SiteMoments], left: dict[str, str]) -> State:

@@ -56,7 +56,10 @@ def other_units(moments: Mapping[str, SiteMoments], columns: Sequence[Column]) -
             break
         worst = max(far, key=lambda s: far[s][0])
         named = far if len(rest) == 2 else {worst: far[worst]}
-        out |= {s: f"the numbers of '{f[1]}' are of another size there than elsewhere: other units?" for s, f in named.items()}
+        out |= {
+            s: f"the numbers of '{f[1]}' are of another size there than elsewhere: other units?"
+            for s, f in named.items()
+        }
     return out
 
 

@@ -67,7 +67,7 @@ def store(state: State) -> bytes:
 
 
 def restore(data: bytes) -> State:
-    """What :func:`store` gave. Raises :class:`cohortium.contracts.federation_wire.BadMessage`."""
+    """What :func:`store` gave. Raises :class:`cohortium.contracts.federation_wire.MessageError`."""
     found = decode(data, State)
     assert isinstance(found, State)
     return found

@@ -37,7 +37,10 @@ def _stratum(
     m = len(times)
     tied = np.bincount(at, minlength=m)
     average = np.bincount(at, weight[event], m) / tied
-    risk, risk_z = _over_risk_sets(r[:, None], time, entry, times)[:, 0], _over_risk_sets(r[:, None] * z, time, entry, times)
+    risk, risk_z = (
+        _over_risk_sets(r[:, None], time, entry, times)[:, 0],
+        _over_risk_sets(r[:, None] * z, time, entry, times),
+    )
     dead, dead_z = np.bincount(at, r[event], m), np.zeros((m, q))
     np.add.at(dead_z, at, (r[:, None] * z)[event])
     # One row for each event: the l-th of d tied ones sees the risk set less l/d of those that die at that time.
@@ -51,7 +54,9 @@ def _stratum(
     # First term of the Hessian: every unit's z z' times its weight in all the risk sets it is in.
     hazard = np.bincount(step, w / phi, m)
     cumulative = np.concatenate([[0.0], np.cumsum(hazard)])
-    inside = cumulative[np.searchsorted(times, time, side="right")] - cumulative[np.searchsorted(times, entry, side="right")]
+    inside = (
+        cumulative[np.searchsorted(times, time, side="right")] - cumulative[np.searchsorted(times, entry, side="right")]
+    )
     own = r * inside
     own[event] -= r[event] * np.bincount(step, w * part / phi, m)[at]
     hessian = (z * own[:, None]).T @ z - (mean_z * w[:, None]).T @ mean_z

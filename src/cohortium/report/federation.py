@@ -41,7 +41,10 @@ def federation_page(r: FederatedResults) -> str:
             ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
             ("plan", r.digest),
             ("ridge penalty", f"{r.plan.penalty:g}"),
-            ("fewest patients, events, patients in a cell", f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}"),
+            (
+                "fewest patients, events, patients in a cell",
+                f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}",
+            ),
             ("quorum", count(r.plan.quorum, "site")),
             ("rounds", str(r.rounds)),
             ("messages from sites", f"{len(answers)}, {_size(sum(m.size for m in answers))}"),
@@ -172,7 +175,9 @@ def _left(r: FederatedResults) -> Table:
 
 def _kinds() -> Table:
     rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in ANSWERS for f, said in t.LEAVES.items()]
-    return Table(["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round.")
+    return Table(
+        ["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round."
+    )
 
 
 def exposed(r: FederatedResults) -> list[str]:

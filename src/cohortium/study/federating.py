@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cohortium.contracts.federation import FederationPlan, MessageRow
-from cohortium.contracts.federation_wire import BadMessage, decode, digest, encode, holds
+from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import StudyError
 
 if TYPE_CHECKING:
@@ -96,6 +96,6 @@ def message_row(data: bytes, round_: int, site: str, to: str) -> MessageRow:
     try:
         message = decode(data)
         kind, fields = type(message).__name__, holds(message)
-    except BadMessage:
+    except MessageError:
         kind, fields = "unreadable", {}
     return MessageRow(round_, site, to, kind, fields, len(data), digest(data))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cohortium.contracts.federation import Coefficient, FederatedResults, FederationPlan, MessageRow
-from cohortium.errors import DataError, FederationError, StudyError, did_you_mean
+from cohortium.errors import FederationError, StudyError, did_you_mean
 from cohortium.study.federating import asking, drive, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cohortium.study.load import Study
 
 FILE, PAGE, LOG = "federation.json", "federation.html", "messages.csv"
-MOST_SITES = 200
+MOST_SITES = 100
 
 Tell = Callable[[int, str], None]
 
@@ -124,14 +124,24 @@ def _texts(values: pd.Series) -> np.ndarray:
 def _split(sites: Mapping[str, Site], data: Data) -> list[str]:
     """A notice where patients have several units: standard errors take units for independent."""
     several = any(s.patients() < len(s) for s in sites.values())
-    return ["Some patients have several units, which are taken for independent: intervals are too narrow."] if several else []
+    return (
+        ["Some patients have several units, which are taken for independent: intervals are too narrow."]
+        if several
+        else []
+    )
 
 
 def _cautions(plan: FederationPlan, sites: Mapping[str, Site]) -> list[str]:
-    return ["Weights are taken for counts of patients: standard errors are not those of a weighted sample."] if plan.weighted else []
+    return (
+        ["Weights are taken for counts of patients: standard errors are not those of a weighted sample."]
+        if plan.weighted
+        else []
+    )
 
 
-def _compared(found: FederatedResults, state: State, sites: Mapping[str, Site], plan: FederationPlan) -> FederatedResults:
+def _compared(
+    found: FederatedResults, state: State, sites: Mapping[str, Site], plan: FederationPlan
+) -> FederatedResults:
     """The results with each site's own coefficients, and those of all rows together, beside them."""
     local: dict[str, dict[tuple[str, str], float]] = {}
     reasons: dict[str, str] = {}
@@ -167,9 +177,7 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
 
     here = [sites[n] for n in state.here]
     x = np.vstack([columns_of(s, state.columns, plan.least_cell) for s in here])
-    features = tuple(
-        Feature(c.modality, c.name, "numeric", (), "", "", x[:, j]) for j, c in enumerate(state.columns)
-    )
+    features = tuple(Feature(c.modality, c.name, "numeric", (), "", "", x[:, j]) for j, c in enumerate(state.columns))
     stratum = np.repeat(np.arange(len(here)), [len(s) for s in here])
     y = [s.y for s in here]
     if plan.kind == "multiclass":
