@@ -99,3 +99,36 @@ def message_row(data: bytes, round_: int, site: str, to: str) -> MessageRow:
     except MessageError:
         kind, fields = "unreadable", {}
     return MessageRow(round_, site, to, kind, fields, len(data), digest(data))
+
+
+def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
+    """A site's own patients, read from the files of its study. Raises the errors of reading."""
+    from cohortium.federation_site import site_of
+    from cohortium.study.data import load_data
+
+    data = load_data(study)
+    return site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
+
+
+def site_from_files(name: str, study: str) -> Ask:
+    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that."""
+    from cohortium.errors import UserError
+    from cohortium.study.load import load_study
+
+    try:
+        loaded = load_study(study)
+        plan = plan_of(loaded)
+        return asking(site_of_study(name, loaded, plan), plan)
+    except UserError:
+        return lambda data: failed(name, data, "its study cannot be read there")
+
+
+def failed(name: str, question: bytes, reason: str = "it failed there; its own log says why") -> bytes:
+    """The withdrawal of a site that cannot answer, whatever the question was."""
+    from cohortium.contracts.federation import Withdrawn
+
+    try:
+        asked = decode(question)
+        return encode(Withdrawn(name, str(asked.plan), int(asked.round), reason))
+    except (MessageError, AttributeError):
+        return encode(Withdrawn(name, "", 0, "it was sent something that is no question"))

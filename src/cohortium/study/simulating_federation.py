@@ -54,7 +54,7 @@ def simulate_federation(
 
     loaded = study if isinstance(study, Study) else load_study(study)
     plan = plan_of(loaded)
-    folder = None if out is None else free_folder(Path(out), _ours)
+    folder = None if out is None else free_folder(Path(out), ours)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
@@ -69,7 +69,8 @@ def simulate_federation(
     return found
 
 
-def _ours(folder: Path) -> bool:
+def ours(folder: Path) -> bool:
+    """Whether a folder holds the answer of an earlier federated fit, and nothing else that matters."""
     return (folder / FILE).is_file() and (folder / LOG).is_file()
 
 
