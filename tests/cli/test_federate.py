@@ -114,3 +114,36 @@ def test_a_folder_that_is_in_use_is_left_alone(call, study, tmp_path):
 def test_help_without_arguments(call):
     done = call("federate")
     assert "simulate" in done.out + done.err and "Example" in done.out + done.err
+
+
+@pytest.mark.parametrize(("sites", "options", "said"), [
+    ("north", [], "at least two sites"), ("north,North", [], "named twice"), ("a b,c", [], "cannot be a site's name"),
+    ("lead,north", [], "cannot be a site's name"), ("../x,north", [], "cannot be a site's name"),
+    ("a,b", ["--port", 0], "port"), ("a,b", ["--host", "x y"], "no name of a machine"),
+])  # fmt: skip
+def test_kits_of_wrong_names_are_not_made(call, tmp_path, sites, options, said):
+    done = call("federate", "keys", "--sites", sites, "--out", tmp_path / "kits", *options)
+    assert done.code == 2 and said in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_kit_or_another_s(call, study, tmp_path):
+    for arguments in (
+        ["server", tmp_path],
+        ["site", tmp_path, study],
+        ["start", study, "--kit", tmp_path, "--out", tmp_path / "o"],
+    ):
+        done = call("federate", *arguments)
+        assert done.code == 2 and "is no kit" in done.err
+    about = {"role": "site", "name": "north", "host": "localhost", "port": 1, "sites": ["north"]}
+    (tmp_path / "kit.json").write_text(json.dumps(about))
+    done = call("federate", "server", tmp_path)
+    assert done.code == 2 and "the kit of 'north' (a site), not of a server" in done.err
+
+
+def test_without_the_engine_the_error_names_the_extra(call, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "nvflare", None)
+    done = call("federate", "keys", "--sites", "a,b", "--out", tmp_path / "kits")
+    assert done.code == 2 and "cohortium[federated]" in done.err and not list(tmp_path.iterdir())

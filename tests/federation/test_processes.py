@@ -60,7 +60,11 @@ def test_a_killed_site_comes_back_and_the_answer_is_that_of_an_undisturbed_study
     assert records["notices"] == [] and [s["left"] for s in records["sites"]] == ["", "", ""]
     print(f"{records['rounds']} rounds, seconds {[round(s, 2) for s in records['seconds']]}")
     for s in SITES:  # every message is in the site's own log, with the digest that the coordinator has
-        own = {r["blake2b"] for r in csv.DictReader((federation.kits / s / "messages.csv").open()) if r["to"] == "coordinator"}
+        own = {
+            r["blake2b"]
+            for r in csv.DictReader((federation.kits / s / "messages.csv").open())
+            if r["to"] == "coordinator"
+        }
         assert {m["digest"] for m in records["messages"] if m["site"] == s and m["to"] == "coordinator"} <= own
     assert not list((federation.kits / "server").glob("studies/*/state.json"))
 

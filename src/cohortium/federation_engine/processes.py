@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from cohortium.contracts.federation import FederationPlan
     from cohortium.federation_site import Site
 
+_RUN = (
+    sys.executable, "-u", "-c",
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); del sys.argv[0]; "
+    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)",
+)  # fmt: skip
+"""Runs a module of the engine, which does not listen to Ctrl-C by itself."""
+
 HEARTBEAT, SILENCE = 2, 15
 """Seconds between a site's signs of life, and without one after which the server takes it for dead."""
 
@@ -26,7 +33,7 @@ def run_server(kit: Path) -> NoReturn:
     """Become the server. Raises :class:`DataError` for what is no kit of a server."""
     about(kit, "server")
     _engine()
-    command = [sys.executable, "-u", "-m", "nvflare.private.fed.app.server.server_train", "-m", str(kit.resolve()),
+    command = [*_RUN, "nvflare.private.fed.app.server.server_train", "-m", str(kit.resolve()),
                "-s", "fed_server.json", "--set", "secure_train=true", "org=lead", "config_folder=config"]  # fmt: skip
     _storage(kit.resolve())
     _become(command, {}, kit)
@@ -47,7 +54,7 @@ def run_site(kit: Path, study: Path, tell: Callable[[str], None] | None = None) 
     site = site_of_study(str(known["name"]), loaded, plan)
     if tell is not None:
         tell(_said(site, plan))
-    command = [sys.executable, "-u", "-m", "nvflare.private.fed.app.client.client_train", "-m", str(kit.resolve()),
+    command = [*_RUN, "nvflare.private.fed.app.client.client_train", "-m", str(kit.resolve()),
                "-s", "fed_client.json", "--set", "secure_train=true", f"uid={known['name']}", f"org={known['name']}",
                "config_folder=config", f"heart_beat_interval={HEARTBEAT}"]  # fmt: skip
     _become(command, {STUDY_VARIABLE: str(loaded.path.resolve())}, kit)

@@ -16,7 +16,7 @@ from typing import Any
 
 from cohortium._optional import require
 from cohortium.contracts.federation import FederatedResults, MessageRow
-from cohortium.contracts.federation_wire import encode
+from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
 from cohortium.federation_engine.kits import COORDINATOR, EXECUTOR, LEAD, LEAD_NAME, about
 from cohortium.federation_engine.names import END, TASK
@@ -138,6 +138,7 @@ def _one_job(
     session: Any, plan: str, sites: Sequence[str], without: Sequence[str], tell: Tell
 ) -> dict[str, Any] | None:
     """How a job ended; None where it left no word."""
+    _end_others(session, plan)
     with tempfile.TemporaryDirectory() as name:
         job = _write_job(Path(name), plan, sites, without)
         job_id = session.submit_job(str(job))
@@ -156,6 +157,23 @@ def _one_job(
             shutil.rmtree(got, ignore_errors=True)
 
 
+def _end_others(session: Any, plan: str) -> None:
+    """End jobs of the same plan that an earlier ``start`` left behind: two coordinators must not go on from one state."""
+    for job in session.list_jobs(name_prefix=_job_name(plan)):
+        if not str(job.get("status", "")).startswith("FINISHED"):
+            with contextlib.suppress(Exception):  # one that went down with the server cannot be ended, and need not be
+                session.abort_job(job["job_id"])
+                until = time.monotonic() + ROUND_SECONDS
+                while time.monotonic() < until:
+                    if str(session.get_job_meta(job["job_id"]).get("status", "")).startswith("FINISHED"):
+                        break
+                    time.sleep(POLL)
+
+
+def _job_name(plan: str) -> str:
+    return f"cohortium-{digest(base64.b64decode(plan))}"
+
+
 def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[str]) -> Path:
     """Three JSON files that name classes of the installed package; no code."""
     job = folder / "cohortium"
@@ -163,7 +181,7 @@ def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[
     config.mkdir(parents=True)
     here = [s for s in sites if s not in without]
     (job / "meta.json").write_text(json.dumps({
-        "name": "cohortium", "min_clients": 1, "deploy_map": {"app": ["server", *here]},
+        "name": _job_name(plan), "min_clients": 1, "deploy_map": {"app": ["server", *here]},
     }))  # fmt: skip
     arguments = {"plan": plan, "sites": list(sites), "without": list(without), "seconds": ROUND_SECONDS}
     (config / "config_fed_server.json").write_text(json.dumps({
