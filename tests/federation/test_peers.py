@@ -189,6 +189,7 @@ def test_two_sites_of_other_units_are_both_named():
 @pytest.mark.parametrize(("kind", "change", "said"), [
     (SiteSchema, lambda a: replace(a, units=a.units * 1000), "do not add up"),
     (SiteSchema, lambda a: replace(a, patients=2), "fewer than 5 patients"),
+    (SiteSchema, lambda a: replace(a, counts=(a.units - 1, 1)), "fewer than 3 events"),
     (SiteMoments, lambda a: replace(a, count=a.count * 1000), "number of its units"),
     (SiteMoments, lambda a: replace(a, mean=a.mean * np.inf), "NaN"),
     (SiteMoments, lambda a: replace(a, squares=-a.squares), "negative"),

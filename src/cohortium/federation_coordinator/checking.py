@@ -57,6 +57,9 @@ def wrong_schema(units: int, patients: int, counts: tuple[int, ...], classes: tu
         return f"it has fewer than {plan.least_patients} patients"
     if classes and len(classes) != len(counts):
         return "its counts do not fit its classes"
+    least = min((n for n in counts if n), default=0) if plan.kind != "survival" else counts[-1] if counts else 0
+    if plan.kind != "continuous" and least < plan.least_events:
+        return f"it has fewer than {plan.least_events} events, or patients in a class"
     return ""
 
 

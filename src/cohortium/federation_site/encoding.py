@@ -33,7 +33,16 @@ def _shared(site: Site, f: Feature) -> dict[str, int]:
 
 
 def columns_of(site: Site, columns: Sequence[Column], least: int) -> Array:
-    """(n, q) values of the model's columns; NaN where unknown, suppressed or not known at this site."""
+    """(n, q) values of the model's columns; NaN where unknown, suppressed or not known at this site. Not to be changed."""
+    asked = (tuple(columns), least)
+    if asked not in site.kept:
+        site.kept.clear()  # one set of columns is asked about again and again
+        site.kept[asked] = _columns_of(site, columns, least)
+    found: Array = site.kept[asked]
+    return found
+
+
+def _columns_of(site: Site, columns: Sequence[Column], least: int) -> Array:
     known = {(f.modality, f.name): f for f in site.features}
     out = np.full((len(site), len(columns)), np.nan)
     done: dict[tuple[str, str], Array] = {}

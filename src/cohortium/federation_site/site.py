@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,8 @@ class Site:
     classes: tuple[str, ...]
     time: Array
     entry: Array
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """What was computed before and does not change between questions; a copy begins without."""
 
     def __len__(self) -> int:
         return len(self.y)

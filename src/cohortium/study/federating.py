@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import FederationPlan, MessageRow
+from cohortium.contracts.federation import Answer, FederationPlan, MessageRow, Withdrawn
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import StudyError
 
@@ -36,6 +36,11 @@ def plan_of(study: Study) -> FederationPlan:
             raise StudyError(
                 f"{study.path.name}: modality '{m}' is of shape {shape}; federated fits take tables. Name those under "
                 "federation: {modalities: [...]}."
+            )
+        if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' says harmonise: combat, which cannot be fitted federated yet. Take it out, or "
+                "name other tables under federation: {modalities: [...]}."
             )
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
     return FederationPlan(
@@ -80,21 +85,29 @@ def drive(plan: FederationPlan, sites: Mapping[str, Ask], tell: Callable[[int, s
         if tell is not None:
             tell(state.round, state.phase)
         asked = encode(question(state))
+        sent = message_row(asked, state.round, "", "site")
         answers = {}
         for name in state.here:
-            messages.append(message_row(asked, state.round, name, "site"))
             said = sites[name](asked)
-            messages.append(message_row(said, state.round, name, "coordinator"))
             answers[name] = read_answer(said, name, state)
+            messages += [
+                replace(sent, site=name),
+                message_row(said, state.round, name, "coordinator", _unless_refused(answers[name])),
+            ]
         state = step(state, answers)
         seconds.append(time.perf_counter() - start)
     return Driven(state, messages, seconds)
 
 
-def message_row(data: bytes, round_: int, site: str, to: str) -> MessageRow:
-    """The record of a message's bytes, for the log."""
+def _unless_refused(found: Answer) -> Answer | None:
+    """An answer as it was read; None for the withdrawal that stands for bytes that were none."""
+    return None if isinstance(found, Withdrawn) else found
+
+
+def message_row(data: bytes, round_: int, site: str, to: str, message: Any = None) -> MessageRow:
+    """The record of a message's bytes, for the log. message: what is in them, where that is known already."""
     try:
-        message = decode(data)
+        message = decode(data) if message is None else message
         kind, fields = type(message).__name__, holds(message)
     except MessageError:
         kind, fields = "unreadable", {}
@@ -125,8 +138,6 @@ def site_from_files(name: str, study: str) -> Ask:
 
 def failed(name: str, question: bytes, reason: str = "it failed there; its own log says why") -> bytes:
     """The withdrawal of a site that cannot answer, whatever the question was."""
-    from cohortium.contracts.federation import Withdrawn
-
     try:
         asked = decode(question)
         return encode(Withdrawn(name, str(asked.plan), int(asked.round), reason))

@@ -60,7 +60,8 @@ def simulate_federation(
     sites, unknown = cut(loaded, data, plan, column)
     driven = drive(plan, {n: asking(s, plan) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
-    notices = [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
+    notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
+    notices += [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
     found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
         found = _compared(found, driven.state, sites, plan)
