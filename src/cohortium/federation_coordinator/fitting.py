@@ -120,6 +120,6 @@ def _separated(state: State, fit: Fit, keep: NDArray[np.bool_], covariance: Arra
     unique = list(dict.fromkeys(names))
     said = ", ".join(f"'{n}'" for n in unique[:5]) + (f" and {len(unique) - 5} more" if len(unique) > 5 else "")
     raise FederationError(
-        f"No finite estimate: the data are separated, some patients' outcomes are certain by {said or 'the columns'}. "
+        f"No finite estimate, the data are separated: the outcome of some patients is certain given {said or 'the columns'}. "
         "Set federation.penalty above 0, or leave the feature out."
     )
