@@ -66,7 +66,11 @@ def test_every_topic_is_a_statement_or_is_told_by_the_records(plain: Path):
     from cohortium.report.checklists.evidence import evidence
 
     known = set(
-        evidence(_with(folder, choices={"models": "linear", "thresholds": "0.1", "site": "site", "index_time": "t"}))
+        evidence(
+            _with(
+                folder, choices={"models": "linear", "thresholds": "0.1", "site": "", "balanced": "", "index_time": "t"}
+            )
+        )
     )
     topics = {t.rstrip("!") for items in (TRIPOD_AI, CLAIM, MI_CLAIM) for i in items for t in i.topics}
     assert topics - known - set(asked()) == set(), "nobody can answer these"
@@ -104,7 +108,8 @@ def test_a_record_that_is_part_of_the_answer_does_not_close_the_item(plain: Path
 def test_a_signalling_question_is_answered_from_the_records_or_left_to_the_assessor(plain: Path):
     folder = open_run(plain)
     assert _row(folder, "probast", "E4.1").answer == "Y"
-    assert _row(folder, "probast", "D4.4").answer == "NA"
+    assert _row(_with(folder, choices={"balanced": ""}), "probast", "D4.4").answer == "NA"
+    assert _row(folder, "probast", "D4.4").answer == "NI", "the records do not say"
     assert _row(_with(folder, choices={"balanced": "attention"}), "probast", "D4.4").answer == "Y"
     assert _row(_with(folder, checks=[]), "probast", "E4.5").answer == "PY"
     clean = {"folds": 2, "accused": {}}
@@ -148,7 +153,7 @@ def test_claim_applies_to_images_only(plain: Path):
 
 
 def test_the_lines_to_copy_are_a_study_file_that_closes_everything(plain: Path):
-    folder = _images(open_run(plain))
+    folder = _with(_images(open_run(plain)), choices={"site": "", "balanced": ""})
     text = open_yaml(checklists(folder))
     filled = Statements.model_validate(parse(text, "open.yaml").data["statements"]).given()
     assert list(filled) == [k for k in asked() if k in open_keys(checklists(folder))]

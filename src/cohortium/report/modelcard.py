@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cohortium.contracts.results import EndpointRecord, Results
 from cohortium.report import methods
@@ -57,7 +57,7 @@ def model_card(folder: RunFolder) -> list[Part]:
     r = folder.results
     e = ordered_endpoints(r)[0]
     known = evidence(folder)
-    return [
+    parts = [
         _details(folder, e, known),
         _use(folder),
         _factors(folder, e, known),
@@ -65,7 +65,7 @@ def model_card(folder: RunFolder) -> list[Part]:
             "metrics",
             "Metrics",
             [
-                Line("measures", known["measures"].text),
+                Line("measures", _told(known, "measures")),
                 Line("uncertainty", methods.interval_sentence(r)),
                 _stated(folder, "thresholds", "decision thresholds", known),
             ],
@@ -73,20 +73,20 @@ def model_card(folder: RunFolder) -> list[Part]:
         Part(
             "evaluation",
             "Evaluation data",
-            [Line("design", known["partition"].text), Line("external data", known["external"].text),
+            [Line("design", _told(known, "partition")), Line("external data", _told(known, "external")),
              _stated(folder, "representativeness", "representativeness", known)],
         ),
         Part(
             "training",
             "Training data",
             [_stated(folder, "data_sources", "sources", known), _stated(folder, "dates", "dates", known),
-             Line("patients", known["flow"].text), Line("missing data", known["missing_data"].text),
-             Line("preprocessing", known["predictor_handling"].text)],
+             Line("patients", _told(known, "flow")), Line("missing data", _told(known, "missing_data")),
+             Line("preprocessing", _told(known, "predictor_handling"))],
         ),
         _quantities(r, e),
         Part("ethics", "Ethical considerations", [
             _stated(folder, "ethics", "approval", known), _stated(folder, "ethical_considerations", "risks and harms", known),
-            _stated(folder, "fairness", "fairness", known), Line("identity", known["deidentification"].text),
+            _stated(folder, "fairness", "fairness", known), Line("identity", _told(known, "deidentification")),
         ]),
         Part("caveats", "Caveats and recommendations", [
             Line("what the data show", " ".join(verdict(r, e))),
@@ -95,6 +95,12 @@ def model_card(folder: RunFolder) -> list[Part]:
             Line("status", "A research tool, no medical device."),
         ]),
     ]  # fmt: skip
+    # What neither the records say nor a person is asked for is not a line.
+    return [replace(part, lines=[x for x in part.lines if x.text or x.key]) for part in parts]
+
+
+def _told(known: dict[str, Said], topic: str) -> str:
+    return known[topic].text if topic in known else ""
 
 
 def _details(folder: RunFolder, e: EndpointRecord, known: dict[str, Said]) -> Part:
@@ -105,8 +111,8 @@ def _details(folder: RunFolder, e: EndpointRecord, known: dict[str, Said]) -> Pa
         Line("question", question(r, e)),
         Line("input", "; ".join(f"{m.name} ({count(m.n_features, 'feature')})" for m in r.cohort.modalities)
              + ". Any of them may be missing."),
-        Line("output", known["output"].text if "output" in known else ""),
-        Line("kind of model", known["model_building"].text),
+        Line("output", _told(known, "output")),
+        Line("kind of model", _told(known, "model_building")),
         Line("version", ", ".join(f"{k} {v[:8]}" for k, v in sorted(r.hashes.items())) + f"; Cohortium {r.versions.get('cohortium', '?')}"),
         _stated(folder, "license", "licence", known),
         _stated(folder, "contact", "contact", known),
@@ -125,7 +131,7 @@ def _factors(folder: RunFolder, e: EndpointRecord, known: dict[str, Said]) -> Pa
     looked = list(dict.fromkeys(s.variable for s in folder.results.subgroups if s.endpoint == e.name))
     return Part("factors", "Factors", [
         Line("groups looked at", names(looked, most=12) if looked else "none: evaluation.subgroups of the study file names them"),
-        Line("sites", known["clusters"].text),
+        Line("sites", _told(known, "clusters")),
         Line("availability of modalities", count(len(folder.results.cohort.patterns), "pattern")),
         _stated(folder, "health_inequalities", "known inequalities", {}),
     ])  # fmt: skip
@@ -167,7 +173,9 @@ def _quantities(r: Results, e: EndpointRecord) -> Part:
         if c.endpoint == e.name and head is not None and c.learner == head.learner
     ]  # fmt: skip
     if held:
-        grids.append(Grid(["class", "horizon", *(metric_name(m) for m in _HELD)], held))
+        column = 0 if any(row[0] for row in held) else 1
+        first = ("class", "horizon")[column]
+        grids.append(Grid([first, *(metric_name(m) for m in _HELD)], [[row[column], *row[2:]] for row in held]))
     return Part("quantities", "Quantitative analyses", [], grids)
 
 
@@ -176,7 +184,7 @@ _HELD = ("calibration_slope", "expected_observed")
 
 def _stated(folder: RunFolder, key: str, label: str, known: dict[str, Said]) -> Line:
     """What the study file states, after what the records say; open where neither does."""
-    parts = [known[key].text] if key in known else []
+    parts = [_told(known, key)] if key in known else []
     parts += [folder.statements[key]] if key in folder.statements else []
     return Line(label, " ".join(parts), key)
 

@@ -56,6 +56,7 @@ def _anchors(folder: RunFolder, e: EndpointRecord) -> set[str]:
         "subgroups": r.subgroups,
         "certainty": r.coverage,
         "model": r.selected,
+        "added": r.added_value,
     }
     some = {f"endpoint-0-{part}" for part, found in rows.items() if any(x.endpoint == e.name for x in found)}
     always = {"answer", "patients", "modalities", "checks", "how", "methods", "versions", "endpoint-0-board"}
@@ -240,12 +241,19 @@ def _design(folder: RunFolder, e: EndpointRecord) -> dict[str, Said]:
             "endpoint-0-decisions",
         ),
         "robustness": Said(
-            "Performance by pattern of availability, by site and by subgroup is in the report."
-            if any(s.endpoint == e.name for s in r.subgroups)
-            else "",
-            "endpoint-0-subgroups",
+            " ".join(_examined(r, e)),
+            "endpoint-0-subgroups" if any(s.endpoint == e.name for s in r.subgroups) else "endpoint-0-added",
         ),
     }
+
+
+def _examined(r: Results, e: EndpointRecord) -> list[str]:
+    out = []
+    if any(a.endpoint == e.name for a in r.added_value):
+        out.append("What each modality adds was found by leaving it out, on the same folds.")
+    if any(s.endpoint == e.name for s in r.subgroups):
+        out.append("Performance by pattern of availability, by site and by subgroup is in the report.")
+    return out
 
 
 def _model(folder: RunFolder, e: EndpointRecord) -> dict[str, Said]:
@@ -331,6 +339,8 @@ def _building(r: Results) -> str:
 
 def _clusters(r: Results) -> str:
     site, batch = r.study.choices.get("site"), r.study.choices.get("batch")
+    if site is None:
+        return ""
     if not site:
         return "No site is declared, so differences between centres were not looked at."
     text = (
@@ -354,6 +364,8 @@ def _recalibration(r: Results, e: EndpointRecord) -> str:
 
 def _imbalance(r: Results) -> str:
     balanced = r.study.choices.get("balanced")
+    if balanced is None:  # of a version that did not keep it
+        return ""
     if balanced:
         return f"Classes weighed the same in training of {balanced}; its scores were recalibrated on inner folds at the true shares."
     return "No method against class imbalance was used: nothing was resampled or weighted."

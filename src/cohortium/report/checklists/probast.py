@@ -72,13 +72,19 @@ def _imbalance(folder: RunFolder, e: EndpointRecord) -> Judged:
     balanced = folder.results.study.choices.get("balanced")
     if balanced:
         return "Y", f"Classes were weighed in training of {balanced}, whose scores are recalibrated on inner folds."
-    return "NA", "No method against imbalance was used."
+    return _no_method(balanced)
+
+
+def _no_method(balanced: str | None) -> Judged:
+    """None: the run is of a version that did not keep it."""
+    return ("NI", "") if balanced is None else ("NA", "No method against imbalance was used.")
 
 
 def _unbalanced_test(folder: RunFolder, e: EndpointRecord) -> Judged:
-    if folder.results.study.choices.get("balanced"):
+    balanced = folder.results.study.choices.get("balanced")
+    if balanced:
         return "Y", "Test folds were neither resampled nor weighted."
-    return "NA", "No method against imbalance was used."
+    return _no_method(balanced)
 
 
 def _overfitting(folder: RunFolder, e: EndpointRecord) -> Judged:
@@ -89,7 +95,7 @@ def _overfitting(folder: RunFolder, e: EndpointRecord) -> Judged:
 
 
 def _continuous(folder: RunFolder, e: EndpointRecord) -> Judged:
-    if "trees" in folder.results.study.choices.get("models", "trees"):
+    if "trees" in folder.results.study.choices.get("models", ""):
         return "Y", "Nothing was dichotomised; trees see non-linear effects beside linear models."
     return "PY", "Nothing was dichotomised; linear models see linear effects of (compressed) values only."
 
