@@ -12,6 +12,7 @@ from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.calibration import calibration_section
 from cohortium.report.certainty import certainty_section
 from cohortium.report.decisions import decisions_section
+from cohortium.report import description
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map
@@ -78,6 +79,8 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "presence": presence(r.cohort, "presence"),
         "map": patients_map(folder.map(primary), primary.name, len(r.cohort.modalities), "map"),
         "modalities": tables.modalities(r),
+        "described": description.described(r),
+        "described_words": [x for x in (description.unlike(r), *description.words(r)) if x],
         "endpoints": endpoints,
         "checks": _checks(r),
         "low_powered": r.evaluation.low_powered,

@@ -29,6 +29,7 @@ def assemble(
         subgroups,
     )
     from cohortium.learners import plan as learner_plan
+    from cohortium.study.describing import describe
     from cohortium.study.grouping import groupings
 
     plan = experiment.plan
@@ -64,6 +65,7 @@ def assemble(
         decisions=decided,
         subgroups=grouped,
         coverage=covered,
+        descriptions=describe(study, data, plan),
         hashes=hashes,
         versions=versions(),
     )
