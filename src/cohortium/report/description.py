@@ -57,7 +57,10 @@ def described(r: Results) -> list[dict[str, Any]]:
     """One entry per endpoint, primary first; none for runs without the records."""
     by_name = {d.endpoint: d for d in r.descriptions}
     ordered = [by_name[e.name] for e in ordered_endpoints(r) if e.name in by_name]
-    return [{"endpoint": d.endpoint, "tables": tables(d), "notes": [f"{n[0].upper()}{n[1:]}." for n in d.notes]} for d in ordered]
+    return [
+        {"endpoint": d.endpoint, "tables": tables(d), "notes": [f"{n[0].upper()}{n[1:]}." for n in d.notes]}
+        for d in ordered
+    ]
 
 
 def tables(d: Description) -> list[TableOne]:
@@ -77,7 +80,9 @@ def beside(d: Description, new: DescribedGroup) -> TableOne:
 
 def table(title: str, variables: Sequence[DescribedVariable], groups: Sequence[DescribedGroup]) -> TableOne:
     """The groups side by side."""
-    head = [(g.name if g.kind != "everyone" else "everyone in the study", _span(g.n_units, g.most_units)) for g in groups]
+    head = [
+        (g.name if g.kind != "everyone" else "everyone in the study", _span(g.n_units, g.most_units)) for g in groups
+    ]
     rows, source = list[Row](), ""
     for k, v in enumerate(variables):
         begins = v.source if v.source != source else ""

@@ -6,10 +6,13 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import open_run
 from cohortium.report.page import page
 
@@ -21,25 +24,56 @@ def write_report(run_folder: Path) -> Path:
     ``run.json`` (versions, time, memory) and ``validation.json`` (external validation): a list of
     ``{endpoint, data, n, estimates: [Estimate], calibration: [{label?, horizon?, predicted, observed, low?, high?}]}``.
     One file without outside references, readable by its owner only (mode 0600); an old report is replaced in one step.
+    Beside it ``figures/NAME.svg`` and ``figures/NAME.csv``: every figure as a picture that stands alone, and its numbers.
     Raises :class:`RunFolderError` when the folder is missing or unfinished.
     """
     run_folder = Path(run_folder)
-    text = render("report.html.j2", **page(open_run(run_folder)))
-    target = run_folder / "report.html"
-    handle, temporary = tempfile.mkstemp(dir=run_folder, prefix=".report-", suffix=".html")
+    context = page(open_run(run_folder))
+    text = render("report.html.j2", **context)
+    handle, name = tempfile.mkstemp(dir=run_folder, prefix=".report-", suffix=".html")
+    temporary, figures = Path(name), Path(tempfile.mkdtemp(dir=run_folder, prefix=".figures-"))
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as f:
             f.write(text)
-        Path(temporary).chmod(0o600)
-        Path(temporary).replace(target)
+        temporary.chmod(0o600)
+        for d in drawings(context):
+            for ending, content in (("svg", d.file), ("csv", d.table)):
+                (figures / f"{d.name}.{ending}").write_text(content, encoding="utf-8")
+                (figures / f"{d.name}.{ending}").chmod(0o600)
+        target = run_folder / "report.html"
+        temporary.replace(target)
+        shutil.rmtree(run_folder / "figures", ignore_errors=True)
+        figures.rename(run_folder / "figures")
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+        shutil.rmtree(figures, ignore_errors=True)
         raise
     return target
 
 
+def drawings(context: Any) -> Iterator[Drawing]:
+    """Every drawing of a page, in the order in which it is given."""
+    if isinstance(context, Drawing):
+        yield context
+    elif isinstance(context, Mapping):
+        for x in context.values():
+            yield from drawings(x)
+    elif isinstance(context, list | tuple):
+        for x in context:
+            yield from drawings(x)
+
+
+MOST_BYTES = 7_000_000
+"""Of a page that holds every picture twice, once to look at and once to take away; a larger one leaves the second out."""
+
+
 def render(template: str, **context: Any) -> str:
     """A template of the report filled in; what is not given is an error."""
+    text = _filled(template, True, context)
+    return text if len(text.encode()) <= MOST_BYTES else _filled(template, False, context)
+
+
+def _filled(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -50,6 +84,7 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.globals["pictures"] = pictures
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     return environment.get_template(template).render(script=_SCRIPT, script_hash=digest, **context)
 

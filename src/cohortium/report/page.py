@@ -7,12 +7,11 @@ from typing import Any
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
-from cohortium.report import methods, tables
+from cohortium.report import description, methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.calibration import calibration_section
 from cohortium.report.certainty import certainty_section
 from cohortium.report.decisions import decisions_section
-from cohortium.report import description
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cohortium.contracts.results import CohortRecord
-from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw, slug
 from cohortium.report.words import count, short
 
 _CUT = 20
@@ -48,7 +48,9 @@ def presence(cohort: CohortRecord, key: str) -> Drawing | None:
         share = f"Everybody has {every}."
     caption = f"Each line is a pattern: the filled dots are the modalities its patients have. {share}"
     svg = draw(paint, width=int(geometry.width), height=int(geometry.height), alt=alt, key=key, tight=False)
-    return Drawing(svg, "Who has which modality", caption, int(geometry.width))
+    data: list[dict[str, object]] = [{"what": "modality", "modalities": m.name, "units": m.n_units} for m in modalities]
+    data += [{"what": "pattern", "modalities": " | ".join(p.modalities), "units": p.n_units} for p in patterns]
+    return Drawing(svg, "Who has which modality", caption, int(geometry.width), name=slug(key), data=data)
 
 
 class _Geometry:

@@ -7,7 +7,8 @@ from typing import Any
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import SubgroupRow
-from cohortium.report.figures.style import MUTED, SERIES, Drawing, draw, quiet_axes
+from cohortium.report.figures.data import point
+from cohortium.report.figures.style import MUTED, SERIES, Drawing, draw, quiet_axes, slug
 from cohortium.report.words import estimate_text, short
 
 _ROW = 23
@@ -50,7 +51,8 @@ def forest(rows: Sequence[SubgroupRow], whole: Estimate | None, label: str, of: 
         "many looks. No dot: too small to say."
     )
     svg = draw(paint, width=470, height=_ROW * len(lines) + 66, alt=alt, key=key)
-    return Drawing(svg, f"{label} by group", caption, 470)
+    data = [point({"variable": r.variable, "group": r.group}, r.estimates[0]) for r in rows]
+    return Drawing(svg, f"{label} by group", caption, 470, name=slug(key), data=data)
 
 
 def _mark(ax: Any, y: float, r: SubgroupRow) -> None:
