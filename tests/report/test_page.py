@@ -12,7 +12,7 @@ import pytest
 
 from cohortium.errors import RunFolderError
 from cohortium.report import from_json, html, write_report
-from cohortium.report.page import branches, flow
+from cohortium.report.flow import branches, flow
 from cohortium.report.tables import tree
 from tests.report.runs import HOSTILE, make_results, make_run
 

@@ -14,7 +14,6 @@ from cohortium.contracts.description import FEWEST, DescribedVariable
 from cohortium.study.grouping import AVAILABILITY, SITE, UNKNOWN
 
 if TYPE_CHECKING:
-
     from cohortium.cohort import Cohort
     from cohortium.study.load import Study
 
