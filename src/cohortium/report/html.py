@@ -84,15 +84,26 @@ def _filled(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.filters["css_text"] = _css_text
     environment.globals["pictures"] = pictures
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     return environment.get_template(template).render(script=_SCRIPT, script_hash=digest, **context)
 
 
-# The only script: on a narrow screen the table of contents starts folded. Its hash is the only one the page allows.
+# The only script: on a narrow screen the table of contents starts folded, and what is folded is printed all the same by browsers
+# that do not know ``::details-content``. Its hash is the only one the page allows.
 _SCRIPT = (
     'if (matchMedia("(max-width: 60rem)").matches) document.querySelector(".toc details").removeAttribute("open");'
+    "let folded = [];"
+    'addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("main details:not([open])")];'
+    " for (const d of folded) d.open = true; });"
+    'addEventListener("afterprint", () => { for (const d of folded) d.open = false; });'
 )
+
+
+def _css_text(text: object) -> str:
+    """A text as a string of a style sheet: everything but letters, digits and blanks escaped."""
+    return '"' + "".join(c if c.isalnum() or c == " " else f"\\{ord(c):x} " for c in str(text)) + '"'
 
 
 def _breakable(text: object) -> str:

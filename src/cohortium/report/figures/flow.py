@@ -12,7 +12,7 @@ from cohortium.report.figures.style import INK, MUTED, Drawing, draw, slug
 WIDTH, _TRUNK, _SIDE, _INDENT = 420, 236, 148, 26
 _LINE, _PAD, _GAP = 17.0, 9.0, 20.0
 _TITLE, _SMALL = 14.0, 12.5
-_PER_CHARACTER = 7.4
+_PER_CHARACTER = 7.1
 
 
 @dataclass(frozen=True)
