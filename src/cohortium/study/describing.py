@@ -19,7 +19,8 @@ from cohortium.errors import StudyError
 from cohortium.study import measuring
 from cohortium.study.grouping import AVAILABILITY, SITE, groupings
 from cohortium.study.measuring import Measured
-from cohortium.study.summarising import Rows, hidden_counts, level_counts, over_folds, summarise, withhold
+from cohortium.study.summarising import Rows, level_counts, over_folds, summarise, withhold
+from cohortium.study.withholding import withheld
 
 if TYPE_CHECKING:
     from cohortium.experiment import EndpointPlan, Plan
@@ -49,18 +50,18 @@ def _endpoint(study: Study, data: Data, name: str, e: EndpointPlan, groups: Grou
     made = []
     for g, (kind, label, rows, rest) in enumerate(parts):
         own = [
-            withhold(summarise(m, rows, rest), h[:, g], bool(h[:, 0].any()))
-            for m, h in zip(columns, hidden, strict=True)
+            withhold(summarise(m, rows, rest), h[:, g], few[:, g], bool(h[:, 0].any()))
+            for m, (h, few) in zip(columns, hidden, strict=True)
         ]
         made.append(DescribedGroup(kind, label, len(rows), own))
-    folds = _test_folds(e, columns, [h[:, 0] for h in hidden], any(k == "partition" for k, *_ in parts))
+    folds = _test_folds(e, columns, [h[:, 0] for h, _ in hidden], any(k == "partition" for k, *_ in parts))
     return Description(name, [m.variable for m in columns], [*made, *folds], notes)
 
 
-def _hidden(m: Measured, groups: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> np.ndarray:
+def _hidden(m: Measured, groups: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     if m.variable.kind != "levels":
-        return np.zeros((0, len(groups)), bool)
-    return hidden_counts(np.stack([level_counts(m, rows) for rows in groups], axis=1), blocks)
+        return np.zeros((0, len(groups)), bool), np.zeros((0, len(groups)), bool)
+    return withheld(np.stack([level_counts(m, rows) for rows in groups], axis=1), blocks)
 
 
 def _blocks(study: Study, data: Data, e: EndpointPlan, groups: Groups) -> list[tuple[GroupKind, list[Part]]]:
@@ -178,8 +179,8 @@ def _beside(m: Measured, known: Any) -> Any:
     if m.variable.kind == "levels":
         against = known.counts
         gap = None if None in against else level_difference(np.array(made.counts), np.array(against))
-        hidden = hidden_counts(np.array(made.counts, np.int64)[:, None], [])[:, 0]
-        return withhold(replace(made, difference=gap), hidden, False)
+        hidden, few = withheld(np.array(made.counts, np.int64)[:, None], [])
+        return withhold(replace(made, difference=gap), hidden[:, 0], few[:, 0], False)
     gap = None
     if made.mean is not None and known.mean is not None:
         gap = mean_difference(made.mean, made.sd, known.mean, known.sd)

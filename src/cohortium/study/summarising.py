@@ -1,4 +1,4 @@
-"""Summaries of variables in groups of units, and which counts of them are withheld."""
+"""Summaries of variables in groups of units."""
 
 from __future__ import annotations
 
@@ -50,52 +50,18 @@ def level_counts(m: Measured, rows: Rows) -> Counts:
     return np.bincount(values[np.isfinite(values)].astype(int), minlength=len(m.variable.levels)).astype(np.int64)
 
 
-def hidden_counts(counts: Counts, blocks: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
-    """(K, G) which counts of K levels in G groups are withheld. blocks: groups that together are the first one (everyone).
-
-    Withheld are counts of 1 to 4, all of a group of fewer than five known values, and as many more that none follows from a
-    sum: of a group's levels, and of a level over everyone and the groups of a block, either none or at least two are withheld,
-    the smallest first. The number of known values is not withheld: that a value is missing says nothing about it.
-    """
-    known = counts.sum(axis=0)
-    hidden = ((counts > 0) & (counts < FEWEST)) | (known < FEWEST)[None, :]
-    while True:
-        before = int(hidden.sum())
-        for g in range(counts.shape[1]):
-            if hidden[:, g].sum() == 1:
-                _hide_smallest(hidden[:, g], counts[:, g], 0)
-        for block in blocks:
-            groups = [*block, 0]  # everyone last: its counts are the most wanted
-            for k in range(len(counts)):
-                if hidden[k, groups].sum() == 1:
-                    row = hidden[k, groups]
-                    _hide_smallest(row, counts[k, groups], 1)
-                    hidden[k, groups] = row
-        if int(hidden.sum()) == before:
-            return hidden
-
-
-def _hide_smallest(hidden: NDArray[np.bool_], counts: Counts, spared: int) -> None:
-    """Hide the smallest count above zero that is not hidden yet; the last ``spared`` only where there is no other."""
-    free = np.flatnonzero(~hidden & (counts > 0))
-    own = free[free < len(counts) - spared]
-    free = own if len(own) else free
-    if len(free):
-        hidden[free[np.argmin(counts[free])]] = True
-
-
-def withhold(s: Summary, hidden: NDArray[np.bool_], hidden_in_all: bool) -> Summary:
+def withhold(s: Summary, hidden: NDArray[np.bool_], few: NDArray[np.bool_], hidden_in_all: bool) -> Summary:
     """The summary without the hidden counts; without its difference where that would give one away."""
     counts = [None if h else c for c, h in zip(s.counts, hidden, strict=True)]
-    few = [k for k, c in enumerate(s.counts) if c is not None and 0 < c < FEWEST <= s.n]
     unsafe = bool(counts) and (bool(hidden.any()) or hidden_in_all)
-    return replace(s, counts=counts, few=few, difference=None if unsafe else s.difference)
+    said = [int(k) for k in np.flatnonzero(few)]
+    return replace(s, counts=counts, few=said, difference=None if unsafe else s.difference)
 
 
 def over_folds(made: Sequence[Summary], hidden_in_all: NDArray[np.bool_]) -> tuple[Summary, Summary]:
     """The smallest and the largest of each number over test folds.
 
-    A level is withheld that has 1 to 4 units in the least or fullest fold, or is withheld in everyone; one alone takes the
+    Folds are drawn at random: who is in one is not known. A level is withheld that has 1 to 4 units in the least or fullest fold, or is withheld in everyone; one alone takes the
     smallest other with it, and of two folds nothing is shown that has such a level: their sum is known.
     """
     counts = np.array([s.counts for s in made], np.int64).reshape(len(made), len(made[0].counts))
@@ -103,8 +69,8 @@ def over_folds(made: Sequence[Summary], hidden_in_all: NDArray[np.bool_]) -> tup
     hidden = hidden_in_all.copy()
     for extreme in (low, high):
         hidden |= (extreme > 0) & (extreme < FEWEST)
-    if hidden.sum() == 1:
-        _hide_smallest(hidden, high, 0)
+    if hidden.sum() == 1 and (others := ~hidden & (high > 0)).any():
+        hidden[np.argmin(np.where(others, high, np.iinfo(np.int64).max))] = True
     if hidden.any() and len(made) == 2:
         hidden[:] = True
     unsafe = bool(hidden.any())

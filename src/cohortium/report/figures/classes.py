@@ -10,7 +10,7 @@ import numpy as np
 from cohortium.contracts.results import Curve
 from cohortium.report.curves import Calibration, mean_roc
 from cohortium.report.figures.data import line
-from cohortium.report.figures.style import DASHES, GRID, INK, MUTED, SERIES, Drawing, draw, slug
+from cohortium.report.figures.style import DASHES, GRID, MUTED, SERIES, Drawing, draw, readable_on, slug
 from cohortium.report.folder import Scored
 from cohortium.report.words import short
 
@@ -128,6 +128,8 @@ def confusion(scored: Scored, key: str) -> Drawing | None:
     """True class (rows) against the most probable class (columns), counts and share of the row."""
     if scored.p is None or scored.code is None:
         return None
+    import matplotlib
+
     k = len(scored.classes)
     table = np.zeros((k, k), int)
     np.add.at(table, (scored.code, scored.p.argmax(axis=1)), 1)
@@ -135,15 +137,17 @@ def confusion(scored: Scored, key: str) -> Drawing | None:
     size = 72 if k <= 5 else 46
     labels = [short(c, 16) for c in scored.classes]
     margin = 8 * max(len(x) for x in labels) + 40
+    colours = matplotlib.colormaps["Blues"]
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
-        ax.pcolormesh(np.arange(k + 1) - 0.5, np.arange(k + 1) - 0.5, share, cmap="Blues", vmin=0, vmax=1, lw=0)
+        ax.pcolormesh(np.arange(k + 1) - 0.5, np.arange(k + 1) - 0.5, share, cmap=colours, vmin=0, vmax=1, lw=0)
         ax.invert_yaxis()
         for i in range(k):
             for j in range(k):
+                colour = readable_on(colours(share[i, j]))
                 text = f"{table[i, j]:,}\n{100 * share[i, j]:.0f}%" if k <= 5 else f"{table[i, j]:,}"
-                ax.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.55 else INK)
+                ax.text(j, i, text, ha="center", va="center", color=colour)
         turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels)) > 7 else {}
         ax.set_xticks(range(k), labels, **turn)
         ax.set_yticks(range(k), labels)

@@ -73,8 +73,9 @@ def _sets(figure: Any, g: _Geometry, cohort: CohortRecord, labels: list[str]) ->
     ax = g.axes(figure, g.left, 16, g.matrix, g.top - 16)
     n = max(cohort.n_units, 1)
     share = [100 * m.n_units / n for m in cohort.modalities]
-    colours = [MUTED if m.reference else SERIES[0] for m in cohort.modalities]
-    ax.bar(range(len(share)), share, width=0.62, color=colours)
+    faces = ["white" if m.reference else SERIES[0] for m in cohort.modalities]
+    edges = [INK if m.reference else SERIES[0] for m in cohort.modalities]
+    ax.bar(range(len(share)), share, width=0.6, color=faces, edgecolor=edges, lw=1.2)
     ax.set_xlim(-0.5, len(share) - 0.5)
     ax.set_ylim(0, 100)
     ax.set_yticks([0, 50, 100], ["0", "50", "100%"])
@@ -92,7 +93,7 @@ def _sets(figure: Any, g: _Geometry, cohort: CohortRecord, labels: list[str]) ->
     head.set_axis_off()
     lines = ["share of units with", "the modality"]
     if any(m.reference for m in cohort.modalities):
-        lines += ["(grey: reference)"]
+        lines += ["(hollow: reference)"]
     head.text(0.02, 0.98, "\n".join(lines), va="top", ha="left", fontsize=12, color=MUTED, transform=head.transAxes)
 
 

@@ -137,6 +137,24 @@ def _inline(svg: str, width: int, height: int, alt: str, key: str) -> str:
     )
 
 
+def readable_on(rgb: Sequence[float]) -> str:
+    """A colour for text on a ground (red, green, blue in 0..1): the usual ink where its contrast is at least 4.5:1 (WCAG 2.2,
+    1.4.3), else white or black."""
+    ground = luminance(rgb)
+
+    def contrast(hex_colour: str) -> float:
+        own = luminance([int(hex_colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        return (max(own, ground) + 0.05) / (min(own, ground) + 0.05)
+
+    return next((c for c in (INK, "#ffffff") if contrast(c) >= 4.5), "#000000")
+
+
+def luminance(rgb: Sequence[float]) -> float:
+    """Relative luminance of sRGB in 0..1 (WCAG 2.2)."""
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb[:3])
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
 def quiet_axes(ax: Any, grid: str = "x") -> None:
     """Light grid along one axis, no ticks on the other."""
     ax.grid(True, axis=grid)

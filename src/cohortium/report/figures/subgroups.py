@@ -47,7 +47,7 @@ def forest(rows: Sequence[SubgroupRow], whole: Estimate | None, label: str, of: 
     ]
     alt = f"Forest plot of {label} for {of} by group: {'; '.join(known[:12])}."
     caption = (
-        "Dot: estimate; line: 95% interval; in brackets: units. Dashed, shaded: everybody. Orange: differs from the rest after correction for "
+        "Dot: estimate; line: 95% interval; in brackets: units. Dashed, shaded: everybody. Orange diamond: differs from the rest after correction for "
         "many looks. No dot: too small to say."
     )
     svg = draw(paint, width=470, height=_ROW * len(lines) + 66, alt=alt, key=key)
@@ -60,7 +60,8 @@ def _mark(ax: Any, y: float, r: SubgroupRow) -> None:
     if e.value is None:
         return
     corrected = r.versus_rest[0].p_holm if r.versus_rest else None
-    colour = SERIES[2] if corrected is not None and corrected < _LEVEL else SERIES[0]
+    differs = corrected is not None and corrected < _LEVEL
+    colour = SERIES[2] if differs else SERIES[0]
     if e.low is not None and e.high is not None:
         ax.plot([e.low, e.high], [y, y], color=colour, lw=2.2, solid_capstyle="round", zorder=3)
-    ax.plot([e.value], [y], marker="o", color=colour, ms=7, mec="white", mew=0.8, ls="", zorder=4)
+    ax.plot([e.value], [y], marker="D" if differs else "o", color=colour, ms=7, mec="white", mew=0.8, ls="", zorder=4)
