@@ -81,6 +81,9 @@ def pages(every_kind: Path) -> dict[str, Element]:
     xy, code = np.array([[0.0, 1.0], [1.0, 0.0]]), np.zeros(2, np.int64)
     made = {
         "report.html.j2": (every_kind / "report.html").read_text(encoding="utf-8"),
+        **{
+            f"{n}.html.j2": (every_kind / f"{n}.html").read_text(encoding="utf-8") for n in ("checklists", "model_card")
+        },
         "explanation.html.j2": explanation_page(made_up(Explanation)),
         "biomarkers.html.j2": biomarker_page(made_up(BiomarkerResults, kind="binary"), features),
         "subtypes.html.j2": subtype_page(made_up(SubtypeResults), xy, code, (np.eye(2), code)),

@@ -19,7 +19,7 @@ Role = Literal["reference", "single", "fusion", "auto"]
 @dataclass(frozen=True)
 class ModalityRecord:
     """n_units: units that have it. n_features: features as read. kinds: kind -> number of features. id_space: what
-    the features are, as declared (symbol, ensembl …)."""
+    the features are, as declared (symbol, ensembl …). shape: as declared (table, images …)."""
 
     name: str
     n_units: int
@@ -29,6 +29,7 @@ class ModalityRecord:
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     id_space: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class EndpointRecord:
 
     classes: class -> units (classification), in code order; cause -> events (competing risks), that of interest first. tau: time up to which concordance is measured;
     median_follow_up: by reverse Kaplan-Meier (survival). headline_metric: the metric the answer is given in
-    (empty: the kind's usual one).
+    (empty: the kind's usual one). definition: columns and conditions that the study file declares it by.
     """
 
     name: str
@@ -60,6 +61,7 @@ class EndpointRecord:
     tau: float | None = None
     median_follow_up: float | None = None
     headline_metric: str = ""
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,7 @@ class Selected:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was asked."""
+    """What was asked. choices: settings of the study file that the checklists name, in words."""
 
     name: str
     title: str
@@ -280,6 +282,7 @@ class StudyRecord:
     learners: list[str]
     preset: str
     seed: int
+    choices: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,37 +18,57 @@ from cohortium.report.page import page
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` into a run folder and give its path.
+    """Write ``report.html`` into a run folder and give its path; beside it ``checklists.html``, ``checklists.csv``,
+    ``model_card.html`` and ``model_card.md``.
 
     Reads ``results.json``, and where they are there ``predictions.parquet``, ``outcomes.parquet`` (figures),
-    ``run.json`` (versions, time, memory) and ``validation.json`` (external validation): a list of
+    ``run.json`` (versions, time, memory), ``audit.json``, ``statements.json`` (what the study file states: key -> text) and
+    ``validation.json`` (external validation): a list of
     ``{endpoint, data, n, estimates: [Estimate], calibration: [{label?, horizon?, predicted, observed, low?, high?}]}``.
     One file without outside references, readable by its owner only (mode 0600); an old report is replaced in one step.
     Beside it ``figures/NAME.svg`` and ``figures/NAME.csv``: every figure as a picture that stands alone, and its numbers.
     Raises :class:`RunFolderError` when the folder is missing or unfinished.
     """
+    from cohortium.report.checklists import checklists, checklists_csv
+    from cohortium.report.checklists.page import checklists_page, model_card_page
+    from cohortium.report.modelcard import model_card_markdown
+
     run_folder = Path(run_folder)
-    context = page(open_run(run_folder))
-    text = render("report.html.j2", **context)
-    handle, name = tempfile.mkstemp(dir=run_folder, prefix=".report-", suffix=".html")
-    temporary, figures = Path(name), Path(tempfile.mkdtemp(dir=run_folder, prefix=".figures-"))
+    folder = open_run(run_folder)
+    lists, context = checklists(folder), page(folder)
+    pages = {
+        "checklists.html": checklists_page(folder, lists),
+        "checklists.csv": checklists_csv(lists),
+        "model_card.html": model_card_page(folder),
+        "model_card.md": model_card_markdown(folder),
+        "report.html": render("report.html.j2", **context),
+    }
+    figures = Path(tempfile.mkdtemp(dir=run_folder, prefix=".figures-"))
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as f:
-            f.write(text)
-        temporary.chmod(0o600)
         for d in drawings(context):
-            for ending, content in (("svg", d.file), ("csv", d.table)):
-                (figures / f"{d.name}.{ending}").write_text(content, encoding="utf-8")
-                (figures / f"{d.name}.{ending}").chmod(0o600)
-        target = run_folder / "report.html"
-        temporary.replace(target)
+            _write(figures / f"{d.name}.svg", d.file)
+            _write(figures / f"{d.name}.csv", d.table)
+        for name, text in pages.items():
+            _write(run_folder / name, text)
         shutil.rmtree(run_folder / "figures", ignore_errors=True)
         figures.rename(run_folder / "figures")
     except BaseException:
-        temporary.unlink(missing_ok=True)
         shutil.rmtree(figures, ignore_errors=True)
         raise
-    return target
+    return run_folder / "report.html"
+
+
+def _write(target: Path, text: str) -> None:
+    """Whole or not at all, readable by its owner only."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=target.suffix)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as f:
+            f.write(text)
+        Path(temporary).chmod(0o600)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def drawings(context: Any) -> Iterator[Drawing]:
