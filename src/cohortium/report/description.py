@@ -111,7 +111,7 @@ def _entry(v: DescribedVariable, a: Summary, b: Summary | None) -> Entry:
     gap, unlike = "", False
     if a.difference is not None:
         last = a.difference if b is None or b.difference is None else b.difference
-        gap, unlike = _range(f"{a.difference:.2f}", f"{last:.2f}"), last >= UNLIKE
+        gap, unlike = _range(f"{a.difference:.2f}", f"{last:.2f}"), round(last, 2) >= UNLIKE
     return Entry(_quantiles(v, a, b), ", ".join(lacking), gap, unlike)
 
 
@@ -128,12 +128,13 @@ def _quantiles(v: DescribedVariable, a: Summary, b: Summary | None) -> str:
 def _level(a: Summary, b: Summary | None, k: int) -> Entry:
     if a.n == 0 and b is None:
         return Entry("–")
-    texts = []
-    for s in (a, *((b,) if b is not None else ())):
-        n = s.counts[k]
-        share = f" ({100 * n / s.n:.0f}%)" if n is not None and b is None and s.n else ""
-        texts.append(f"{n:,}{share}" if n is not None else f"< {FEWEST}" if k in s.few else "withheld")
-    return Entry(_range(texts[0], texts[-1]))
+    n, most = a.counts[k], None if b is None else b.counts[k]
+    if n is None:
+        small = k in a.few, b is not None and k in b.few
+        return Entry("withheld" if not any(small) else f"< {FEWEST}" if b is None or all(small) else f"some < {FEWEST}")
+    if b is not None and most is not None:
+        return Entry(_span(n, most))
+    return Entry(f"{n:,} ({100 * n / a.n:.0f}%)" if a.n else "–")
 
 
 def _numbers(low: float | None, high: float | None) -> str:
@@ -156,6 +157,7 @@ def _plain(x: float | None) -> str:
     if size >= 100 or x == int(x):
         return f"{x:,.0f}".replace("-", "−")
     text = f"{x:.1f}" if size >= 10 else f"{x:.2f}" if size >= 1 else f"{x:.3f}" if size >= 0.01 else f"{x:.2g}"
+    text = text if "e" in text else text.rstrip("0").rstrip(".")
     return text.replace("-", "−")
 
 
@@ -185,7 +187,11 @@ def unlike(r: Results) -> str:
     found = {}
     for g in primary.groups:
         for v, s in zip(primary.variables, g.summaries, strict=True):
-            if g.kind in ("availability", "site", "partition") and s.difference is not None and s.difference >= UNLIKE:
+            if (
+                g.kind in ("availability", "site", "partition")
+                and s.difference is not None
+                and round(s.difference, 2) >= UNLIKE
+            ):
                 found[v.name] = max(found.get(v.name, 0.0), s.difference)
     if not found:
         return ""
