@@ -113,6 +113,16 @@ def test_partitions_are_shown_as_they_are(tmp_path: Path, evaluation: str, kind:
         assert sum(g.n_units for g in own) == 116
 
 
+def test_a_site_that_is_a_subgroup_too_is_shown_as_a_site(tmp_path: Path) -> None:
+    asked = "design: {site: hospital}\nevaluation: {subgroups: [hospital, clinical.sex, part], "
+    cohort_files.write(tmp_path)
+    d = described(tmp_path, cohort_files.STUDY.replace("evaluation: {", asked))
+    assert sorted(g.name for g in d.groups if g.kind == "site") == ["north", "south", "west"]
+    assert [(v.name, v.source) for v in d.variables if v.kind == "levels"] == [
+        ("response", "outcome"), ("part", "unit table"), ("sex", "clinical"),
+    ]  # fmt: skip
+
+
 def test_ranges_are_those_of_the_folds(tmp_path: Path) -> None:
     file = cohort_files.write(tmp_path)
     study = load_study(file)

@@ -72,8 +72,9 @@ def _blocks(study: Study, data: Data, e: EndpointPlan, groups: Groups) -> list[t
         out.append(("availability", in_parts(labels, MOST_PATTERNS, "other patterns")))
     partitions = _partitions(study, data, e)
     by_site = study.evaluation.design == "leave_one_site_out" and bool(partitions)
-    if SITE in groups and not by_site:
-        labels = measuring.labels_of(groups[SITE], e.outcome.units)
+    of_site = groups.get(SITE) or groups.get(study.spec.design.site or "")  # a subgroup where the study names it as one
+    if of_site and not by_site:
+        labels = measuring.labels_of(of_site, e.outcome.units)
         out.append(("site", in_parts(labels, MOST_PARTS, "other sites")))
     out.append(("partition", partitions))
     return [(kind, parts) for kind, parts in out if len(parts) > 1]

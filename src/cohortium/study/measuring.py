@@ -42,7 +42,7 @@ def measured(
     names, notes = _features(study, cohort)
     inside = {f"{m}.{f}" for m, fs in names.items() for f in fs}
     for name, of in groups.items():
-        if name not in (SITE, AVAILABILITY) and name not in inside:
+        if name not in (SITE, AVAILABILITY, study.spec.design.site) and name not in inside:
             columns.append(_named_levels(of_groups(name, of, outcome.units)))
     for modality, features in names.items():
         columns += [_named_levels(of_feature(cohort, modality, f, outcome.units)) for f in features]
