@@ -25,11 +25,11 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
         caveats,
         effect_text,
         members_text,
-        panel_text,
         parts_text,
         q_text,
         question,
     )
+    from cohortium.report.panel import panel_text
 
     _print(question(found))
     _print(answer(found))

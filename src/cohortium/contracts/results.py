@@ -18,7 +18,8 @@ Role = Literal["reference", "single", "fusion", "auto"]
 @dataclass(frozen=True)
 class ModalityRecord:
     """n_units: units that have it. n_features: features as read. kinds: kind -> number of features. id_space: what
-    the features are, as declared (symbol, ensembl …)."""
+    the features are, as declared (symbol, ensembl …). cost: of all its features for a patient who is measured, in the study's
+    currency; None: not declared."""
 
     name: str
     n_units: int
@@ -28,6 +29,7 @@ class ModalityRecord:
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     id_space: str = ""
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ class Selected:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was asked."""
+    """What was asked. currency: of costs."""
 
     name: str
     title: str
@@ -279,6 +281,7 @@ class StudyRecord:
     learners: list[str]
     preset: str
     seed: int
+    currency: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map
 from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import RunFolder
+from cohortium.report.money import further
 from cohortium.report.performance import GROUPED, performance
 from cohortium.report.subgroups import subgroups_section
 from cohortium.report.validation import validation_sections
@@ -200,7 +201,9 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
             calibrated, e, row, [d for d in drawn if d.title == GROUPED], f"e{i}-smooth"
         ),
         "performance_of": row.learner if row is not None else "",
-        "decisions": decisions_section([x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca"),
+        "decisions": decisions_section(
+            [x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca", further(r, row)
+        ),
         "subgroups": subgroups_section(
             [x for x in r.subgroups if x.endpoint == e.name], e, _whole(row, metric, horizon), f"e{i}-groups"
         ),

@@ -34,7 +34,8 @@ _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "anndata", 
 def study_record(study: Study, plan: Plan, learners: list[str]) -> StudyRecord:
     """What was asked. learners: those of the leaderboard."""
     s = study.spec
-    return StudyRecord(s.name, s.title, s.primary_name, list(s.reference), learners, s.preset, plan.seed)
+    currency = "" if s.costs is None else s.costs.currency
+    return StudyRecord(s.name, s.title, s.primary_name, list(s.reference), learners, s.preset, plan.seed, currency)
 
 
 def cohort_record(study: Study, data: Data, plan: Plan) -> CohortRecord:
@@ -100,7 +101,9 @@ def _classes(o: Outcome) -> dict[str, int] | None:
 
 def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
     out = []
+    costs = study.spec.costs
     for name, table in data.cohort.modalities.items():
+        cost = None if costs is None else costs.assays[name]
         kinds = Counter(str(k) for k in table.features["kind"])
         if table.shape != "table":
             kinds = Counter({_ELEMENTS.get(table.shape, table.shape): table.n_features})
@@ -114,6 +117,7 @@ def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
                 left_out=data.left_out.get(name, []),
                 notes=data.notes.get(name, []),
                 id_space=", ".join(sorted({str(i) for i in table.features["id_space"]} - {""})),
+                cost=None if cost is None else cost.assay + cost.feature * table.n_features,
             )
         )
     return out

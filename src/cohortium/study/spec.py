@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cohortium.errors import did_you_mean
+from cohortium.schema.costs import CostsSpec
 from cohortium.schema.declare import Declaration, EndpointSpec, UnitsSource
 from cohortium.schema.deep import DeepLearner
 from cohortium.schema.durations import days_of
@@ -145,6 +146,9 @@ class StudySpec(Declaration):
     )
     presence_as_predictor: bool = Field(False, description="let the fact of having a modality be a predictor")
     evaluation: EvaluationSpec = EvaluationSpec()
+    costs: CostsSpec | None = Field(
+        None, description="what assays cost for each patient: of panels, and for each true decision that they change"
+    )
     preset: Literal["quick", "default", "thorough"] = "default"
     acknowledge: list[str] = Field(
         default_factory=list, description="serious findings of check, by name, that you accept"
@@ -169,11 +173,26 @@ class StudySpec(Declaration):
         for n, m in self.cohort.modalities.items():
             if getattr(m, "harmonise", "none") != "none" and self.design.batch is None:
                 raise ValueError(f"modality '{n}' says harmonise: combat, which needs design: {{batch: <column>}}")
+        self._costs()
         if self.primary is not None and self.primary not in self.endpoints:
             raise ValueError(
                 f"primary names '{self.primary}', which is no endpoint.{did_you_mean(self.primary, self.endpoints)}"
             )
         return self
+
+    def _costs(self) -> None:
+        """Every modality has one: what is forgotten would be free."""
+        if self.costs is None:
+            return
+        known = self.cohort.modalities
+        for n, cost in self.costs.assays.items():
+            if n not in known:
+                raise ValueError(f"costs names '{n}', which is no modality.{did_you_mean(n, known)}")
+            if cost.feature and known[n].shape != "table":
+                raise ValueError(f"costs of '{n}': a cost per feature is of tables; give one for the whole assay")
+        forgotten = [n for n in known if n not in self.costs.assays]
+        if forgotten:
+            raise ValueError(f"costs has nothing for '{forgotten[0]}': give 0 to what is free")
 
     @property
     def primary_name(self) -> str:
