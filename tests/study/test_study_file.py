@@ -87,7 +87,9 @@ def test_a_number_alone_is_the_cost_of_an_assay_and_features_of_texts_have_none(
     costs = "costs: {currency: EUR, assays: {clinical: 0, rna: {assay: 40, feature: 6}}}\n"
     read = parse_study(GOOD + costs, "study.yaml").costs
     assert read is not None and (read.assays["clinical"].assay, read.assays["rna"].feature) == (0, 6)
-    notes = GOOD.replace("    rna:\n      file: rna.csv", "    rna: {shape: texts, file: rna.csv, id: a, columns: [note]}")
+    notes = GOOD.replace(
+        "    rna:\n      file: rna.csv", "    rna: {shape: texts, file: rna.csv, id: a, columns: [note]}"
+    )
     assert "'rna': a cost per feature is of tables" in complaint(notes + costs)
 
 

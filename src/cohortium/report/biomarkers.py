@@ -38,7 +38,7 @@ def biomarker_page(r: BiomarkerResults, table: pd.DataFrame) -> str:
         caveats=caveats(r),
         tiles=_tiles(r),
         drawings=[d for d in drawings if d is not None],
-        groups=_groups(r),
+        groups=groups_table(r),
         sources=_sources(r),
         panel=None if r.panel is None else panel_text(r.panel),
         panel_tables=[] if r.panel is None else panel_tables(r.panel),
@@ -208,7 +208,8 @@ def _tiles(r: BiomarkerResults) -> list[Tile]:
     return out
 
 
-def _groups(r: BiomarkerResults) -> Table:
+def groups_table(r: BiomarkerResults) -> Table:
+    """A row for each group of the records."""
     head = ["group", "modality", r.quantity, "q alone", "q given others", "knockoffs", "in draws", "stability", "folds"]
     sites = any(g.sites for g in r.groups)
     rows = []
@@ -269,6 +270,18 @@ def _sets(e: Enrichment) -> Table:
         "their correlation (CAMERA). Listed: members that are associated alone, and whether they are too many (hypergeometric)."
     )
     return Table(["gene set", "measured", "direction", "q", "correlation", "listed"], rows, note=note)
+
+
+def sets_text(r: BiomarkerResults) -> list[str]:
+    """Of each file of gene sets those that are shifted."""
+    out = []
+    for e in r.enrichment:
+        good = [s for s in e.sets if s.q <= r.fdr]
+        listed = names([f"{s.name} ({'+' if s.direction > 0 else '−'})" for s in good], most=8)
+        out.append(
+            f"{e.file}: {len(good)} of the sets shown are shifted at q {r.fdr:g}{': ' + listed if listed else ''}."
+        )
+    return out
 
 
 def _background(e: Enrichment) -> str:

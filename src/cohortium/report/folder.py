@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.results import EndpointRecord, Results
 from cohortium.errors import RunFolderError
+from cohortium.report.found import read_found
 from cohortium.report.records import from_json
 
 FloatArray = NDArray[np.float64]
@@ -61,12 +63,14 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class RunFolder:
-    """A finished run. run, validation: parsed ``run.json`` and ``validation.json``, empty when not there."""
+    """A finished run. run, validation: parsed ``run.json`` and ``validation.json``, empty when not there. found: of ``biomarkers``, by
+    endpoint: address of the page and records."""
 
     path: Path
     results: Results
     run: dict[str, Any]
     validation: list[dict[str, Any]]
+    found: dict[str, tuple[str, BiomarkerResults]] = field(default_factory=dict)
 
     def map(self, endpoint: EndpointRecord) -> Map | None:
         """Where units stand on the map of patients, with their outcomes; None when the run has no map."""
@@ -99,6 +103,7 @@ def open_run(path: Path) -> RunFolder:
         results,
         run if isinstance(run, dict) else {},
         [v for v in validation if isinstance(v, dict)] if isinstance(validation, list) else [],
+        read_found(path),
     )
 
 
