@@ -71,7 +71,9 @@ def explain(
     study: Annotated[
         Path | None, typer.Argument(metavar="[STUDY]", help="study.yaml of the run; default: where 'run' put RUN")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="new folder for page, records and table")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="new folder for page, records and table; of a patient a file, .html or .json")
+    ] = None,
     patient: Annotated[str | None, typer.Option(help="a unit's id: explain the prediction of this one")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="folder of new units that the patient is in")] = None,
     endpoint: Annotated[str | None, typer.Option(help="default: the primary one")] = None,
@@ -90,6 +92,7 @@ def explain(
     Example:
       cohortium explain run1 mydata/study.yaml --out explained
       cohortium explain run1 mydata/study.yaml --patient 0042
+      cohortium explain run1 mydata/study.yaml --patient 0042 --out 0042.html
     """
     from cohortium.cli.show_explanation import show_explanation, show_patient
     from cohortium.study import explain as find
