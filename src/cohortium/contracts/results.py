@@ -218,7 +218,8 @@ class CoverageRow:
     ``variable``, ``everyone``, or a ``class``). level: how often they should.
 
     estimates: ``coverage``; of classes also ``one_class`` (share of sets that name one class: of the others the model abstains)
-    and ``one_class_right``; of values ``interval_width``, of survival ``lower_bound`` (medians).
+    and ``one_class_right``; of values ``interval_width``, of survival ``lower_bound`` (medians). own: of groups by which coverage is
+    asked for the share of test units calibrated within their own group; None of other variables.
     """
 
     endpoint: str
@@ -228,6 +229,7 @@ class CoverageRow:
     group: str
     n_units: int
     estimates: list[Estimate]
+    own: float | None = None
 
 
 @dataclass(frozen=True)

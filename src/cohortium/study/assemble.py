@@ -48,7 +48,7 @@ def assemble(
         calibrated += calibration(name, scores, _of_interest(scores, plan.headline))
         decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
         grouped += subgroups(name, scores, plan.headline, groups, _metric(study, name, e))
-        covered += coverage(name, scores, plan.headline, plan.config.coverage, groups)
+        covered += coverage(name, scores, plan.headline, plan.config.coverage, groups, study.evaluation.coverage_by)
         facts = experiment.finals[name][1]
         selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(

@@ -86,6 +86,10 @@ class EvaluationSpec(Declaration):
     coverage: Annotated[float, Field(ge=0.5, le=0.99)] | None = Field(
         0.9, description="level of the headline's prediction sets, intervals and lower bounds; null: none are made"
     )
+    coverage_by: str | None = Field(
+        None,
+        description="column of groups (unit table, or modality.column) within which those hold too, where a group is large enough",
+    )
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.5],
         min_length=1,
@@ -108,8 +112,10 @@ class EvaluationSpec(Declaration):
             raise ValueError("design: fixed_test needs 'test_value', the value of 'column' that marks test units")
         if self.design == "file" and self.folds_file is None:
             raise ValueError("design: file needs 'folds_file'")
+        if self.coverage_by is not None and self.coverage is None:
+            raise ValueError("coverage_by needs a level of coverage: leave out coverage: null")
         for column, cuts in self.subgroup_cuts.items():
-            if column not in self.subgroups:
+            if column not in (*self.subgroups, self.coverage_by):
                 raise ValueError(f"subgroup_cuts names '{column}', which is not in subgroups")
             if not cuts or sorted(set(cuts)) != cuts:
                 raise ValueError(f"subgroup_cuts of '{column}' are to be numbers that grow, such as [50, 70]")
