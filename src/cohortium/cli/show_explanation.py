@@ -22,6 +22,7 @@ def show_explanation(found: Explanation, folder: Path | None, as_json: bool, qui
     if quiet:
         return
     from cohortium.report.explanation import answer, caveats, deletion_text, label_of, size_text
+    from cohortium.report.randomised import randomised_text
     from cohortium.report.words import estimate_text, metric_name, value_text
 
     _print(answer(found))
@@ -42,6 +43,8 @@ def show_explanation(found: Explanation, folder: Path | None, as_json: bool, qui
             t.add_row(label_of(f), f.modality, size_text(f.moves, found.percent), estimate_text(f.shuffled, True))
         _print(t)
     if text := deletion_text(found):
+        _print(text)
+    if text := randomised_text(found):
         _print(text)
     for name, why in found.skipped.items():
         say(f"Note: {name} {why}.")
