@@ -233,6 +233,21 @@ class CoverageRow:
 
 
 @dataclass(frozen=True)
+class SensitivityRow:
+    """Competing risks: one learner's headline metric with the events of unknown cause treated otherwise than in the fit. treatment: what
+    they are taken for. n_units, n_events: tested, and of the cause of interest. versus_reference: minus the reference, on the same
+    folds; None of the reference itself."""
+
+    endpoint: str
+    learner: str
+    treatment: str
+    n_units: int
+    n_events: int | None
+    estimate: Estimate
+    versus_reference: Estimate | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding of ``check``. grade: ``serious`` stops a run unless acknowledged by name; ``warning``; ``note``.
 
@@ -302,6 +317,7 @@ class Results:
     decisions: list[DecisionRow] = field(default_factory=list)
     subgroups: list[SubgroupRow] = field(default_factory=list)
     coverage: list[CoverageRow] = field(default_factory=list)
+    sensitivity: list[SensitivityRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

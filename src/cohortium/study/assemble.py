@@ -27,12 +27,13 @@ def assemble(
         learning_curve,
         score_endpoint,
         subgroups,
+        unknown_causes,
     )
     from cohortium.learners import plan as learner_plan
     from cohortium.study.grouping import groupings
 
     plan = experiment.plan
-    board, added, curve, selected, calibrated, decided, grouped, covered = [], [], [], [], [], [], [], []
+    board, added, curve, selected, calibrated, decided, grouped, covered, otherwise = [], [], [], [], [], [], [], [], []
     groups = groupings(study, data)
     names: list[str] = []
     every: dict[str, Scores] = {}
@@ -49,6 +50,7 @@ def assemble(
         decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
         grouped += subgroups(name, scores, plan.headline, groups, _metric(study, name, e))
         covered += coverage(name, scores, plan.headline, plan.config.coverage, groups, study.evaluation.coverage_by)
+        otherwise += unknown_causes(name, scores, _of_interest(scores, plan.headline), _metric(study, name, e))
         facts = experiment.finals[name][1]
         selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(
@@ -64,6 +66,7 @@ def assemble(
         decisions=decided,
         subgroups=grouped,
         coverage=covered,
+        sensitivity=otherwise,
         hashes=hashes,
         versions=versions(),
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cohortium.study.load import Study
 
 FEW_FOLDS = 10
-_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts", "cells": "genes"}
+_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts"}
 """What the features of a modality that is no table are."""
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "anndata", "pyarrow")
 
@@ -106,7 +106,8 @@ def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
         cost = None if costs is None else costs.assays[name]
         kinds = Counter(str(k) for k in table.features["kind"])
         if table.shape != "table":
-            kinds = Counter({_ELEMENTS.get(table.shape, table.shape): table.n_features})
+            word = getattr(study.spec.cohort.modalities[name], "word", None)
+            kinds = Counter({word or _ELEMENTS.get(table.shape, table.shape): table.n_features})
         out.append(
             ModalityRecord(
                 name=name,
