@@ -127,6 +127,11 @@ def _notes(study: Study, experiment: Experiment) -> list[str]:
                 f"model gives probabilities for a population in which {100 * share:g}% are positive, which holds where cases and "
                 "controls were each sampled without regard to what the model sees."
             )
+        late = e.grid is not None and bool((e.outcome.entry > 0).any())  # type: ignore[union-attr]
+        if late and study.evaluation.coverage is not None:
+            notes.append(
+                f"{name}: no lower bounds of times are made, since observation begins late for some: who had the event before is not in the cohort."
+            )
     if study.spec.design.weight is not None:
         notes.append("Sampling weights were read and not used in fitting or scoring.")
     return notes
