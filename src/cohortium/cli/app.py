@@ -178,19 +178,25 @@ def run(
 
 
 @app.command()
-def report(run: RunFolder, as_json: Json = False) -> None:
-    """Write the report of a finished run anew, and print its answer.
+def report(
+    run: RunFolder,
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="study.yaml of the run: take up what it states now")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write report, checklists and model card of a finished run anew, and print its answer.
+
+    With STUDY, what is written there under 'statements' answers the open items of the checklists. Nothing is fitted.
 
     \b
     Example:
       cohortium report run1
+      cohortium report run1 mydata/study.yaml
     """
-    from cohortium.report import write_report
-    from cohortium.study import open_run
+    from cohortium.study import report as write
 
-    found = open_run(run)
-    write_report(run)
-    show.result(found, as_json, quiet=False)
+    show.result(write(run, study), as_json, quiet=False)
 
 
 @app.command()

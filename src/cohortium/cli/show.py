@@ -69,6 +69,9 @@ def result(found: RunResult, as_json: bool, quiet: bool) -> None:
     for e in found.results.cohort.endpoints:
         _print(leaderboard_text(found.results, e.name))
     say(f"Report: {report}")
+    say(
+        "Checklists and model card stand beside it; what only a person can say, the study file takes under 'statements'."
+    )
 
 
 def findings(found: Sequence[Finding], study: str, as_json: bool) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cohortium.contracts.estimates import Estimate
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 Role = Literal["reference", "single", "fusion", "auto"]
 
@@ -18,8 +18,8 @@ Role = Literal["reference", "single", "fusion", "auto"]
 @dataclass(frozen=True)
 class ModalityRecord:
     """n_units: units that have it. n_features: features as read. kinds: kind -> number of features. id_space: what
-    the features are, as declared (symbol, ensembl …). cost: of all its features for a patient who is measured, in the study's
-    currency; None: not declared."""
+    the features are, as declared (symbol, ensembl …). shape: as declared (table, images …). cost: of all its features for a patient
+    who is measured, in the study's currency; None: not declared."""
 
     name: str
     n_units: int
@@ -29,6 +29,7 @@ class ModalityRecord:
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     id_space: str = ""
+    shape: str = ""
     cost: float | None = None
 
 
@@ -46,7 +47,7 @@ class EndpointRecord:
 
     classes: class -> units (classification), in code order; cause -> events (competing risks), that of interest first. tau: time up to which concordance is measured;
     median_follow_up: by reverse Kaplan-Meier (survival). headline_metric: the metric the answer is given in
-    (empty: the kind's usual one).
+    (empty: the kind's usual one). definition: columns and conditions that the study file declares it by.
     """
 
     name: str
@@ -61,6 +62,7 @@ class EndpointRecord:
     tau: float | None = None
     median_follow_up: float | None = None
     headline_metric: str = ""
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,7 @@ class Selected:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was asked. currency: of costs."""
+    """What was asked. choices: settings of the study file that the checklists name, in words. currency: of costs."""
 
     name: str
     title: str
@@ -298,6 +300,7 @@ class StudyRecord:
     learners: list[str]
     preset: str
     seed: int
+    choices: dict[str, str] = field(default_factory=dict)
     currency: str = ""
 
 

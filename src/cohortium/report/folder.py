@@ -63,13 +63,16 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class RunFolder:
-    """A finished run. run, validation: parsed ``run.json`` and ``validation.json``, empty when not there. found: of ``biomarkers``, by
-    endpoint: address of the page and records."""
+    """A finished run. run, validation, audit: parsed ``run.json``, ``validation.json`` and ``audit.json``; statements: key ->
+    text of ``statements.json``, what the study file states; each empty when not there. found: of
+    ``biomarkers``, by endpoint: address of the page and records."""
 
     path: Path
     results: Results
     run: dict[str, Any]
     validation: list[dict[str, Any]]
+    audit: dict[str, Any] = field(default_factory=dict)
+    statements: dict[str, str] = field(default_factory=dict)
     found: dict[str, tuple[str, BiomarkerResults]] = field(default_factory=dict)
 
     def map(self, endpoint: EndpointRecord) -> Map | None:
@@ -96,15 +99,22 @@ def open_run(path: Path) -> RunFolder:
             "Call 'cohortium run' again to resume it."
         )
     results = from_json(file.read_text(encoding="utf-8"))
-    run = _json(path / "run.json")
     validation = _json(path / "validation.json")
+    stated = _map_of(path / "statements.json")
     return RunFolder(
         path,
         results,
-        run if isinstance(run, dict) else {},
+        _map_of(path / "run.json"),
         [v for v in validation if isinstance(v, dict)] if isinstance(validation, list) else [],
+        _map_of(path / "audit.json"),
+        {k: v for k, v in stated.items() if isinstance(v, str) and v},
         read_found(path),
     )
+
+
+def _map_of(file: Path) -> dict[str, Any]:
+    found = _json(file)
+    return found if isinstance(found, dict) else {}
 
 
 def _json(file: Path) -> Any:

@@ -15,18 +15,38 @@ from cohortium.report.page import page
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` into a run folder and give its path.
+    """Write ``report.html`` into a run folder and give its path; beside it ``checklists.html``, ``checklists.csv``,
+    ``model_card.html`` and ``model_card.md``.
 
     Reads ``results.json``, and where they are there ``predictions.parquet``, ``outcomes.parquet`` (figures),
-    ``run.json`` (versions, time, memory) and ``validation.json`` (external validation): a list of
+    ``run.json`` (versions, time, memory), ``audit.json``, ``statements.json`` (what the study file states: key -> text) and
+    ``validation.json`` (external validation): a list of
     ``{endpoint, data, n, estimates: [Estimate], calibration: [{label?, horizon?, predicted, observed, low?, high?}]}``.
     One file without outside references, readable by its owner only (mode 0600); an old report is replaced in one step.
     Raises :class:`RunFolderError` when the folder is missing or unfinished.
     """
+    from cohortium.report.checklists import checklists, checklists_csv
+    from cohortium.report.checklists.page import checklists_page, model_card_page
+    from cohortium.report.modelcard import model_card_markdown
+
     run_folder = Path(run_folder)
-    text = render("report.html.j2", **page(open_run(run_folder)))
-    target = run_folder / "report.html"
-    handle, temporary = tempfile.mkstemp(dir=run_folder, prefix=".report-", suffix=".html")
+    folder = open_run(run_folder)
+    lists = checklists(folder)
+    pages = {
+        "checklists.html": checklists_page(folder, lists),
+        "checklists.csv": checklists_csv(lists),
+        "model_card.html": model_card_page(folder),
+        "model_card.md": model_card_markdown(folder),
+        "report.html": render("report.html.j2", **page(folder)),
+    }
+    for name, text in pages.items():
+        _write(run_folder / name, text)
+    return run_folder / "report.html"
+
+
+def _write(target: Path, text: str) -> None:
+    """Whole or not at all, readable by its owner only."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=target.suffix)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as f:
             f.write(text)
@@ -35,7 +55,6 @@ def write_report(run_folder: Path) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return target
 
 
 def render(template: str, **context: Any) -> str:

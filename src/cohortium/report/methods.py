@@ -98,8 +98,8 @@ def paragraph(results: Results) -> str:
         f"Performance was estimated by {design_words(e)}"
         + (f", with rows of one {e.grouped_by} kept together" if e.grouped_by else "")
         + "; preprocessing, tuning, fusion and the choice between models were repeated inside every training fold.",
-        _metrics(results),
-        _trust(results),
+        metrics_sentence(results),
+        trust_sentence(results),
         f"Analyses were run with Cohortium{' ' + version if version else ''} (preset {s.preset}, seed {s.seed}).",
     ]
     return " ".join(x for x in sentences if x)
@@ -135,7 +135,8 @@ def _endpoint(e: EndpointRecord, n: int, primary: bool) -> str:
     return text + "."
 
 
-def _metrics(results: Results) -> str:
+def metrics_sentence(results: Results) -> str:
+    """The headline metrics, and how they were computed."""
     parts = []
     for e in ordered_endpoints(results):
         metric, horizon = headline_metric(results, e)
@@ -149,7 +150,7 @@ def _metrics(results: Results) -> str:
     )
 
 
-def _trust(results: Results) -> str:
+def trust_sentence(results: Results) -> str:
     """What else was computed on the same folds."""
     parts = []
     if results.calibration:

@@ -65,6 +65,8 @@ class FlowBox:
 
 def page(folder: RunFolder) -> dict[str, Any]:
     """The template's variables."""
+    from cohortium.report.checklists.page import section as checklists_section  # it renders by the page's own templates
+
     r = folder.results
     endpoints = [_endpoint(folder, e, i) for i, e in enumerate(ordered_endpoints(r))]
     primary = ordered_endpoints(r)[0]
@@ -88,6 +90,7 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "metric_notes": methods.metric_notes(r),
         "paragraph": methods.paragraph(r),
         "validation": validation_sections(folder.validation, r),
+        "checklists": checklists_section(folder),
         "study_facts": _study_facts(r),
         "run_facts": _run_facts(folder.run),
         "versions": sorted(r.versions.items()),

@@ -1,7 +1,7 @@
 """The study file and the verbs on it. The only room that knows all rooms and reads YAML.
 
 ``load_study`` reads the file; ``check`` looks for what could make its answer wrong; ``run`` does it and writes a
-run folder; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
+run folder, ``report`` writes its pages anew; ``predict`` and ``validate`` use the finished model; ``compare`` holds two runs against each other;
 ``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent; ``similar`` finds
 the units most like a given one; ``subtype`` looks for kinds of patients; ``audit`` shows that nothing of the test units reached a
 model; ``drift`` whether new units are like those of a run; ``explain`` says what predictions rest on;
@@ -28,6 +28,7 @@ _PUBLIC = {
     "run": "running",
     "open_run": "running",
     "default_folder": "running",
+    "report": "reporting",
     "Expected": "costs",
     "expected_fits": "costs",
     "predict": "predicting",

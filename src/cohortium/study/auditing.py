@@ -96,10 +96,12 @@ def audit(
 
 
 def _write(folder: Path, made: AuditResults) -> None:
+    from cohortium.report import write_report
     from cohortium.report.audit import audit_page
 
     runfolder.write_json(folder / FILE, asdict(made))
     runfolder.write_private(folder / PAGE, audit_page(made))
+    write_report(folder)  # the checklists ask for the audit
 
 
 def _picked(plan: Plan, folds: int) -> list[Task]:

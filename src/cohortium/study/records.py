@@ -35,7 +35,43 @@ def study_record(study: Study, plan: Plan, learners: list[str]) -> StudyRecord:
     """What was asked. learners: those of the leaderboard."""
     s = study.spec
     currency = "" if s.costs is None else s.costs.currency
-    return StudyRecord(s.name, s.title, s.primary_name, list(s.reference), learners, s.preset, plan.seed, currency)
+    return StudyRecord(
+        s.name, s.title, s.primary_name, list(s.reference), learners, s.preset, plan.seed, _choices(study), currency
+    )
+
+
+def _choices(study: Study) -> dict[str, str]:
+    """Settings that the checklists name; those that were left at their default too."""
+    s, e = study.spec, study.evaluation
+    after = sorted(
+        f"{name}.{c}" for name, m in s.cohort.modalities.items() for c in getattr(m, "recorded_after_index", ())
+    )
+    return {
+        "recalibration": e.recalibration,
+        "presence_as_predictor": "yes" if s.presence_as_predictor else "no",
+        "models": ", ".join(study.models),
+        "networks": ", ".join(d.name for d in s.deep),
+        "balanced": ", ".join(d.name for d in s.deep if d.balanced),
+        "joint": ", ".join(j.name for j in s.joint),
+        "site": s.design.site or "",
+        "batch": s.design.batch or "",
+        "index_time": s.design.index_time or s.design.index_after or ("landmarks" if s.design.landmarks else ""),
+        "recorded_after_index": ", ".join(after),
+        "subgroups": ", ".join(e.subgroups),
+        "thresholds": ", ".join(f"{t:g}" for t in e.thresholds),
+    }
+
+
+def _definition(study: Study, name: str) -> str:
+    """``time: days; event: metastasis``: what the study file says of an endpoint, without its kind."""
+    given = study.spec.endpoints[name].model_dump(mode="json", exclude_unset=True, exclude={"kind", "horizons"})
+    return "; ".join(f"{k.replace('_', ' ')}: {_said(v)}" for k, v in given.items() if v not in (None, [], {}))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_said(v)}" for k, v in value.items() if v is not None)
+    return ", ".join(map(_said, value)) if isinstance(value, list) else str(value)
 
 
 def cohort_record(study: Study, data: Data, plan: Plan) -> CohortRecord:
@@ -77,6 +113,7 @@ def endpoint_record(study: Study, data: Data, name: str, e: EndpointPlan) -> End
         tau=e.tau,
         median_follow_up=None if follow_up is None else float(follow_up),
         headline_metric=chosen or headline_metric(o.endpoint.kind),
+        definition=_definition(study, name),
     )
 
 
@@ -118,6 +155,7 @@ def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
                 left_out=data.left_out.get(name, []),
                 notes=data.notes.get(name, []),
                 id_space=", ".join(sorted({str(i) for i in table.features["id_space"]} - {""})),
+                shape=study.spec.cohort.modalities[name].shape,
                 cost=None if cost is None else cost.assay + cost.feature * table.n_features,
             )
         )

@@ -79,6 +79,7 @@ def run(
     hashes = {"study": study.hash, "data": plan.data_hash, "plan": plan.hash}
     mark = runfolder.inspect(folder, hashes)
     if resume and mark is not None and mark.get("status") == "finished":
+        _restate(folder, study)
         return RunResult(open_run(folder).results, folder, resumed=True)
     findings = _checked(study, data, plan, tell)
     work = expected(plan, data.cohort, jobs)
@@ -87,6 +88,17 @@ def run(
     with runfolder.locked(folder):
         runfolder.claim(folder, hashes, resume)
         return _run(study, data, plan, findings, folder, hashes, jobs, tell, begin)
+
+
+def _restate(folder: Path, study: Study) -> None:
+    """A finished run whose study file states something new: new pages, no new fits."""
+    from cohortium.report import write_report
+    from cohortium.study.reporting import state, stated
+
+    if stated(folder) != study.spec.statements.given():
+        with runfolder.locked(folder):
+            state(folder, study)
+            write_report(folder)
 
 
 def default_folder(study: Study) -> Path:
@@ -175,6 +187,7 @@ def _run(
     from cohortium.study import drifting, files, models
     from cohortium.study.assemble import assemble
     from cohortium.study.mapping import write_map
+    from cohortium.study.reporting import state
 
     log = _Log(folder / "log.txt")
     log(f"study {study.spec.name}, plan {plan.hash}")
@@ -190,7 +203,7 @@ def _run(
     models.store(folder, experiment, data)
     drifting.store(folder, data.cohort)
     write_map(study, data.cohort, key, folder, silent)
-    runfolder.write_private(folder / "study.yaml", study.text)
+    state(folder, study)
     runfolder.write_private(folder / "results.json", to_json(results))
     facts = _facts(study, experiment, hashes, time.perf_counter() - begin)
     runfolder.write_json(folder / "run.json", {**facts, "status": "running"})

@@ -13,6 +13,7 @@ from cohortium.schema.deep import DeepLearner
 from cohortium.schema.durations import days_of
 from cohortium.schema.joint import JointLearner
 from cohortium.schema.shapes import AnyModality, Landmarks
+from cohortium.schema.statements import Statements
 
 MetricName = str
 
@@ -160,6 +161,9 @@ class StudySpec(Declaration):
         default_factory=list, description="serious findings of check, by name, that you accept"
     )
     seed: int = Field(0, ge=0)
+    statements: Statements = Field(
+        Statements(), description="what only a person can say: texts that checklists and model card quote"
+    )
 
     @model_validator(mode="after")
     def _names(self) -> StudySpec:
