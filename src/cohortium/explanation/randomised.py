@@ -26,7 +26,7 @@ DRAWS, UNITS, STEPS, FEWEST = 5, 40, 16, 5
 
 @dataclass(frozen=True, eq=False)
 class Randomised:
-    """One fold. shuffled, gradients: mean rank correlation over draws of how much features move predictions, and of the mean absolute
+    """One fold. shuffled, gradients: mean rank correlation within modalities over draws of how much features move predictions, and of the mean absolute
     integrated gradients, between the fitted network and random ones; NaN where there are too few features, or the
     fitted one does not move. full, again: the score of the fitted network alone, and the mean of the random ones."""
 
@@ -65,14 +65,16 @@ def randomised(model: FoldModel, target: Target, items: Sequence[FeatureGroup]) 
     rows = np.linspace(0, len(model.cohort) - 1, min(UNITS, len(model.cohort))).round().astype(np.intp)
     some = model.cohort.take(rows)
     moves, score = _moves(own, target, single)
-    slopes = _slopes(network, some)
+    slopes, own_of = _slopes(network, some)
     found = list[tuple[float, float, float]]()
     for draw in range(DRAWS):
         other = redrawn(network, model.rng(f"randomised/{draw}"))
         other_moves, other_score = _moves(replace(model, predictor=other), target, single)
-        found.append((same_order(moves, other_moves), same_order(slopes, _slopes(other, some)), other_score))
-    means = np.array(found).mean(axis=0)
-    return Randomised(float(means[0]), float(means[1]), score, float(means[2]))
+        by_shuffling = same_order(moves, other_moves, [g.modality for g in single])
+        found.append((by_shuffling, same_order(slopes, _slopes(other, some)[0], own_of), other_score))
+    known = [[v for v in column if not np.isnan(v)] for column in zip(*found, strict=True)]
+    means = [float(np.mean(v)) if v else float("nan") for v in known]
+    return Randomised(means[0], means[1], score, means[2])
 
 
 def _moves(model: FoldModel, target: Target, items: Sequence[FeatureGroup]) -> tuple[Array, float]:
@@ -81,26 +83,38 @@ def _moves(model: FoldModel, target: Target, items: Sequence[FeatureGroup]) -> t
     return found.item_moves, found.full
 
 
-def _slopes(predictor: Any, cohort: Any) -> Array:
-    """(q,) mean absolute integrated gradient of every encoded feature; empty without captum."""
+def _slopes(predictor: Any, cohort: Any) -> tuple[Array, list[str]]:
+    """(q,) mean absolute integrated gradient of every encoded feature, and their modalities; empty without captum."""
     from cohortium.errors import MissingExtra
 
     try:
         found = integrated_gradients(predictor, cohort, steps=STEPS)
     except MissingExtra:
-        return np.zeros(0)
-    parts = [np.abs(v[~np.isnan(v).all(axis=1)]).mean(axis=0) for v in found.values.values() if (~np.isnan(v)).any()]
-    return np.concatenate(parts) if parts else np.zeros(0)
+        return np.zeros(0), []
+    parts, of = [np.zeros(0)], list[str]()
+    for name, v in found.values.items():
+        rows = ~np.isnan(v).all(axis=1)
+        if rows.any():
+            parts.append(np.abs(v[rows]).mean(axis=0))
+            of += [name] * v.shape[1]
+    return np.concatenate(parts), of
 
 
-def same_order(a: Array, b: Array) -> float:
-    """Spearman's rank correlation; NaN with fewer than ``FEWEST`` features, or where either is the same for all."""
-    from scipy.stats import spearmanr
+def same_order(a: Array, b: Array, of: Sequence[str]) -> float:
+    """Rank correlation within modalities, pooled: that features of a narrow modality move more is the network's build, and tells of
+    no order. of: (k,) the modality of each. NaN with fewer than ``FEWEST`` features, or where either is the same for all."""
+    from scipy.stats import rankdata
 
     if len(a) != len(b):
         return float("nan")
     known = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[known], b[known]
+    a, b, which = a[known], b[known], np.asarray(of, dtype=object)[known]
     if len(a) < FEWEST or np.ptp(a) <= 1e-12 or np.ptp(b) <= 1e-12:
         return float("nan")
-    return float(spearmanr(a, b).statistic)
+    ranks = np.zeros((2, len(a)))
+    for name in dict.fromkeys(which):
+        rows = np.flatnonzero(which == name)
+        for k, x in enumerate((a, b)):
+            ranks[k, rows] = (rankdata(x[rows]) - (len(rows) + 1) / 2) / len(rows)
+    size = np.sqrt((ranks**2).sum(axis=1))
+    return float(ranks[0] @ ranks[1] / (size[0] * size[1])) if size.min() > 0 else float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.explanations import Explanation, RandomisedCheck
 from cohortium.report.tables import Cell, Table, estimate_cell
 from cohortium.report.words import estimate_text, metric_name
@@ -11,8 +12,12 @@ STAYS = 0.5
 
 
 def stays(c: RandomisedCheck) -> bool:
-    """Whether an explanation hardly changes when the weights do."""
-    return any(e.value is not None and e.value >= STAYS for e in (c.shuffled, c.gradients))
+    """Whether an explanation clearly keeps its order when the weights change."""
+    return any(_high(e) and e.low is not None and e.low > 0 for e in (c.shuffled, c.gradients))
+
+
+def _high(e: Estimate) -> bool:
+    return e.value is not None and e.value >= STAYS
 
 
 def randomised_text(r: Explanation) -> str | None:
@@ -31,6 +36,8 @@ def randomised_text(r: Explanation) -> str | None:
     verdict = (
         "Features keep much of their order when the network's weights are drawn anew: what is shown tells of the data or of the network's build as well, not of what was learned alone"
         if stays(c)
+        else "Too few folds to say whether features lose their order when the network's weights are drawn anew"
+        if _high(c.shuffled) or _high(c.gradients)
         else "With its weights drawn anew the network's features lose their order"
     )
     return (
@@ -52,6 +59,6 @@ def randomised_table(r: Explanation) -> Table | None:
     ]
     note = (
         f"The check of Adebayo 2018 (NeurIPS): {c.draws} networks of random weights in each fold, each tensor as large as the fitted one. Rank correlation "
-        "with the fitted network: 1, the same order; 0, none of it. Where the network starts from late fusion, that start is left out."
+        "with the fitted network, within modalities: 1, the same order; 0, none of it. Where the network starts from late fusion, that start is left out."
     )
     return Table(["", "over folds"], rows, note=note)
