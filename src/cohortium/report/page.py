@@ -17,7 +17,10 @@ from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map
 from cohortium.report.flow import patient_flow
 from cohortium.report.folder import RunFolder
+from cohortium.report.found import found_section
+from cohortium.report.money import further
 from cohortium.report.performance import GROUPED, performance
+from cohortium.report.sensitivity import sensitivity_section
 from cohortium.report.subgroups import subgroups_section
 from cohortium.report.validation import validation_sections
 from cohortium.report.words import (
@@ -150,11 +153,15 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
             calibrated, e, row, [d for d in drawn if d.title == GROUPED], f"e{i}-smooth"
         ),
         "performance_of": row.learner if row is not None else "",
-        "decisions": decisions_section([x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca"),
+        "decisions": decisions_section(
+            [x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca", further(r, row)
+        ),
         "subgroups": subgroups_section(
             [x for x in r.subgroups if x.endpoint == e.name], e, _whole(row, metric, horizon), f"e{i}-groups"
         ),
         "certainty": certainty_section([x for x in r.coverage if x.endpoint == e.name], e, f"e{i}-sure"),
+        "sensitivity": sensitivity_section([x for x in r.sensitivity if x.endpoint == e.name], e),
+        "found": found_section(folder.found.get(e.name)),
         "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
         "selected": _selected(r, e.name),
         "exploratory": _exploratory(r, e, row),

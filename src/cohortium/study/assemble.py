@@ -27,13 +27,14 @@ def assemble(
         learning_curve,
         score_endpoint,
         subgroups,
+        unknown_causes,
     )
     from cohortium.learners import plan as learner_plan
     from cohortium.study.describing import describe
     from cohortium.study.grouping import groupings
 
     plan = experiment.plan
-    board, added, curve, selected, calibrated, decided, grouped, covered = [], [], [], [], [], [], [], []
+    board, added, curve, selected, calibrated, decided, grouped, covered, otherwise = [], [], [], [], [], [], [], [], []
     groups = groupings(study, data)
     names: list[str] = []
     every: dict[str, Scores] = {}
@@ -49,7 +50,8 @@ def assemble(
         calibrated += calibration(name, scores, _of_interest(scores, plan.headline))
         decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
         grouped += subgroups(name, scores, plan.headline, groups, _metric(study, name, e))
-        covered += coverage(name, scores, plan.headline, plan.config.coverage, groups)
+        covered += coverage(name, scores, plan.headline, plan.config.coverage, groups, study.evaluation.coverage_by)
+        otherwise += unknown_causes(name, scores, _of_interest(scores, plan.headline), _metric(study, name, e))
         facts = experiment.finals[name][1]
         selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(
@@ -66,6 +68,7 @@ def assemble(
         subgroups=grouped,
         coverage=covered,
         descriptions=describe(study, data, plan),
+        sensitivity=otherwise,
         hashes=hashes,
         versions=versions(),
     )
@@ -125,6 +128,11 @@ def _notes(study: Study, experiment: Experiment) -> list[str]:
                 f"{name}: probabilities, calibration and decision curves in this report are those of the cohort as it was sampled; the stored "
                 f"model gives probabilities for a population in which {100 * share:g}% are positive, which holds where cases and "
                 "controls were each sampled without regard to what the model sees."
+            )
+        late = e.grid is not None and bool((e.outcome.entry > 0).any())  # type: ignore[union-attr]
+        if late and study.evaluation.coverage is not None:
+            notes.append(
+                f"{name}: no lower bounds of times are made, since observation begins late for some: who had the event before is not in the cohort."
             )
     if study.spec.design.weight is not None:
         notes.append("Sampling weights were read and not used in fitting or scoring.")
