@@ -14,16 +14,21 @@ import pytest
 
 from cohortium.contracts.audit import TRIALS, AuditResults, Trial
 from cohortium.contracts.biomarkers import BiomarkerResults
+from cohortium.contracts.drawn import PatientDrawn
 from cohortium.contracts.explanations import Explanation
+from cohortium.contracts.federation import FederatedResults
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
 from cohortium.report.biomarkers import biomarker_page
 from cohortium.report.explanation import explanation_page
+from cohortium.report.federation import federation_page
 from cohortium.report.figures.style import INK, MUTED, luminance
 from cohortium.report.figures.survival import _TEXT_COLOURS
 from cohortium.report.html import _css_text
+from cohortium.report.patient import patient_page
 from cohortium.report.subtypes import subtype_page
 from tests.report.made_up import made_up
+from tests.report.test_patient import NOTE, explained
 
 TEMPLATES = Path(__file__).parents[2] / "src" / "cohortium" / "report" / "templates"
 CSS = (TEMPLATES / "style.css").read_text(encoding="utf-8")
@@ -90,6 +95,8 @@ def pages(every_kind: Path) -> dict[str, Element]:
         "audit.html.j2": audit_page(
             made_up(AuditResults, accused={}, trials=[made_up(Trial, trial=t) for t in TRIALS])
         ),
+        "patient.html.j2": patient_page(explained(), PatientDrawn([NOTE])),
+        "federation.html.j2": federation_page(made_up(FederatedResults, kind="binary", largest_difference=1e-12)),
     }
     return {name: Reader(text).root for name, text in made.items()}
 

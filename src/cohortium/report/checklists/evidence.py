@@ -115,7 +115,9 @@ def _data(folder: RunFolder, e: EndpointRecord) -> dict[str, Said]:
 
 def _checked(r: Results) -> str:
     grades = {g: sum(f.grade == g for f in r.checks) for g in ("serious", "warning", "note")}
-    found = ", ".join(f"{n} {g}" if g == "serious" else count(n, g) for g, n in grades.items() if n) or "nothing to report"
+    found = (
+        ", ".join(f"{n} {g}" if g == "serious" else count(n, g) for g, n in grades.items() if n) or "nothing to report"
+    )
     notes = [n for m in r.cohort.modalities for n in m.notes]
     text = f"Files were read as declared; leaks, duplicates and confounding were looked for before any fit ({found})."
     return text + (f" {' '.join(n.rstrip('.') + '.' for n in notes[:6])}" if notes else "")
