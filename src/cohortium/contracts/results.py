@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cohortium.contracts.description import Description
 from cohortium.contracts.estimates import Estimate
 
 SCHEMA_VERSION = "1.3"
@@ -320,6 +321,7 @@ class Results:
     decisions: list[DecisionRow] = field(default_factory=list)
     subgroups: list[SubgroupRow] = field(default_factory=list)
     coverage: list[CoverageRow] = field(default_factory=list)
+    descriptions: list[Description] = field(default_factory=list)
     sensitivity: list[SensitivityRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -52,7 +52,7 @@ def _members(p: PanelRecord) -> Table:
         for i, m in enumerate(p.members, 1)
     ]
     note = "In folds: how many of the outer folds' own panels hold the feature. Features that replace each other share their folds."
-    return Table(["", "feature", "modality", "in folds"], rows, note=note)
+    return Table(["place", "feature", "modality", "in folds"], rows, note=note)
 
 
 def _sizes(p: PanelRecord) -> Table:

@@ -61,4 +61,4 @@ def randomised_table(r: Explanation) -> Table | None:
         f"The check of Adebayo 2018 (NeurIPS): {c.draws} networks of random weights in each fold, each tensor as large as the fitted one. Rank correlation "
         "with the fitted network, within modalities: 1, the same order; 0, none of it. Where the network starts from late fusion, that start is left out."
     )
-    return Table(["", "over folds"], rows, note=note)
+    return Table(["compared", "over folds"], rows, note=note)

@@ -11,6 +11,7 @@ from cohortium.schema.costs import CostsSpec
 from cohortium.schema.declare import Declaration, EndpointSpec, UnitsSource
 from cohortium.schema.deep import DeepLearner
 from cohortium.schema.durations import days_of
+from cohortium.schema.federation import FederationSpec
 from cohortium.schema.joint import JointLearner
 from cohortium.schema.shapes import AnyModality, Landmarks
 from cohortium.schema.statements import Statements
@@ -156,6 +157,7 @@ class StudySpec(Declaration):
     costs: CostsSpec | None = Field(
         None, description="what assays cost for each patient: of panels, and for each true decision that they change"
     )
+    federation: FederationSpec = FederationSpec()
     preset: Literal["quick", "default", "thorough"] = "default"
     acknowledge: list[str] = Field(
         default_factory=list, description="serious findings of check, by name, that you accept"
@@ -167,7 +169,11 @@ class StudySpec(Declaration):
 
     @model_validator(mode="after")
     def _names(self) -> StudySpec:
-        for what, names in (("reference", self.reference), ("priority", self.priority or [])):
+        for what, names in (
+            ("reference", self.reference),
+            ("priority", self.priority or []),
+            ("federation.modalities", self.federation.modalities or []),
+        ):
             for n in names:
                 if n not in self.cohort.modalities:
                     raise ValueError(
