@@ -33,6 +33,8 @@ def estimator(folds: Sequence[FoldValues], n: int, reason: str | None) -> Say:
         method = "nadeau_bengio" if bounded else "nadeau_bengio_paired"
         made = from_folds(name, values, n_train, n_test, n=n, reason=reason, method=method)
         # A mean of absolute changes is never below zero.
+        if name == ORDER and made.low is not None and made.high is not None:
+            return replace(made, low=max(made.low, -1.0), high=min(made.high, 1.0))
         return replace(made, low=max(made.low, 0.0)) if name == MOVES and made.low is not None else made
 
     return say
