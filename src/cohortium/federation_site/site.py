@@ -50,6 +50,8 @@ class Site:
     entry: Array
     kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """What was computed before and does not change between questions; a copy begins without."""
+    folds: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """The same of folds and their training parts."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -115,13 +117,3 @@ def _features(modality: str, table: Table, ids: Sequence[str]) -> list[Feature]:
         levels = tuple(map(str, f["levels"])) if f["levels"] is not None and np.ndim(f["levels"]) else ()
         out.append(Feature(modality, str(name), _KINDS[f["kind"]], levels, str(f["id_space"]), str(f["unit"]), values))
     return out
-
-
-def take(site: Site, rows: NDArray[np.intp], name: str) -> Site:
-    """The units at the given positions, as a site of their own."""
-    features = tuple(
-        Feature(f.modality, f.name, f.kind, f.levels, f.id_space, f.unit, f.values[rows]) for f in site.features
-    )
-    parts = [a[rows] for a in (site.patient, site.weight, site.stratum, site.y)]
-    times = [a[rows] if len(a) else a for a in (site.time, site.entry)]
-    return Site(name, features, *parts, site.classes, *times)  # type: ignore[arg-type]

@@ -46,6 +46,7 @@ def plan_of(study: Study) -> FederationPlan:
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
+        f.folds if f.evaluate else 0, spec.seed if f.evaluate else 0,
     )  # fmt: skip
 
 
