@@ -62,7 +62,12 @@ def _classes(a: SiteScores, s: State, declared: SiteSchema) -> str:
 
 def _histogram(h: Histogram, own: int, units: int, least: int) -> str:
     bins = len(h.negatives)
-    if h.negatives.shape != (bins,) or h.positives.shape != (bins,) or h.edges.shape != (max(bins - 1, 0),) or bins == 1:
+    if (
+        h.negatives.shape != (bins,)
+        or h.positives.shape != (bins,)
+        or h.edges.shape != (max(bins - 1, 0),)
+        or bins == 1
+    ):
         return "its histograms have other numbers of bins than edges"
     if not bins:
         return ""

@@ -93,7 +93,9 @@ def _begin(state: State) -> tuple[Trial, ...]:
     if len(here) >= FEWEST_SITES:
         for site in here:
             others = tuple(s for s in here if s != site)
-            made.append(_known(state, Trial(site, -1, protocol.begin(_inner_plan(state, len(others)), others), "", {}, {})))
+            made.append(
+                _known(state, Trial(site, -1, protocol.begin(_inner_plan(state, len(others)), others), "", {}, {}))
+            )
     for fold in range(state.plan.folds):
         made.append(Trial("", fold, protocol.begin(_inner_plan(state, len(here)), here), "", {}, {}))
     return tuple(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,10 @@ def evaluation(state: State) -> FederatedEvaluation | None:
     """The records of an evaluation; None where there was none."""
     if not state.trials:
         return None
-    designs = {"leave_one_site_out": [t for t in state.trials if t.without], "folds": [t for t in state.trials if not t.without]}
+    designs = {
+        "leave_one_site_out": [t for t in state.trials if t.without],
+        "folds": [t for t in state.trials if not t.without],
+    }
     rows = [
         _at_site(design, metric, site, trials)
         for design, trials in designs.items()
@@ -67,6 +70,19 @@ def evaluation(state: State) -> FederatedEvaluation | None:
     return FederatedEvaluation(state.plan.folds, state.plan.seed, across, rows, _notices(state))
 
 
+def alone_performance(state: State) -> list[SitePerformance]:
+    """Of a fit of one site alone: how well its own model predicts its own folds."""
+    found = evaluation(state)
+    return [] if found is None else [replace(r, design="own") for r in found.sites if r.design == "folds"]
+
+
+def with_own(found: FederatedEvaluation, own: Sequence[SitePerformance]) -> FederatedEvaluation:
+    """An evaluation with that of each site's own model beside it."""
+    metrics = list(dict.fromkeys(r.metric for r in own))
+    across = [across_sites("own", m, [r for r in own if r.metric == m]) for m in metrics]
+    return replace(found, across=[*found.across, *across], sites=[*found.sites, *own])
+
+
 def _notices(state: State) -> list[str]:
     """What went wrong in the evaluation; the same of several fits once."""
     every: dict[str, list[str]] = {}
@@ -78,7 +94,9 @@ def _notices(state: State) -> list[str]:
         for site, reason in gone.items():
             every.setdefault(f"Site '{site}' was left out: {reason}.", []).append(name)
     folds = [f"of fold {k + 1}" for k in range(state.plan.folds)]
-    return [f"Evaluation, fit {'of every fold' if who == folds else ', '.join(who)}. {said}" for said, who in every.items()]
+    return [
+        f"Evaluation, fit {'of every fold' if who == folds else ', '.join(who)}. {said}" for said, who in every.items()
+    ]
 
 
 def _at_site(design: str, metric: str, site: str, trials: Sequence[Trial]) -> SitePerformance:
@@ -97,16 +115,15 @@ def _at_site(design: str, metric: str, site: str, trials: Sequence[Trial]) -> Si
         else:
             parts.append(found)
     if reason or not parts:
-        return SitePerformance(design, metric, site, None, units=units, events=events, reason=reason or "nobody was held out")
+        return SitePerformance(
+            design, metric, site, None, units=units, events=events, reason=reason or "nobody was held out"
+        )
     w = np.array([p.weight for p in parts]) / sum(p.weight for p in parts)
     value = float(w @ np.array([p.value for p in parts]))
     error = float(np.sqrt(w**2 @ np.array([p.error for p in parts]) ** 2))
     bound = float(w @ np.array([p.bound for p in parts]))
     low, high = _interval(metric, value, error)
     return SitePerformance(design, metric, site, value, error or None, low, high, bound, units, events)
-
-
-Change = Callable[[float], float]
 
 
 def _there(metric: str) -> Callable[[float, float], tuple[float, float]]:
@@ -119,9 +136,8 @@ def _there(metric: str) -> Callable[[float, float], tuple[float, float]]:
 
 def _back(metric: str, x: float) -> float:
     with np.errstate(over="ignore"):
-        return {"logit": lambda: float(1 / (1 + np.exp(-x))), "log": lambda: float(np.exp(x)), "identity": lambda: x}[
-            SCALES[metric]
-        ]()
+        scale = SCALES[metric]
+        return float(1 / (1 + np.exp(-x)) if scale == "logit" else np.exp(x) if scale == "log" else x)
 
 
 def _usable(metric: str, value: float, error: float | None) -> bool:
@@ -165,7 +181,7 @@ def across_sites(design: str, metric: str, rows: Sequence[SitePerformance]) -> P
         least, most = ends
     back = [_back(metric, x) for x in (mean, low, high, mean - half, mean + half)]
     return Performance(
-        design, metric, k, back[0], back[1], back[2], float(np.sqrt(tau2)), i2, back[3], back[4], least, most, SCALES[metric],
+        design, metric, k, back[0], back[1], back[2], float(np.sqrt(tau2)), float(i2), back[3], back[4], least, most, SCALES[metric],
     )  # fmt: skip
 
 

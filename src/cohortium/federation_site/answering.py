@@ -38,7 +38,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > 4 * plan.rounds:
+    if not reason and question.round > (8 if plan.folds else 4) * plan.rounds:
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)

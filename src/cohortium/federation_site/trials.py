@@ -30,7 +30,13 @@ from cohortium.resampling.dealing import deal
 
 Rows = NDArray[np.intp]
 
-KINDS = {"SiteSchema": "schema", "SiteMoments": "moments", "SiteSums": "sums", "SiteScores": "scores", "Withdrawn": "withdrawn"}
+KINDS = {
+    "SiteSchema": "schema",
+    "SiteMoments": "moments",
+    "SiteSums": "sums",
+    "SiteScores": "scores",
+    "Withdrawn": "withdrawn",
+}
 
 Answering = tuple[Callable[..., Any], Callable[..., str], Callable[..., Any]]
 """``answer``, ``too_few`` and ``standardised`` of :mod:`cohortium.federation_site.answering`, which imports this file."""
