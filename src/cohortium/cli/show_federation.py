@@ -74,5 +74,7 @@ def _show_evaluation(found: FederatedEvaluation) -> None:
         for row in table.rows:
             t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))
         _print(t)
+        if table.note:
+            _print(table.note)
     for n in found.notices:
         _print(f"! {n}")

@@ -24,6 +24,12 @@ Array = NDArray[np.float64]
 FEWEST = 3
 """Sites without which nothing is said across them: spread cannot be told from chance by two."""
 
+DESIGNS = {"leave_one_site_out": "a site held out", "folds": "folds held out", "own": "its own model"}
+NAMES = {
+    "c_index": "C-index", "roc_auc": "ROC-AUC", "brier": "Brier score", "observed_expected": "observed / expected",
+    "observed_minus_expected": "observed - expected share", "r2": "R²", "mae": "mean absolute error",
+}  # fmt: skip
+
 METRICS: dict[str, tuple[str, ...]] = {
     "survival": ("c_index",),
     "binary": ("roc_auc", "brier", "observed_expected", "observed_minus_expected"),
@@ -67,7 +73,8 @@ def evaluation(state: State) -> FederatedEvaluation | None:
         for design in designs
         for metric in METRICS[state.plan.kind]
     ]
-    return FederatedEvaluation(state.plan.folds, state.plan.seed, across, rows, _notices(state))
+    notices = [*_notices(state), *_uncombined(rows)]
+    return FederatedEvaluation(state.plan.folds, state.plan.seed, across, rows, notices)
 
 
 def alone_performance(state: State) -> list[SitePerformance]:
@@ -81,6 +88,19 @@ def with_own(found: FederatedEvaluation, own: Sequence[SitePerformance]) -> Fede
     metrics = list(dict.fromkeys(r.metric for r in own))
     across = [across_sites("own", m, [r for r in own if r.metric == m]) for m in metrics]
     return replace(found, across=[*found.across, *across], sites=[*found.sites, *own])
+
+
+def _uncombined(rows: Sequence[SitePerformance]) -> list[str]:
+    """A notice of values that are no part of the mean across sites, such as a concordance of exactly one."""
+    lost: dict[tuple[str, str], list[str]] = {}
+    for r in rows:
+        if r.value is not None and not _usable(r.metric, r.value, r.error):
+            lost.setdefault((r.design, r.metric), []).append(f"'{r.site}' ({r.value:.3f})")
+    return [
+        f"Not in the mean of {NAMES[metric]} with {DESIGNS[design]}, for want of a standard error on the {SCALES[metric]} scale: "
+        f"{', '.join(who)}."
+        for (design, metric), who in lost.items()
+    ]
 
 
 def _notices(state: State) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cohortium.contracts.federation import FederatedEvaluation, Performance, SitePerformance
+from cohortium.federation_coordinator.performance import NAMES
 from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count
 
@@ -11,10 +12,6 @@ DESIGNS = {
     "folds": "folds held out",
     "own": "own model, folds held out",
 }
-NAMES = {
-    "c_index": "C-index", "roc_auc": "ROC-AUC", "brier": "Brier score", "observed_expected": "observed / expected",
-    "observed_minus_expected": "observed - expected share", "r2": "R²", "mae": "mean absolute error",
-}  # fmt: skip
 
 
 def said(e: FederatedEvaluation) -> str:
@@ -27,6 +24,7 @@ def said(e: FederatedEvaluation) -> str:
                 else "patients that it was not fitted on"
             )
             text = f" {NAMES[p.metric]} at {where}: {_number(p.value)} (95% {_range(p.low, p.high)}"
+            text += "" if p.least is None else f"; without bins {_range(p.least, p.most)}"
             return text + f"; a new site: {_range(p.next_low, p.next_high)})."
     return (
         " How well it predicts across sites cannot be said: "
@@ -38,18 +36,18 @@ def said(e: FederatedEvaluation) -> str:
 def across_table(e: FederatedEvaluation) -> Table:
     """A row for each design and metric."""
     head = ["across sites", "held out", "mean (95%)", "new site (95%)", "I²"]
-    return Table(head, [_across(p) for p in e.across])
+    reasons = [(f"{NAMES[p.metric]}, {DESIGNS[p.design]}", p.reason) for p in e.across if p.value is None]
+    return Table(head, [_across(p) for p in e.across], note=_reasons(reasons))
 
 
 def _across(p: Performance) -> list[Cell]:
-    first = [Cell(NAMES[p.metric], count(p.sites, "site")), Cell(DESIGNS[p.design])]
+    bins = "" if p.least is None else f"unbinned mean {_range(p.least, p.most)}"
+    first = [Cell(NAMES[p.metric], count(p.sites, "site")), Cell(DESIGNS[p.design], bins)]
     if p.value is None:
-        return [*first, Cell("–", p.reason), Cell("–"), Cell("–")]
-    scale = "" if p.scale == "identity" else f" ({p.scale})"
-    bins = "" if p.least is None else f"; unbinned {_range(p.least, p.most)}"
+        return [*first, Cell("–"), Cell("–"), Cell("–")]
     return [
-        *first, Cell(_number(p.value), _range(p.low, p.high) + bins), Cell(_range(p.next_low, p.next_high)),
-        Cell(f"{100 * (p.i2 or 0):.0f}%", f"τ {_number(p.tau or 0.0)}{scale}"),
+        *first, Cell(_number(p.value), _range(p.low, p.high)), Cell(_range(p.next_low, p.next_high)),
+        Cell(f"{100 * (p.i2 or 0):.0f}%", f"τ {_number(p.tau or 0.0)}"),
     ]  # fmt: skip
 
 
@@ -63,14 +61,24 @@ def site_table(e: FederatedEvaluation) -> Table:
         cells = [found.get((metric, site, d)) for d in designs]
         units = max((r.units for r in cells if r is not None), default=0)
         rows.append([Cell(NAMES[metric]), Cell(site, count(units, "unit")), *map(_at_site, cells)])
-    return Table(["at each site", "site", *(DESIGNS[d] for d in designs)], rows)
+    reasons = [(f"{r.site}, {DESIGNS[r.design]}", r.reason) for r in e.sites if r.value is None]
+    return Table(["at each site", "site", *(DESIGNS[d] for d in designs)], rows, note=_reasons(reasons))
 
 
 def _at_site(r: SitePerformance | None) -> Cell:
     if r is None or r.value is None:
-        return Cell("–", r.reason if r is not None else "")
+        return Cell("–")
     wide = _range(r.low, r.high) if r.low is not None else "no interval"
-    return Cell(_number(r.value), wide + (f"; binning ±{_number(r.bound)}" if r.bound else ""))
+    return Cell(_number(r.value), wide + (f"; bins ±{_number(r.bound)}" if r.bound else ""))
+
+
+def _reasons(several: list[tuple[str, str]]) -> str:
+    """Why there is no value, each reason once."""
+    who: dict[str, list[str]] = {}
+    for name, reason in several:
+        if name not in who.setdefault(reason, []):
+            who[reason].append(name)
+    return " ".join(f"– for {'; '.join(names)}: {reason.rstrip('.')}." for reason, names in who.items())
 
 
 def performance_notes(e: FederatedEvaluation, least: int) -> list[str]:
@@ -82,7 +90,8 @@ def performance_notes(e: FederatedEvaluation, least: int) -> list[str]:
         "of its folds. Weights are not used.",
         "Across sites: random effects (Paule and Mandel; interval of Hartung and Knapp, never narrower than without differences). New "
         "site: what 95% of sites like these would show, by t with two degrees of freedom fewer than sites. I²: the share of the "
-        "differences that is more than chance; τ: standard deviation between sites.",
+        "differences that is more than chance; τ: standard deviation between sites, "
+        "of logits (C-index, ROC-AUC) or logarithms (errors, ratios).",
     ]
     if "c_index" in names:
         notes.append(
