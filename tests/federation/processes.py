@@ -29,6 +29,7 @@ class Federation:
     """Kits, files and processes below one folder."""
 
     root: Path
+    sites: tuple[str, ...] = SITES
     port: int = field(default_factory=free_port)
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
 
@@ -49,13 +50,13 @@ class Federation:
 
     def prepare(self) -> None:
         """Kits, and each site's own files; the lead has a study file and no data."""
-        done = self.command("keys", "--sites", ",".join(SITES), "--out", self.kits, "--port", self.port)
+        done = self.command("keys", "--sites", ",".join(self.sites), "--out", self.kits, "--port", self.port)
         _, err = done.communicate(timeout=60)
         assert done.returncode == 0, err
         d = table()
-        for s in SITES:
+        for s in self.sites:
             (self.root / s).mkdir()
-            d[d.site == s].to_csv(self.root / s / "data.csv", index=False)
+            (d[d.site == s] if s in SITES else d).to_csv(self.root / s / "data.csv", index=False)
             (self.root / s / "study.yaml").write_text(STUDY)
         self.study.write_text(STUDY)
 

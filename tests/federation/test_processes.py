@@ -26,9 +26,25 @@ def federation(tmp_path_factory):
     for name in ("server", *SITES):
         made.up(name)
     try:
+        until = time.monotonic() + 120
+        while joined(made) != sorted(SITES):
+            assert time.monotonic() < until
+            time.sleep(0.5)
         yield made
     finally:
         made.down()
+
+
+def joined(federation):
+    """Sites that the server knows; none while it is not up."""
+    try:
+        lead = session(federation, "lead@cohortium.org", federation.kits / "lead")
+    except Exception:
+        return []
+    try:
+        return sorted(c.name for c in lead.get_system_info().client_info)
+    finally:
+        lead.close()
 
 
 def expected():
@@ -104,10 +120,7 @@ def test_code_in_a_job_is_refused_even_of_the_lead(federation, tmp_path):
         said["executors"][0]["executor"]["path"] = "mine.Mine"
         config.write_text(json.dumps(said))
 
-    try:
-        assert "EXECUTION" not in job(federation, tmp_path, with_code)
-    except Exception as e:
-        assert "byoc" in str(e).lower() or "not authorized" in str(e).lower(), e
+    assert job(federation, tmp_path, with_code) == "FINISHED:FAILED_TO_RUN"
     assert not marker.exists()
 
 
@@ -130,22 +143,52 @@ def test_nobody_but_the_lead_can_start_a_study(federation, tmp_path):
     shutil.copytree(federation.kits / "lead", posing)
     for name in ("client.crt", "client.key"):
         shutil.copy(federation.kits / "north" / "startup" / name, posing / "startup" / name)
-    foreign = Federation(tmp_path / "foreign", port=federation.port)
-    foreign.root.mkdir()
-    foreign.prepare()
+    foreign = stranger(federation, tmp_path)
     for kit in (posing, foreign.kits / "lead"):
         with pytest.raises(Exception) as refused:
             session(federation, "lead@cohortium.org", kit)
         print(type(refused.value).__name__, refused.value)
 
 
-def test_without_a_certificate_of_this_federation_nothing_is_said(federation):
+def stranger(federation, tmp_path):
+    """Kits of another authority for the same server."""
+    made = Federation(tmp_path / "foreign", ("stranger", "other"), federation.port)
+    made.root.mkdir()
+    made.prepare()
+    return made
+
+
+def test_a_site_of_another_authority_does_not_join(federation, tmp_path):
+    foreign = stranger(federation, tmp_path)
+    console = foreign.kits / "stranger" / "console.txt"
+    try:
+        foreign.up("stranger")
+        until = time.monotonic() + 60
+        while not (console.exists() and "CertificateError" in console.read_text()):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        assert joined(federation) == sorted(SITES)
+    finally:
+        foreign.down()
+
+
+def said(federation, kit):
+    """What the server says to a client with the certificate of a kit, or with none; nothing where it refuses."""
     context = ssl.create_default_context(cafile=str(federation.kits / "north" / "startup" / "rootCA.pem"))
     context.check_hostname = False
+    if kit is not None:
+        context.load_cert_chain(kit / "startup" / "client.crt", kit / "startup" / "client.key")
     with socket.create_connection(("127.0.0.1", federation.port), timeout=5) as plain:
         try:
             with context.wrap_socket(plain) as s:
                 s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert s.recv(100) == b""
-        except (ssl.SSLError, ConnectionError) as e:
-            print(type(e).__name__)
+                return s.recv(100)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+
+def test_without_a_certificate_of_this_federation_nothing_is_said(federation, tmp_path):
+    """Even to one who trusts this federation's authority."""
+    assert said(federation, None) == b""
+    assert said(federation, stranger(federation, tmp_path).kits / "stranger") == b""
+    assert said(federation, federation.kits / "north").startswith(b"HTTP/")

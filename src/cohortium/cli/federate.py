@@ -127,6 +127,7 @@ def start(
     study: StudyFile,
     kit: Annotated[Path, typer.Option(help="the lead's kit")],
     out: Annotated[Path, typer.Option(help="new folder for records, log of messages and page")],
+    anew: Annotated[bool, typer.Option("--anew", help="from the first round, whatever was broken off before")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -141,5 +142,5 @@ def start(
     from cohortium.cli.show_federation import show_federation
     from cohortium.federation_engine import start_study
 
-    found = start_study(study, kit, out, None if quiet else lambda text: typer.echo(text, err=True))
+    found = start_study(study, kit, out, None if quiet else lambda text: typer.echo(text, err=True), anew)
     show_federation(found, out, as_json, quiet)

@@ -102,8 +102,10 @@ def _sites(state: State) -> list[SiteRecord]:
     out = []
     for s in state.sites:
         a = state.schemas.get(s)
-        known = (a.units, a.patients, a.counts) if a is not None else (None, None, ())
-        out.append(SiteRecord(s, *known, state.left.get(s, "")))
+        left = state.left.get(s, "")
+        out.append(
+            SiteRecord(s, None, None, (), left) if a is None else SiteRecord(s, a.units, a.patients, a.counts, left)
+        )
     return out
 
 

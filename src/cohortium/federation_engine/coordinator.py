@@ -26,11 +26,12 @@ from cohortium.study.federating import message_row
 
 class Coordinator(Controller):
     """plan: as JSON in base64 (the engine reads braces as variables). sites: all that the study is to have. without: sites whose answers are no longer waited for.
-    seconds: that an answer is waited for before the job ends, to be taken up by the next one."""
+    anew: whether what an earlier job stored is left aside. seconds: that an answer is waited for before the job ends, to be taken up by the next one."""
 
-    def __init__(self, plan: str, sites: list[str], without: list[str], seconds: float) -> None:
+    def __init__(self, plan: str, sites: list[str], without: list[str], anew: bool, seconds: float) -> None:
         super().__init__(task_check_period=0.05)
-        self.plan_coded, self.sites, self.without, self.seconds = plan, sites, without, seconds
+        self.plan_coded, self.sites, self.without = plan, sites, without
+        self.anew, self.seconds = anew, seconds
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Nothing to prepare."""
@@ -47,6 +48,9 @@ class Coordinator(Controller):
         folder = Path(str(fl_ctx.get_prop(FLContextKey.WORKSPACE_ROOT))) / "studies" / digest(encode(plan))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         stored = folder / STATE
+        if self.anew:
+            stored.unlink(missing_ok=True)
+            (folder / ROUNDS).unlink(missing_ok=True)
         state = restore(stored.read_bytes()) if stored.exists() else begin(plan, self.sites)
         end: dict[str, Any] = {"waiting": []}
         try:

@@ -35,10 +35,12 @@ POLL, ASK_AGAIN = 0.3, 0.2
 Tell = Callable[[str], None]
 
 
-def start_study(study: Any, kit: Path, out: Path | None = None, tell: Tell | None = None) -> FederatedResults:
+def start_study(
+    study: Any, kit: Path, out: Path | None = None, tell: Tell | None = None, anew: bool = False
+) -> FederatedResults:
     """Have the sites of a kit fit a study, and write the answer into a new folder. Reads no data.
 
-    A study that was broken off goes on from its last round. Raises :class:`FederationError` when the server cannot be reached or
+    A study that was broken off goes on from its last round; anew: from the first. Raises :class:`FederationError` when the server cannot be reached or
     refuses, when the quorum is lost, or the model has no finite answer.
     """
     import cohortium
@@ -56,6 +58,7 @@ def start_study(study: Any, kit: Path, out: Path | None = None, tell: Tell | Non
         kit,
         loaded.spec.federation.patience,
         tell or (lambda text: None),
+        anew,
     )
     if "error" in end:
         raise FederationError(end["error"])
@@ -70,30 +73,30 @@ def start_study(study: Any, kit: Path, out: Path | None = None, tell: Tell | Non
     return found
 
 
-def _until_done(plan: str, known: dict[str, Any], kit: Path, patience: float, tell: Tell) -> dict[str, Any]:
+def _until_done(plan: str, known: dict[str, Any], kit: Path, patience: float, tell: Tell, anew: bool) -> dict[str, Any]:
     """Jobs one after the other, until one comes to an end that is not waiting."""
     sites: list[str] = list(known["sites"])
-    waited_since, reached, wordless, silent = time.monotonic(), 0, 0, list[str]()
+    sites_since, gone_since, reached, wordless, silent = time.monotonic(), 0.0, 0, 0, list[str]()
     while True:
-        late = time.monotonic() - waited_since > patience
+        late = time.monotonic() - sites_since > patience
         try:
             with _session(kit) as session:
-                online = _online(session)
-                missing = sorted(set(sites) - online)
+                gone_since = 0.0
+                missing = sorted(set(sites) - {c.name for c in session.get_system_info().client_info})
                 if missing and not late:
                     tell(f"waiting for {', '.join(missing)}")
                     time.sleep(1.0)
                     continue
-                end = _one_job(session, plan, sites, sorted({*missing, *silent}) if late else [], tell)
-        except FederationError:
-            raise
+                end = _one_job(session, plan, sites, sorted({*missing, *silent}) if late else [], anew, tell)
         except Exception as e:  # the engine raises its own and bare ones when a connection breaks
-            if late:
-                raise FederationError(
-                    f"The server at {known['host']}:{known['port']} does not answer ({type(e).__name__})."
-                ) from e
+            now = time.monotonic()
+            gone_since = gone_since or now
+            if now - gone_since > patience:
+                where = f"{known['host']}:{known['port']}"
+                raise FederationError(f"The server at {where} does not answer ({type(e).__name__}).") from e
             tell(f"waiting for the server ({type(e).__name__})")
             time.sleep(1.0)
+            sites_since = time.monotonic()  # sites have to find the server again: their patience begins anew
             continue
         if end is None:
             wordless += 1
@@ -105,9 +108,9 @@ def _until_done(plan: str, known: dict[str, Any], kit: Path, patience: float, te
         if "waiting" not in end:
             return end
         tell(f"round {end['round']}: no answer of {', '.join(end['waiting'])}")
-        wordless, silent = 0, list(end["waiting"])
+        anew, wordless, silent = False, 0, list(end["waiting"])
         if end["round"] != reached:
-            reached, waited_since = end["round"], time.monotonic()
+            reached, sites_since = end["round"], time.monotonic()
 
 
 @contextlib.contextmanager
@@ -128,19 +131,13 @@ def _session(kit: Path) -> Iterator[Any]:
         logging.getLogger().removeHandler(quiet)
 
 
-def _online(session: Any) -> set[str]:
-    now = time.time()
-    found = session.get_system_info().client_info
-    return {c.name for c in found if now - float(c.last_connect_time) < 3600}
-
-
 def _one_job(
-    session: Any, plan: str, sites: Sequence[str], without: Sequence[str], tell: Tell
+    session: Any, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool, tell: Tell
 ) -> dict[str, Any] | None:
     """How a job ended; None where it left no word."""
     _end_others(session, plan)
     with tempfile.TemporaryDirectory() as name:
-        job = _write_job(Path(name), plan, sites, without)
+        job = _write_job(Path(name), plan, sites, without, anew)
         job_id = session.submit_job(str(job))
         tell(f"job {job_id} submitted")
         while True:
@@ -174,7 +171,7 @@ def _job_name(plan: str) -> str:
     return f"cohortium-{digest(base64.b64decode(plan))}"
 
 
-def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[str]) -> Path:
+def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool = False) -> Path:
     """Three JSON files that name classes of the installed package; no code."""
     job = folder / "cohortium"
     config = job / "app" / "config"
@@ -183,7 +180,7 @@ def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[
     (job / "meta.json").write_text(json.dumps({
         "name": _job_name(plan), "min_clients": 1, "deploy_map": {"app": ["server", *here]},
     }))  # fmt: skip
-    arguments = {"plan": plan, "sites": list(sites), "without": list(without), "seconds": ROUND_SECONDS}
+    arguments = {"plan": plan, "sites": list(sites), "without": list(without), "anew": anew, "seconds": ROUND_SECONDS}
     (config / "config_fed_server.json").write_text(json.dumps({
         "format_version": 2, "server": {"task_request_interval": ASK_AGAIN}, "task_data_filters": [], "task_result_filters": [], "components": [],
         "workflows": [{"id": "coordinator", "path": COORDINATOR, "args": arguments}],
