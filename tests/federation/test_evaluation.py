@@ -85,7 +85,7 @@ def predicted(fitted, site, at):
 def fits(kind, found):
     """By hand: (design, held-out site, its rows) -> a fit of the plain protocol on the others, or on the others' folds."""
     made = cut.plan(kind)
-    for held in found:
+    for held in ("east", BAD):
         others = {n: asking(s, made) for n, s in found.items() if n != held}
         yield "leave_one_site_out", held, np.arange(len(found[held])), drive(made, others).state
     dealt = {n: folds_of(s, cut.plan(kind, **FOLDS)) for n, s in found.items()}
@@ -103,7 +103,7 @@ def test_survival_is_harrell_s_c_of_fits_by_hand(before):
         s = take(sites[n], at)
         c, _, pairs = concordance(s.time, s.y > 0, s.entry, predicted(fitted, sites[n], at), s.patient)
         mine.setdefault((design, n), []).append((c, pairs))
-    assert len(mine) == 8
+    assert len(mine) == 2 + 4
     for (design, n), values in mine.items():
         c, pairs = np.array(values).T
         assert rows(found, design, "c_index")[n].value == pytest.approx(c @ pairs / pairs.sum(), abs=1e-12)
@@ -381,3 +381,18 @@ def test_a_fit_that_has_no_answer_is_said_and_the_rest_goes_on():
     assert any(f"without '{BAD}'" in n and "separated" in n for n in e.notices)
     assert "separated" in rows(e, "leave_one_site_out", "brier")[BAD].reason
     assert rows(e, "leave_one_site_out", "brier")["north"].value is not None
+
+
+def test_classes_in_another_order_at_a_site_and_one_that_nobody_has_there():
+    made, d = cut.plan("multiclass", least_events=1, **FOLDS), cut.table()
+    d = d[(d.site != "west") & ((d.site != BAD) | (d.cls != "c"))]
+
+    def found(turn):
+        sites = {str(s): cut.site(str(s), g, "multiclass") for s, g in d.groupby("site")}
+        if turn:
+            sites[BAD] = replace(sites[BAD], classes=("c", "a", "b"), y=(sites[BAD].y + 1) % 3)
+        return evaluation(drive(made, {n: asking(s, made) for n, s in sites.items()}).state)
+
+    plain, turned = (rows(found(t), "leave_one_site_out", "roc_auc") for t in (False, True))
+    assert plain[BAD].value is not None
+    assert {n: r.value for n, r in turned.items()} == pytest.approx({n: r.value for n, r in plain.items()}, abs=1e-9)

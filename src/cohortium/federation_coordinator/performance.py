@@ -62,7 +62,7 @@ def evaluation(state: State) -> FederatedEvaluation | None:
         "folds": [t for t in state.trials if not t.without],
     }
     rows = [
-        _at_site(design, metric, site, trials)
+        _at_site(state, design, metric, site, trials)
         for design, trials in designs.items()
         for metric in METRICS[state.plan.kind]
         for site in state.here
@@ -119,7 +119,7 @@ def _notices(state: State) -> list[str]:
     ]
 
 
-def _at_site(design: str, metric: str, site: str, trials: Sequence[Trial]) -> SitePerformance:
+def _at_site(state: State, design: str, metric: str, site: str, trials: Sequence[Trial]) -> SitePerformance:
     """A metric of all patients of a site who were held out: the mean of its folds, each pair or patient counting once."""
     mine = [t for t in trials if not t.without or t.without == site]
     parts, units, events, reason = [], 0, 0, ""
@@ -129,7 +129,7 @@ def _at_site(design: str, metric: str, site: str, trials: Sequence[Trial]) -> Si
             continue
         a = t.scores[site]
         units, events = units + a.units, events + (a.counts[-1] if t.state.plan.kind in ("survival", "binary") else 0)
-        found = MEASURES[metric](a, t.state)
+        found = MEASURES[metric](a, state)
         if isinstance(found, str):
             reason = reason or found
         else:
@@ -235,7 +235,7 @@ def _auc(a: SiteScores, s: State) -> One | str:
 
 def _there_is(h: Histogram, a: SiteScores, s: State) -> bool:
     """A class that nobody of the site has is no part of its mean."""
-    return bool(len(h.negatives)) or dict(zip(s.classes, a.counts, strict=False)).get(h.outcome, 0) > 0
+    return bool(len(h.negatives)) or dict(zip(s.schemas[a.site].classes, a.counts, strict=False)).get(h.outcome, 0) > 0
 
 
 def _c_index(a: SiteScores, s: State) -> One | str:
