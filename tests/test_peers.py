@@ -56,6 +56,17 @@ def test_wide_tables_are_not_covariates(folds: ModuleType) -> None:
     np.testing.assert_allclose(beside.iloc[40:], (new - train.mean()) / train.std())
 
 
+def test_units_without_a_table_or_of_one_value_there_are_not_compared(folds: ModuleType) -> None:
+    made = simulate_cohort(np.random.default_rng(5), 40, {"rna": 20, "protein": 3}, "survival", missing={"rna": 0.3})
+    rna, protein = made.cohort.modalities["rna"], made.cohort.modalities["protein"]
+    everybody = folds.usable(made.cohort)
+    assert list(made.cohort.ids[everybody]) == [i for i in made.cohort.ids if i in set(rna.units)]
+    rna.values[3] = 1.0
+    protein.values[:] = 1.0  # narrow: a covariate
+    kept = made.cohort.ids[folds.usable(made.cohort)]
+    assert set(made.cohort.ids[everybody]) - set(kept) == {rna.units[3]}
+
+
 def test_no_outcome_of_a_test_sample_is_told(tmp_path: Path, folds: ModuleType) -> None:
     made = simulate_cohort(np.random.default_rng(1), 60, {"rna": 4, "protein": 3}, "multiclass")
     split = folds.splits(made.cohort, made.outcome, 1)[0]

@@ -31,11 +31,18 @@ def read(study_file: Path):
     data = load_data(study)
     outcome = data.outcomes[study.spec.primary_name]
     cohort = data.cohort.select(outcome.units)
-    whole = np.flatnonzero(cohort.presence().all(axis=1).to_numpy())
-    cohort, outcome = cohort.take(whole), outcome.take(whole)
-    wide = [t for t in map(table, cohort.modalities.values()) if t.shape[1] >= NARROW]
-    varied = np.flatnonzero(np.all([t.std(axis=1) > 0 for t in wide], axis=0))
-    return cohort.take(varied), outcome.take(varied)
+    rows = usable(cohort)
+    return cohort.take(rows), outcome.take(rows)
+
+
+def usable(cohort) -> np.ndarray:
+    """Rows of the units that every side can use."""
+    whole = cohort.presence().all(axis=1).to_numpy()
+    for modality in cohort.modalities.values():
+        values = table(modality)
+        if values.shape[1] >= NARROW:
+            whole &= pd.Series(cohort.ids.astype(str)).isin(values.index[values.std(axis=1) > 0]).to_numpy()
+    return np.flatnonzero(whole)
 
 
 def splits(cohort, outcome, repeats: int):

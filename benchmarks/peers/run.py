@@ -1,11 +1,12 @@
 """Ours and peers on the same folds: accuracy, CPU time and peak memory, measured in one session.
 
 usage: python benchmarks/peers/run.py breast [--sides auto,flexynesis:DirectPred] [--repeats 1] [--folds 2] [--hpo 10]
-       [--environments environments] [--out runs]
+       [--environments environments] [--out runs] [--first auto] [--table]
 cohorts: those of benchmarks/deep.py. sides: auto, auto:plain, deep:attention, joint:factors, joint:vae (ours);
 flexynesis:DirectPred, flexynesis:supervised_vae (``@N`` after it: N iterations of its tuning), mofa, avail. The README
 beside this file says how their environments are made. Sides take turns within a fold. Folds that are done (in scores.csv)
-are not done again. The first side of ours is what the others are compared with. avail is for classes alone.
+are not done again. The others are compared with --first, or the first side of ours. avail is for classes alone.
+--table runs nothing and prints the table of what is done.
 """
 
 from __future__ import annotations
@@ -154,6 +155,8 @@ def main() -> None:
     parser.add_argument("--hpo", type=int, default=10, help="--hpo_iter of flexynesis")
     parser.add_argument("--environments", type=Path, default=Path("environments"))
     parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--first", help="the side that the others are compared with")
+    parser.add_argument("--table", action="store_true", help="run nothing: the table of what is done")
     args = parser.parse_args()
     args.out, args.environments = args.out.resolve(), args.environments.absolute()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -165,7 +168,7 @@ def main() -> None:
     file = args.out / f"peers_{args.cohort}" / "scores.csv"
     file.parent.mkdir(exist_ok=True)
     done = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["side", "repeat", "fold"])
-    for split in folds.splits(cohort, outcome, args.repeats)[: args.folds]:
+    for split in [] if args.table else folds.splits(cohort, outcome, args.repeats)[: args.folds]:
         for side in args.sides.split(","):
             here = done[(done["repeat"] == split.repeat) & (done["fold"] == split.fold)]["side"]
             if (here.str.partition(":")[0] if side == "avail" else here).eq(side).any():
@@ -174,7 +177,8 @@ def main() -> None:
                 done = pd.concat([done, pd.DataFrame([row])], ignore_index=True)
                 print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
             done.to_csv(file, index=False)
-    first = next((s for s in [*args.sides.split(","), *OURS] if s in OURS and s in set(done["side"])), None)
+    known = [args.first] if args.first else [s for s in [*args.sides.split(","), *OURS] if s in OURS]
+    first = next((s for s in known if s in set(done["side"])), None)
     if first:
         print(markdown(compare(done, first)))
 
