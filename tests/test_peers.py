@@ -99,6 +99,8 @@ def test_risks_are_scored_in_their_direction_and_to_one_time(folds: ModuleType) 
     made = simulate_cohort(np.random.default_rng(3), 80, {"rna": 4, "protein": 3}, "survival")
     split, tau = folds.splits(made.cohort, made.outcome, 1)[0], folds.last_time(made.cohort, made.outcome, 1)
     train, test = made.outcome.take(split.train), made.outcome.take(split.test)
+    assert tau is not None and np.median(made.outcome.time) < tau <= train.time[train.event].max()
+    tau = float(np.median(test.time[test.event]))
     risk = pd.DataFrame({"risk": np.random.default_rng(4).normal(size=len(test))}, test.units)
     got = folds.scores(test, risk.sample(frac=1, random_state=0), train, tau)
     r, right, pairs = risk["risk"].to_numpy(), 0, 0
