@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cohortium.schema import declare, deep, images, notes, shapes, variants
+from cohortium.schema import declare, deep, federation, images, notes, shapes, variants
 from cohortium.study import parse_study, spec
 from cohortium.study.reading import parse
 
@@ -67,7 +67,7 @@ def test_python_in_the_documentation_uses_names_that_exist(info: str, text: str)
 
 
 def models() -> dict[str, type[BaseModel]]:
-    rooms = (declare, deep, images, notes, shapes, variants, spec)
+    rooms = (declare, deep, federation, images, notes, shapes, variants, spec)
     found = [value for room in rooms for value in vars(room).values()]
     kept = [m for m in found if isinstance(m, type) and issubclass(m, declare.Declaration)]
     return {m.__name__: m for m in kept if m is not declare.Declaration}
@@ -259,10 +259,11 @@ def anchors(page: Path) -> set[str]:
 def commands() -> dict[str, Any]:
     import typer
 
-    from cohortium.cli.trust import app
+    from cohortium.cli.federate import app
 
     group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    inside = {f"{n} {m}": c for n, g in group.commands.items() for m, c in getattr(g, "commands", {}).items()}
+    return {**group.commands, **inside}
 
 
 def test_every_command_and_option_is_documented() -> None:
@@ -284,6 +285,15 @@ def test_command_lines_in_the_documentation_are_ones_that_exist() -> None:
     assert len(lines) > 5
     for page_name, line in lines:
         words = shlex.split(line, comments=True)
-        assert words[1] in known, f"{page_name}: {line}"
-        options = {o for p in known[words[1]].params for o in [*p.opts, *p.secondary_opts]} | {"--help", "--debug"}
+        name = " ".join(words[1:3]) if getattr(known.get(words[1]), "commands", None) else words[1]
+        assert name in known, f"{page_name}: {line}"
+        options = {o for p in known[name].params for o in [*p.opts, *p.secondary_opts]} | {"--help", "--debug"}
         assert {w.split("=")[0] for w in words[2:] if w.startswith("-")} <= options, f"{page_name}: {line}"
+
+
+def test_messages_of_federated_fits_are_documented() -> None:
+    from cohortium.contracts.federation import ANSWERS
+
+    text = text_of(ROOT / "docs" / "federation.md").split("<!-- messages -->")[1]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", text, re.M)
+    assert rows == [(t.__name__, f, said) for t in ANSWERS for f, said in t.LEAVES.items()]

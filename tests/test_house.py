@@ -114,9 +114,9 @@ def imports_of(path: Path) -> frozenset[str]:
 
 @lru_cache
 def plain_modules() -> tuple[Path, ...]:
-    """Our modules that can be imported without torch: all but those that import it, or one that does."""
+    """Our modules that can be imported without optional packages: all but those that import one, or a module that does."""
     names = {module_name(p): p for p in MODULES if p.name != "__main__.py"}
-    deep = {n for n, p in names.items() if any(m.split(".")[0] == "torch" for m in imports_of(p))}
+    deep = {n for n, p in names.items() if any(m.split(".")[0] in ("torch", "nvflare") for m in imports_of(p))}
     while more := {n for n, p in names.items() if imports_of(p) & deep} - deep:
         deep |= more
     return tuple(p for n, p in names.items() if n not in deep)
@@ -130,7 +130,15 @@ def top_level_imports() -> set[str]:
 
 def test_torch_stays_in_its_rooms() -> None:
     deep = {shown(p) for p in MODULES if p.name != "__main__.py"} - {shown(p) for p in plain_modules()}
-    allowed = ("networks/", "training/", "learners/deep", "learners/joint", "testing/network_laws", "joint/")
+    allowed = (
+        "networks/",
+        "training/",
+        "learners/deep",
+        "learners/joint",
+        "testing/network_laws",
+        "joint/",
+        "federation_engine/",
+    )
     assert {p for p in deep if not p.removeprefix("src/cohortium/").startswith(allowed)} == set()
 
 
@@ -249,10 +257,11 @@ def test_no_path_of_this_machine() -> None:
 def commands() -> dict[str, Any]:
     import typer
 
-    from cohortium.cli.trust import app
+    from cohortium.cli.federate import app
 
     group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    inside = {f"{n} {m}": c for n, g in group.commands.items() for m, c in getattr(g, "commands", {}).items()}
+    return {**group.commands, **inside}
 
 
 def test_every_command_has_help_with_an_example() -> None:

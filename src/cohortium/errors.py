@@ -39,6 +39,10 @@ class ChecksFailed(UserError):
     """``check`` found something serious that the study file does not acknowledge (exit code 3)."""
 
 
+class FederationError(UserError):
+    """A federated study has no answer: too few sites are left, or the model has no finite estimate."""
+
+
 class MissingExtra(UserError):
     """An optional package is asked for and not installed; the message names the extra."""
 

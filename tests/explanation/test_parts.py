@@ -12,9 +12,11 @@ from cohortium.cohort import Bag, Cohort, Texts
 from cohortium.cohort.table import feature_frame
 from cohortium.contracts import ClassOutcome, Fold
 from cohortium.errors import MissingExtra
+from cohortium.explanation import randomised as room
 from cohortium.explanation import target_of
 from cohortium.explanation.instances import left_out, sentences
 from cohortium.explanation.patient import Asked
+from cohortium.explanation.randomised import alone, randomised, redrawn
 from cohortium.learners import DeepSpec, LearnerConfig, fit_all
 from cohortium.schema import Endpoint, EndpointKind
 from tests.explanation.fitted import Fitted, fitted
@@ -144,6 +146,39 @@ def test_integrated_gradients_are_complete_and_find_the_causal_features(deep: Fi
     }
     causal = {(m, x) for m, names in deep.simulated.causal.items() for x in names}
     assert len(causal & set(sorted(mean, key=mean.get)[-4:])) >= 2 and max(mean, key=mean.get) in causal
+
+
+def test_with_random_weights_features_lose_their_order_and_the_network_its_worth(
+    deep: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("captum", reason="the extra 'deep' is not installed")
+    for name, value in (("UNITS", 6), ("STEPS", 8), ("DRAWS", 3)):
+        monkeypatch.setattr(room, name, value)
+    monkeypatch.setattr("cohortium.explanation.held_out.DRAWS", 2)
+    found = randomised(deep.model, deep.target, deep.items)
+    assert found is not None
+    assert abs(found.shuffled) < 0.45 and abs(found.gradients) < 0.45
+    assert found.full > 0.75 and abs(found.again - 0.5) < 0.25
+    monkeypatch.setattr(room, "DRAWS", 1)
+    # An explanation that weights have no say in is caught: the network stays as it was under "random" weights.
+    monkeypatch.setattr(room, "redrawn", lambda predictor, rng: predictor)
+    same = randomised(deep.model, deep.target, deep.items)
+    assert same is not None and same.shuffled == pytest.approx(1) and same.gradients == pytest.approx(1)
+    assert same.full == pytest.approx(same.again)
+
+
+def test_every_tensor_is_drawn_as_large_as_it_was(deep: Fitted) -> None:
+    network = alone(deep.model.predictor)
+    assert network is not None and network.node.start is None
+    other = redrawn(network, np.random.default_rng(0))
+    for before, after in zip(network.node.members, other.node.members, strict=True):
+        assert set(before) == set(after)
+        for name, w in before.items():
+            w, v = np.asarray(w), np.asarray(after[name])
+            assert v.shape == w.shape and v.dtype == w.dtype
+            if w.dtype.kind == "f" and w.size > 50 and np.any(w):
+                assert not np.array_equal(v, w)
+                assert np.sqrt(np.mean(v**2)) == pytest.approx(np.sqrt(np.mean(w**2)), rel=0.35)
 
 
 def test_without_captum_the_extra_is_named(deep: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cohortium.contracts import Estimate
+from cohortium.contracts.description import DescribedGroup, DescribedVariable, Description, Summary
 from cohortium.contracts.results import (
     AddedValueRow,
     CalibrationRow,
@@ -127,6 +128,7 @@ def make_results(
         decisions=[row for e in endpoints for row in _decisions(rng, e, bool(reference))],
         subgroups=[row for e in endpoints for row in _subgroups(rng, e, modalities)],
         coverage=[row for e in endpoints for row in _covered(e)],
+        descriptions=[_described(e, modalities) for e in endpoints],
         hashes={"study": "9f2c41aa03b1d7e2", "data": "b81f02c9975de310", "plan": "1177ab90ce00f4d2"},
         versions={"cohortium": "0.1.0", "python": "3.11.2", "numpy": "2.2.1", "lightgbm": "4.5.0"},
     )  # fmt: skip
@@ -213,6 +215,40 @@ def _covered(e: EndpointRecord) -> list[CoverageRow]:
         row("site", "south", 0.7, 0.1),
         CoverageRow(e.name, "auto", 0.9, "site", HOSTILE, 9, few),
     ]
+
+
+def _described(e: EndpointRecord, modalities: tuple[str, ...]) -> Description:
+    """A number, levels of which some are withheld, and follow-up, in everyone, two patterns and a range over folds."""
+    numbers = Summary(e.n_units - 7, 4, 3, 61.3, 53.0, 70.2, 61.0, 9.9)
+    sex = Summary(e.n_units, counts=[e.n_units - 100, 100])
+    few = Summary(90, counts=[None, None], few=[0])
+    variables = [
+        DescribedVariable("follow-up", "outcome", "follow_up", unit="months"),
+        DescribedVariable("age", modalities[0], "numeric", unit="years"),
+        DescribedVariable(HOSTILE if HOSTILE in modalities else "sex", modalities[0], "levels", ["f", "m"]),
+    ]
+    part = [Summary(90, median=None), Summary(84, 6, 0, 58.1, 50.0, 67.4, difference=0.31), few]
+    rest = [
+        Summary(e.n_units - 90, median=40.2),
+        Summary(0, 0, e.n_units - 90),
+        Summary(e.n_units - 90, counts=[90, 95]),
+    ]
+    low = [Summary(50, median=38.0), Summary(50, 0, 0, 58.0, 50.0, 66.0, difference=0.02), Summary(50, counts=[20, 25])]
+    high = [
+        Summary(60, median=44.0),
+        Summary(58, 2, 1, 64.0, 56.0, 73.0, difference=0.08),
+        Summary(60, counts=[33, 31]),
+    ]
+    return Description(
+        e.name, variables,
+        [
+            DescribedGroup("everyone", "everyone", e.n_units, [Summary(e.n_units, median=51.3), numbers, sex]),
+            DescribedGroup("availability", "all modalities", 90, part),
+            DescribedGroup("availability", "other patterns", e.n_units - 90, rest),
+            DescribedGroup("test_folds", "range over 25 test folds", 57, low, 58, high),
+        ],
+        ["12 further columns of clinical are not described"],
+    )  # fmt: skip
 
 
 def _endpoint(kind: str, n: int, classes: dict[str, tuple[str, ...]]) -> EndpointRecord:

@@ -11,7 +11,7 @@ import pytest
 
 from cohortium.contracts.results import Selected
 from cohortium.errors import RunFolderError
-from cohortium.report import from_json, results_schema, to_json
+from cohortium.report import from_json, results_schema, to_json, write_report
 from tests.report.runs import make_results
 
 
@@ -66,10 +66,22 @@ def test_a_wrong_file_is_named(text, says):
         from_json(text)
 
 
-def test_results_of_an_earlier_version_are_read():
-    """1.0 knew no calibration, decisions or subgroups."""
-    tree = json.loads(to_json(make_results(("binary",))))
-    for key in ("calibration", "decisions", "subgroups"):
+@pytest.mark.parametrize(
+    ("version", "unknown"),
+    [("1.0", ["calibration", "decisions", "subgroups", "coverage", "descriptions"]), ("1.2", ["descriptions"])],
+)
+def test_results_of_an_earlier_version_are_read(version, unknown, tmp_path):
+    """1.0 knew no calibration, decisions or subgroups, 1.2 no table one."""
+    made = make_results(("binary",), modalities=("a", "b"))
+    less = dataclasses.replace(made, leaderboard=[], added_value=[], learning_curve=[])
+    tree = json.loads(to_json(dataclasses.replace(less, calibration=[], decisions=[], subgroups=[], coverage=[])))
+    for key in unknown:
         del tree[key]
-    old = from_json(json.dumps({**tree, "schema_version": "1.0"}))
-    assert (old.calibration, old.decisions, old.subgroups) == ([], [], [])
+    text = json.dumps({**tree, "schema_version": version})
+    old = from_json(text)
+    assert all(getattr(old, key) == [] for key in unknown)
+    if version == "1.0":
+        return
+    (tmp_path / "results.json").write_text(text)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert 'id="described"' not in page and "Patient flow" in page

@@ -101,3 +101,16 @@ def test_slides_that_are_refused(tmp_path: Path) -> None:
     path.rename(path.with_suffix(".svs"))
     with pytest.raises(DataError, match=r"is a whole-slide image. Say how it is cut: tiles: \{magnification: 10\}"):
         reader(tmp_path, folder="slides").read()
+
+
+def test_the_overview_shows_where_each_tile_was_cut(tmp_path: Path) -> None:
+    slide(tmp_path / "slides" / "001.tif")
+    (seen,) = reader(tmp_path, folder="slides", tiles={"size": 50, "most": 20, "tissue": 0.99}).show()
+    assert seen.overview is not None and seen.boxes is not None and len(seen.boxes) == len(seen.planes) == 20
+    h, w = seen.overview.shape[:2]
+    assert max(h, w) == 900 and (seen.boxes >= 0).all() and (seen.boxes[:, :2] + seen.boxes[:, 2:] <= 1).all()
+    for plane, (x, y, wide, high) in zip(seen.planes, seen.boxes, strict=True):
+        there = seen.overview[
+            round(y * h) + 2 : round((y + high) * h) - 2, round(x * w) + 2 : round((x + wide) * w) - 2
+        ]
+        np.testing.assert_allclose(there.mean(axis=(0, 1)), plane.mean(axis=(0, 1)), atol=3)

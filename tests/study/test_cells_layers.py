@@ -74,6 +74,7 @@ def test_proteins_and_peaks_tell_what_genes_do_not(finished: Any) -> None:
     assert roc_auc(finished, "auto") > 0.8
     modalities = {m.name: m for m in finished.results.cohort.modalities}
     assert (modalities["protein"].n_units, modalities["atac"].n_units) == (54, 60)
+    assert [list(modalities[m].kinds) for m in ("rna", "protein", "atac")] == [["genes"], ["proteins"], ["peaks"]]
     assert {"transformed:protein", "transformed:atac"} <= {f.name for f in finished.results.checks}
     assert any("centred log-ratio" in n for n in modalities["protein"].notes)
 

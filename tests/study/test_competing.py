@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,59 @@ def write(folder: Path, **settings) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("competing")
     return run(load_study(write(root / "study")), out=root / "run", jobs=1).folder
+
+
+def _wolbers(time, cause, risk, tau: float, trained: tuple[np.ndarray, np.ndarray]) -> float:
+    """Pair by pair (Wolbers 2014), with the training part's Kaplan-Meier of censoring."""
+
+    @cache
+    def free(t: float, before: bool) -> float:
+        out = 1.0
+        for c in np.unique(trained[0][trained[1] == 0]):
+            if c < t or (c == t and not before):
+                out *= 1 - ((trained[0] == c) & (trained[1] == 0)).sum() / (
+                    (trained[0] > c).sum() + ((trained[0] == c) & (trained[1] == 0)).sum()
+                )
+        return out
+
+    right = every = 0.0
+    for i in np.flatnonzero((cause == 1) & (time <= tau)):
+        for j in range(len(time)):
+            if time[j] > time[i] or (time[j] == time[i] and cause[j] == 0):
+                w = 1 / (free(time[i], True) * free(time[i], False))
+            elif cause[j] > 1 and time[j] <= time[i]:
+                w = 1 / (free(time[i], True) * free(time[j], True))
+            else:
+                continue
+            every += w
+            right += w * ((risk[i] > risk[j]) + 0.5 * (risk[i] == risk[j]))
+    return right / every
+
+
+def test_unknown_causes_are_scored_as_if_they_were_known(folder: Path) -> None:
+    results = open_run(folder).results
+    rows = {(r.learner, r.treatment): r for r in results.sensitivity}
+    assert {r.endpoint for r in results.sensitivity} == {"relapse"} and len(rows) == 4
+    out, interest = (rows["auto", t] for t in ("left out of the test parts", "of the cause of interest"))
+    first = results.cohort.endpoints[0]
+    assert (out.n_units, interest.n_units) == (220, 240)
+    assert (out.n_events, interest.n_events) == (first.classes["relapse"], first.classes["relapse"] + 20)
+    assert out.versus_reference is not None and rows["reference", out.treatment].versus_reference is None
+    told = pd.read_parquet(folder / "predictions.parquet").query("endpoint == 'relapse' and learner == 'auto'")
+    both = told.merge(pd.read_parquet(folder / "outcomes.parquet").query("endpoint == 'relapse'"), on="unit")
+    by_hand = {"out": [], "interest": []}
+    for fold in sorted(both["fold"].unique()):
+        test, train = both[both["fold"] == fold], both[both["fold"] != fold]
+        trained = train["time"].to_numpy(), train["code"].to_numpy()
+        time, cause, risk = (test[c].to_numpy() for c in ("time", "code", "risk"))
+        keep = cause != 3
+        by_hand["out"].append(_wolbers(time[keep], cause[keep], risk[keep], first.tau, trained))
+        by_hand["interest"].append(_wolbers(time, np.where(cause == 3, 1, cause), risk, first.tau, trained))
+    assert out.estimate.value == pytest.approx(np.mean(by_hand["out"]), abs=1e-6)
+    assert interest.estimate.value == pytest.approx(np.mean(by_hand["interest"]), abs=1e-6)
+    page = (folder / "report.html").read_text().replace("<wbr>", "")
+    assert page.count("If the unknown causes were known") == 1 and page.count('href="#endpoint-0-unknown"') == 1
+    assert "with them left out of the test parts and" in page and "with them of the cause of interest" in page
 
 
 def test_records_say_what_came_and_what_is_not_known(folder: Path) -> None:

@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_fitted(survival: Path, 
         cohortium.explain_patient(survival, "P9999")
     with pytest.raises(DataError, match="does not exist"):
         cohortium.explain(survival, out=tmp_path / "no" / "e")
-    with pytest.raises(DataError, match="JSON file"):
+    with pytest.raises(DataError, match="json for records"):
         cohortium.explain_patient(survival, "P0001", out=tmp_path)
     with pytest.raises(RunFolderError, match="No run folder"):
         cohortium.explain(tmp_path / "none", study)

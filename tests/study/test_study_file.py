@@ -66,6 +66,14 @@ def test_yes_no_on_off_ids_and_dates_stay_texts() -> None:
         ("reference: [clinical]", "primary: osx", ["osx", "Did you mean 'os'?"]),
         ("reference: [clinical]", "evaluation: {design: file}", ["line 14", "folds_file"]),
         ("reference: [clinical]", "evaluation: {folds: five}", ["line 14", "evaluation.folds", "five"]),
+        ("reference: [clinical]", "cost: {assays: {rna: 1}}", ["line 14", "Did you mean 'costs'?"]),
+        ("reference: [clinical]", "costs: {assays: {clinical: 0, rnaa: 1}}", ["'rnaa'", "Did you mean 'rna'?"]),
+        ("reference: [clinical]", "costs: {assays: {rna: 300}}", ["nothing for 'clinical'", "give 0"]),
+        ("reference: [clinical]", "costs: {assays: {clinical: -1, rna: 3}}", ["line 14", "costs.assays.clinical"]),
+        ("reference: [clinical]", "costs: {assays: {clinical: free, rna: 3}}", ["line 14", "free"]),
+        ("reference: [clinical]", "costs: {assays: {clinical: {each: 1}, rna: 3}}", ["line 14", "'each'"]),
+        ("reference: [clinical]", "costs: {assays: {clinical: .inf, rna: 3}}", ["line 14", "costs.assays.clinical"]),
+        ("reference: [clinical]", "costs: {assays: [1, 2]}", ["line 14", "costs.assays"]),
     ],
 )
 def test_mistakes_are_told_with_line_and_remedy(old: str, new: str, expected: list[str]) -> None:
@@ -73,6 +81,16 @@ def test_mistakes_are_told_with_line_and_remedy(old: str, new: str, expected: li
     message = complaint(GOOD.replace(old, new))
     for part in expected:
         assert part in message, message
+
+
+def test_a_number_alone_is_the_cost_of_an_assay_and_features_of_texts_have_none() -> None:
+    costs = "costs: {currency: EUR, assays: {clinical: 0, rna: {assay: 40, feature: 6}}}\n"
+    read = parse_study(GOOD + costs, "study.yaml").costs
+    assert read is not None and (read.assays["clinical"].assay, read.assays["rna"].feature) == (0, 6)
+    notes = GOOD.replace(
+        "    rna:\n      file: rna.csv", "    rna: {shape: texts, file: rna.csv, id: a, columns: [note]}"
+    )
+    assert "'rna': a cost per feature is of tables" in complaint(notes + costs)
 
 
 def test_several_mistakes_are_told_together() -> None:

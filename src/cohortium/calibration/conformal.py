@@ -19,6 +19,7 @@ from cohortium.contracts import ClassOutcome, Probabilities, ValueOutcome, Value
 from cohortium.contracts.bounds import Intervals, Sets
 
 Floats = NDArray[np.float64]
+Groups = NDArray[np.object_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +37,17 @@ class SetMaker:
     doubt: Floats
 
     def make(
-        self, prediction: Probabilities, presence: NDArray[np.bool_], rng: np.random.Generator | None = None
-    ) -> Sets:
-        """Sets of units with presence (n, M). rng: randomise, which holds at the level exactly; without it sets are a
+        self, prediction: Probabilities, presence: NDArray[np.bool_], rng: np.random.Generator | None = None,
+        groups: Groups | None = None,
+    ) -> Sets:  # fmt: skip
+        """Sets of units with presence (n, M) and declared groups (n,). rng: randomise, which holds at the level exactly; without it sets are a
         little larger and hold at least at the level."""
-        g = self.patterns.codes(presence)
+        g = self.patterns.codes(presence, groups)
         inside = prediction.p >= self.least[g]
         if rng is not None:
             between = inside & (prediction.p < self.next_least[g])
             inside &= ~(between & (rng.random(len(g))[:, None] < self.doubt[g]))
-        return Sets(prediction.units, prediction.classes, inside, self.patterns.labels(presence))
+        return Sets(prediction.units, prediction.classes, inside, self.patterns.labels(presence, groups))
 
     def state(self) -> dict[str, Any]:
         return {"level": self.level, "patterns": self.patterns.state(), "least": self.least,
@@ -63,8 +65,10 @@ def fit_sets(
     modalities: tuple[str, ...],
     presence: NDArray[np.bool_],
     level: float,
+    groups: Groups | None = None,
 ) -> SetMaker:
-    """Calibrated on out-of-fold probabilities (n, K). level: share of units whose class is to be in their set.
+    """Calibrated on out-of-fold probabilities (n, K). level: share of units whose class is to be in their set. groups: (n,)
+    declared groups, within which it is calibrated where they are large enough.
 
     Of n units of a class the set leaves out those less probable than the floor((1 - level)(n + 1))-th lowest; with fewer
     than level / (1 - level) units of a class it is always inside. A pattern needs four times that of every class.
@@ -72,7 +76,7 @@ def fit_sets(
     alpha, k = 1.0 - level, len(outcome.endpoint.classes)
     fewest = 4 * level / alpha
     patterns, members = fit_patterns(
-        modalities, presence, lambda rows: bool(np.bincount(outcome.codes[rows], minlength=k).min() >= fewest)
+        modalities, presence, lambda rows: bool(np.bincount(outcome.codes[rows], minlength=k).min() >= fewest), groups
     )
     least, following, doubt = (np.zeros((len(members), k)) for _ in range(3))
     for g, rows in enumerate(members):
@@ -95,11 +99,11 @@ class IntervalMaker:
     below: Floats
     above: Floats
 
-    def make(self, prediction: Values, presence: NDArray[np.bool_]) -> Intervals:
-        """Intervals of units with presence (n, M)."""
-        g = self.patterns.codes(presence)
+    def make(self, prediction: Values, presence: NDArray[np.bool_], *, groups: Groups | None = None) -> Intervals:
+        """Intervals of units with presence (n, M) and declared groups (n,)."""
+        g = self.patterns.codes(presence, groups)
         low, high = prediction.values + self.below[g], prediction.values + self.above[g]
-        return Intervals(prediction.units, low, high, self.patterns.labels(presence))
+        return Intervals(prediction.units, low, high, self.patterns.labels(presence, groups))
 
     def state(self) -> dict[str, Any]:
         # JSON has no infinity.
@@ -116,15 +120,16 @@ class IntervalMaker:
 
 
 def fit_intervals(
-    outcome: ValueOutcome, prediction: Values, modalities: tuple[str, ...], presence: NDArray[np.bool_], level: float
-) -> IntervalMaker:
+    outcome: ValueOutcome, prediction: Values, modalities: tuple[str, ...], presence: NDArray[np.bool_], level: float,
+    groups: Groups | None = None,
+) -> IntervalMaker:  # fmt: skip
     """Calibrated on out-of-fold values (n,): as many units are to lie below the interval as above.
 
     A pattern needs four times 2 / (1 - level) units.
     """
     tail = (1.0 - level) / 2
     residual = outcome.values - prediction.values
-    patterns, members = fit_patterns(modalities, presence, lambda rows: len(rows) >= 4 / tail)
+    patterns, members = fit_patterns(modalities, presence, lambda rows: len(rows) >= 4 / tail, groups)
     below, above = np.full(len(members), -np.inf), np.full(len(members), np.inf)
     for g, rows in enumerate(members):
         r = np.sort(residual[rows])

@@ -83,11 +83,13 @@ class LowerBoundMaker:
     patterns: Patterns
     fall: Floats
 
-    def make(self, prediction: Survival, presence: NDArray[np.bool_]) -> LowerBounds:
-        """Bounds of units with presence (n, M), at times of the prediction's grid."""
-        wanted = self.fall[self.patterns.codes(presence)]
+    def make(
+        self, prediction: Survival, presence: NDArray[np.bool_], *, groups: NDArray[np.object_] | None = None
+    ) -> LowerBounds:
+        """Bounds of units with presence (n, M) and declared groups (n,), at times of the prediction's grid."""
+        wanted = self.fall[self.patterns.codes(presence, groups)]
         low = np.where(wanted < 1, _fall(prediction, wanted[:, None])[:, 0], 0.0)
-        return LowerBounds(prediction.units, low, self.patterns.labels(presence))
+        return LowerBounds(prediction.units, low, self.patterns.labels(presence, groups))
 
     def state(self) -> dict[str, Any]:
         return {"level": self.level, "patterns": self.patterns.state(), "fall": self.fall}
@@ -100,6 +102,7 @@ class LowerBoundMaker:
 def fit_lower_bounds(
     outcome: SurvivalOutcome, curves: Survival, free: Survival,
     modalities: tuple[str, ...], presence: NDArray[np.bool_], level: float,
+    groups: NDArray[np.object_] | None = None,
 ) -> LowerBoundMaker:  # fmt: skip
     """Calibrated on out-of-fold curves (n, m) of the event and of censoring; an outcome without delayed entry.
 
@@ -110,7 +113,10 @@ def fit_lower_bounds(
     times = _fall(curves, LEVELS)
     early = 1.0 - outlived(outcome, times, curves, free)
     patterns, members = fit_patterns(
-        modalities, presence, lambda rows: len(rows) >= FEWEST_UNITS and int(outcome.event[rows].sum()) >= FEWEST_EVENTS
+        modalities,
+        presence,
+        lambda rows: len(rows) >= FEWEST_UNITS and int(outcome.event[rows].sum()) >= FEWEST_EVENTS,
+        groups,
     )
     fall = np.ones(len(members))
     for g, rows in enumerate(members):

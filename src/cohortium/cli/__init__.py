@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        from cohortium.cli.trust import app
+        from cohortium.cli.federate import app
 
         app(args=given, prog_name="cohortium")
     except KeyboardInterrupt:

@@ -240,6 +240,12 @@ def predict(
         show.emit({"file": out, "n_units": len(frame), "columns": list(frame.columns)})
     else:
         show.say(f"Wrote {out}: {len(frame)} units, columns {', '.join(map(str, frame.columns))}.")
+        for name in [c for c in map(str, frame.columns) if ".calibrated_" in c]:
+            shared = int((~frame[name].astype(str).str.startswith("within ")).sum())
+            if shared:
+                show.say(
+                    f"Note: {shared} of {len(frame)} units are of groups too small to calibrate within, or of none: {name} says with whom."
+                )
 
 
 @app.command()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LINES = 15
 
 
-def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet: bool) -> None:
+def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet: bool, run: Path | None = None) -> None:
     """The answer, a table of the groups, gene sets, and where the page is; for machines all records."""
     if as_json:
         emit({"folder": folder, "results": found})
@@ -25,11 +25,12 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
         caveats,
         effect_text,
         members_text,
-        panel_text,
         parts_text,
         q_text,
         question,
+        sets_text,
     )
+    from cohortium.report.panel import panel_text
 
     _print(question(found))
     _print(answer(found))
@@ -59,10 +60,10 @@ def show_biomarkers(found: BiomarkerResults, folder: Path, as_json: bool, quiet:
     if found.panel is not None:
         say(panel_text(found.panel))
         say(f"Panel: {', '.join(f'{m.feature} ({m.modality})' for m in found.panel.members)}.")
-    for e in found.enrichment:
-        good = [s for s in e.sets if s.q <= found.fdr]
-        names = ", ".join(f"{s.name} ({'+' if s.direction > 0 else '−'})" for s in good[:8])
-        say(f"{e.file}: {len(good)} of the sets shown are shifted at q {found.fdr:g}{': ' + names if names else ''}.")
+    for text in sets_text(found):
+        say(text)
     for note in found.notes:
         say(f"Note: {note}.")
     say(f"Wrote {folder}: biomarkers.csv{', gene_sets.csv' if found.enrichment else ''} and biomarkers.html.")
+    if run is not None:
+        say(f"The report of {run} has a section with it now.")

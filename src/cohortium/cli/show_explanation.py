@@ -22,6 +22,7 @@ def show_explanation(found: Explanation, folder: Path | None, as_json: bool, qui
     if quiet:
         return
     from cohortium.report.explanation import answer, caveats, deletion_text, label_of, size_text
+    from cohortium.report.randomised import randomised_text
     from cohortium.report.words import estimate_text, metric_name, value_text
 
     _print(answer(found))
@@ -43,6 +44,8 @@ def show_explanation(found: Explanation, folder: Path | None, as_json: bool, qui
         _print(t)
     if text := deletion_text(found):
         _print(text)
+    if text := randomised_text(found):
+        _print(text)
     for name, why in found.skipped.items():
         say(f"Note: {name} {why}.")
     for note in found.notes:
@@ -58,12 +61,12 @@ def show_patient(found: PatientExplanation, file: Path | None, as_json: bool, qu
         return
     if quiet:
         return
-    k = max(range(len(found.predicted)), key=lambda i: found.predicted[i])
-    amount = lambda x, change=False, signed=False: _amount(x, found.percent, change, signed)  # noqa: E731
-    cut = "" if found.threshold is None else f"; decided from {amount(found.threshold)} on"
-    _print(
-        f"{found.unit}, {found.learner} on {found.endpoint}: {found.quantity} {amount(found.predicted[k])}; knowing nothing {amount(found.usual[k])}{cut}."
-    )
+    from cohortium.report.patient import amount as shown
+    from cohortium.report.patient import answer, shown_column
+
+    k = shown_column(found)
+    amount = lambda x, change=False, signed=False: shown(x, found.percent, change, signed)  # noqa: E731
+    _print(answer(found))
     for note in found.notes:
         _print(f"! {note[0].upper()}{note[1:]}.")
     if found.modalities:
@@ -89,7 +92,8 @@ def show_patient(found: PatientExplanation, file: Path | None, as_json: bool, qu
             t.add_row(p.unit, f"{p.similarity:.1f}", str(len(p.shared)), p.outcome)
         _print(t)
     if file is not None:
-        say(f"Wrote {file}.")
+        page = file.suffix.lower() in (".html", ".htm")
+        say(f"Wrote {file}.{' It holds this patient: keep it private.' if page else ''}")
 
 
 def _parts(found: PatientExplanation, k: int, amount: Any) -> None:
@@ -147,10 +151,3 @@ def _missing(found: PatientExplanation, amount: Any) -> None:
             *chance,
         )
     _print(t)
-
-
-def _amount(x: float, percent: bool, change: bool = False, signed: bool = False) -> str:
-    """``31.2%``; a change of it ``3.1 points``, or ``+3.1 points``; other numbers as they are."""
-    number = 100 * x if percent else x
-    text = f"{number:{'+' if signed else ''}{'.1f' if percent else '.3g'}}".replace("-", "−")
-    return text + ("" if not percent else " points" if change else "%")

@@ -71,7 +71,9 @@ def explain(
     study: Annotated[
         Path | None, typer.Argument(metavar="[STUDY]", help="study.yaml of the run; default: where 'run' put RUN")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="new folder for page, records and table")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="new folder for page, records and table; of a patient a file, .html or .json")
+    ] = None,
     patient: Annotated[str | None, typer.Option(help="a unit's id: explain the prediction of this one")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="folder of new units that the patient is in")] = None,
     endpoint: Annotated[str | None, typer.Option(help="default: the primary one")] = None,
@@ -90,6 +92,7 @@ def explain(
     Example:
       cohortium explain run1 mydata/study.yaml --out explained
       cohortium explain run1 mydata/study.yaml --patient 0042
+      cohortium explain run1 mydata/study.yaml --patient 0042 --out 0042.html
     """
     from cohortium.cli.show_explanation import show_explanation, show_patient
     from cohortium.study import explain as find
@@ -112,7 +115,11 @@ def explain(
 @app.command()
 def biomarkers(
     study: StudyFile,
-    out: Annotated[Path, typer.Option(help="new folder for tables, records and page")],
+    out: Annotated[Path | None, typer.Option(help="new folder for tables, records and page")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="instead: keep it in the run folder of the study, and show it in its report"),
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="default: the primary one")] = None,
     fdr: Annotated[float, typer.Option(help="share of false discoveries that is allowed")] = 0.1,
     beyond: Annotated[str | None, typer.Option(help="modalities to adjust for, with commas between: clinical")] = None,
@@ -133,13 +140,17 @@ def biomarkers(
     \b
     Example:
       cohortium biomarkers mydata/study.yaml --beyond clinical --gene-sets hallmark.gmt --out biomarkers
+      cohortium biomarkers mydata/study.yaml --run run1
     """
     from cohortium.study import biomarkers as find
 
+    if (out is None) == (run is None):
+        raise typer.BadParameter("give either --out or --run", param_hint="--out")
     names = [] if beyond is None else [n.strip() for n in beyond.split(",") if n.strip()]
     with progress(quiet) as tell:
         found = find(
             study, out, endpoint=endpoint, fdr=fdr, beyond=names, gene_sets=gene_sets or [], id_space=id_space,
-            draws=draws, panel=panel, progress=tell,
+            draws=draws, panel=panel, run=run, progress=tell,
         )  # fmt: skip
-    show_biomarkers(found.results, out, as_json, quiet)
+    assert found.folder is not None
+    show_biomarkers(found.results, found.folder, as_json, quiet, run)

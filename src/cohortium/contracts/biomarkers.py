@@ -117,18 +117,35 @@ class PanelMember:
 
 @dataclass(frozen=True)
 class PanelSize:
-    """excess: held-out loss beyond the full model's, and its standard error."""
+    """A panel that was tried. excess: held-out loss beyond the full model's, and its standard error. assays: those to which it was
+    restricted, and cost: for a patient; None where no costs are declared. taken: the one that the record is of."""
 
     size: int
     loss: float
     excess: float
     error: float
+    assays: list[str] | None = None
+    cost: float | None = None
+    taken: bool = False
+
+
+@dataclass(frozen=True)
+class PanelCost:
+    """For a patient who is given all assays of it, in ``currency``. panel, full: of the panel, of all features, covariates included.
+    low, high: of the outer folds' own panels."""
+
+    currency: str
+    panel: float
+    full: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class PanelRecord:
-    """The smallest panel within one standard error of the full model (``within``; else the best one), its members in the order in which they enter. panel, full,
-    base: the metric in outer folds that neither chose nor fitted it; base: covariates alone. chosen: sizes chosen there."""
+    """The smallest panel within one standard error of the full model, with declared costs the cheapest (``within``; else the best one), its
+    members in the order in which they enter. panel, full, base: the metric in outer folds that neither chose nor fitted it; base: covariates
+    alone. chosen: sizes chosen there."""
 
     metric: str
     members: list[PanelMember]
@@ -140,6 +157,7 @@ class PanelRecord:
     chosen: list[int]
     base: Estimate | None = None
     minus_base: Estimate | None = None
+    cost: PanelCost | None = None
 
 
 @dataclass(frozen=True)

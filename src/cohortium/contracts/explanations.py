@@ -50,12 +50,25 @@ class DeletionCurve:
 
 
 @dataclass(frozen=True)
+class RandomisedCheck:
+    """Of a learner with a network: the same explanations of networks with random weights (``draws`` in each fold). shuffled, gradients: rank
+    correlation of features with those of the fitted network, by how much shuffling them moves predictions and by integrated
+    gradients; near 0 they tell of what was learned. full, again: the metric of the fitted network alone, and of the random ones."""
+
+    draws: int
+    shuffled: Estimate
+    gradients: Estimate
+    full: Estimate
+    again: Estimate
+
+
+@dataclass(frozen=True)
 class Explanation:
     """How one learner predicts one endpoint on held-out units.
 
     quantity: what "moves" and "given" are of. n_folds: of the study's n_outer that were refitted. full, nothing: the metric with
     every modality and with none. exact: Shapley values are over all coalitions. skipped: modality -> why its features were
-    not looked at. n_looked: modality -> features that were.
+    not looked at. n_looked: modality -> features that were. randomised: None of learners without a network.
     """
 
     study: str
@@ -80,6 +93,7 @@ class Explanation:
     n_looked: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    randomised: RandomisedCheck | None = None
 
 
 @dataclass(frozen=True)

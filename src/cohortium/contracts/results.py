@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cohortium.contracts.description import Description
 from cohortium.contracts.estimates import Estimate
 
 SCHEMA_VERSION = "1.3"
@@ -18,7 +19,8 @@ Role = Literal["reference", "single", "fusion", "auto"]
 @dataclass(frozen=True)
 class ModalityRecord:
     """n_units: units that have it. n_features: features as read. kinds: kind -> number of features. id_space: what
-    the features are, as declared (symbol, ensembl …). shape: as declared (table, images …)."""
+    the features are, as declared (symbol, ensembl …). shape: as declared (table, images …). cost: of all its features for a patient
+    who is measured, in the study's currency; None: not declared."""
 
     name: str
     n_units: int
@@ -29,6 +31,7 @@ class ModalityRecord:
     notes: list[str] = field(default_factory=list)
     id_space: str = ""
     shape: str = ""
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,8 @@ class CoverageRow:
     ``variable``, ``everyone``, or a ``class``). level: how often they should.
 
     estimates: ``coverage``; of classes also ``one_class`` (share of sets that name one class: of the others the model abstains)
-    and ``one_class_right``; of values ``interval_width``, of survival ``lower_bound`` (medians).
+    and ``one_class_right``; of values ``interval_width``, of survival ``lower_bound`` (medians). own: of groups by which coverage is
+    asked for the share of test units calibrated within their own group; None of other variables.
     """
 
     endpoint: str
@@ -228,6 +232,22 @@ class CoverageRow:
     group: str
     n_units: int
     estimates: list[Estimate]
+    own: float | None = None
+
+
+@dataclass(frozen=True)
+class SensitivityRow:
+    """Competing risks: one learner's headline metric with the events of unknown cause treated otherwise than in the fit. treatment: what
+    they are taken for. n_units, n_events: tested, and of the cause of interest. versus_reference: minus the reference, on the same
+    folds; None of the reference itself."""
+
+    endpoint: str
+    learner: str
+    treatment: str
+    n_units: int
+    n_events: int | None
+    estimate: Estimate
+    versus_reference: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -272,7 +292,7 @@ class Selected:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What was asked. choices: settings of the study file that the checklists name, in words."""
+    """What was asked. choices: settings of the study file that the checklists name, in words. currency: of costs."""
 
     name: str
     title: str
@@ -282,6 +302,7 @@ class StudyRecord:
     preset: str
     seed: int
     choices: dict[str, str] = field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -300,6 +321,8 @@ class Results:
     decisions: list[DecisionRow] = field(default_factory=list)
     subgroups: list[SubgroupRow] = field(default_factory=list)
     coverage: list[CoverageRow] = field(default_factory=list)
+    descriptions: list[Description] = field(default_factory=list)
+    sensitivity: list[SensitivityRow] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION

@@ -16,6 +16,7 @@ from cohortium.experiment.plan import EndpointPlan, Plan, Task, cohort_hash, end
 from cohortium.experiment.progress import Progress, ProgressEvent
 from cohortium.experiment.run import Experiment, run_experiment
 from cohortium.experiment.scoring import Scores, asks_of, score_endpoint
+from cohortium.experiment.unknown_causes import unknown_causes
 
 __all__ = [
     "EndpointPlan",
@@ -39,4 +40,5 @@ __all__ = [
     "run_experiment",
     "score_endpoint",
     "subgroups",
+    "unknown_causes",
 ]

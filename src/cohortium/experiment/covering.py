@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.calibration import outlived
+from cohortium.calibration import WITHIN, outlived
 from cohortium.contracts import (
     Bounds,
     ClassOutcome,
@@ -35,9 +35,11 @@ NAMES = {Sets: ("coverage", "one_class", "one_class_right"), Intervals: ("covera
 
 
 def coverage(
-    name: str, scores: Scores, learner: str, level: float | None, groupings: Mapping[str, Mapping[str, str]]
-) -> list[CoverageRow]:
-    """A row for everybody, one per class, and one per group of every variable of ``groupings`` (unit -> group).
+    name: str, scores: Scores, learner: str, level: float | None, groupings: Mapping[str, Mapping[str, str]],
+    by: str | None = None,
+) -> list[CoverageRow]:  # fmt: skip
+    """A row for everybody, one per class, and one per group of every variable of ``groupings`` (unit -> group). by: the variable within
+    whose groups bounds were calibrated.
 
     Empty where no bounds were made. ``coverage``: the share of units whose set or interval held the outcome, or who outlived
     their bound (units that were censored before it stand in as :func:`cohortium.calibration.outlived` says); ``one_class``:
@@ -56,8 +58,15 @@ def coverage(
         else:
             looks = look(scores, _statistic(learner, of, len(names)), [learner])
             made = [_within(looks.estimate(i, m, n=n)) for i, m in enumerate(names)]
-        rows.append(CoverageRow(name, learner, level, variable, group, n, made))
+        own = _own(scores, of) if variable == by else None
+        rows.append(CoverageRow(name, learner, level, variable, group, n, made, own))
     return rows
+
+
+def _own(scores: Scores, of: _Of) -> float:
+    """Share of a group's tested units whose bounds were calibrated within it, over all folds."""
+    cells = [str(c) for f in scores.folds if f.bounds is not None for c in f.bounds.groups[of(f)]]
+    return sum(c.startswith(WITHIN) for c in cells) / max(len(cells), 1)
 
 
 def _within(e: Estimate) -> Estimate:

@@ -59,6 +59,18 @@ def sentences(text: str) -> list[str]:
     return [s for s in _SENTENCE.split(text.strip()) if s]
 
 
+def pieces(text: str) -> list[tuple[str, int | None]]:
+    """The whole text in stretches: each sentence with its number among :func:`sentences`, and what stands between them with None."""
+    out, at = list[tuple[str, int | None]](), 0
+    for i, said in enumerate(sentences(text)):
+        begin = text.index(said, at)
+        if begin > at:
+            out.append((text[at:begin], None))
+        out.append((said, i))
+        at = begin + len(said)
+    return [*out, (text[at:], None)] if at < len(text) else out
+
+
 def _parts(data: Modality) -> tuple[list[str], list[NDArray[np.intp]]] | None:
     """Labels, and for each part positions of its instances, events or sentences; None for fewer than two."""
     if isinstance(data, Bag):

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts import Estimate
-from cohortium.contracts.explanations import DeletionCurve, FeatureWorth, ModalityWorth
+from cohortium.contracts.explanations import DeletionCurve, FeatureWorth, ModalityWorth, RandomisedCheck
 from cohortium.explanation.deleting import Deleted
 from cohortium.explanation.grouping import FeatureGroup
 from cohortium.explanation.held_out import FoldValues
+from cohortium.explanation.randomised import DRAWS, Randomised
 
 Array = NDArray[np.float64]
 Say = Callable[..., Estimate]
 """Name, (n_folds,) values and whether they are the metric itself -> the estimate."""
 
-MOVES = "absolute_change"
+MOVES, ORDER = "absolute_change", "rank_correlation"
 
 
 def estimator(folds: Sequence[FoldValues], n: int, reason: str | None) -> Say:
@@ -32,6 +33,8 @@ def estimator(folds: Sequence[FoldValues], n: int, reason: str | None) -> Say:
         method = "nadeau_bengio" if bounded else "nadeau_bengio_paired"
         made = from_folds(name, values, n_train, n_test, n=n, reason=reason, method=method)
         # A mean of absolute changes is never below zero.
+        if name == ORDER and made.low is not None and made.high is not None:
+            return replace(made, low=max(made.low, -1.0), high=min(made.high, 1.0))
         return replace(made, low=max(made.low, 0.0)) if name == MOVES and made.low is not None else made
 
     return say
@@ -92,3 +95,18 @@ def deletion_record(found: Sequence[Deleted], metric: str, say: Say, sign: float
         [say(metric, sign * random[:, k], True) for k in range(random.shape[1])],
         say(metric, np.array([d.gap for d in found])),
     )
+
+
+def randomised_record(
+    found: Sequence[Randomised | None], folds: Sequence[FoldValues], n: int, metric: str, sign: float
+) -> RandomisedCheck | None:
+    """Over the folds whose learner has a network. sign: -1 where the metric is better when smaller, and scores were turned."""
+    have = [(r, f) for r, f in zip(found, folds, strict=True) if r is not None]
+    if not have:
+        return None
+    say = estimator([f for _, f in have], n, "too few features, or the network moves nothing")
+    take = lambda field: np.array([getattr(r, field) for r, _ in have])  # noqa: E731
+    return RandomisedCheck(
+        DRAWS, say(ORDER, take("shuffled")), say(ORDER, take("gradients")), say(metric, sign * take("full"), True),
+        say(metric, sign * take("again"), True),
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from cohortium.contracts import (
 )
 from cohortium.heads.families import family_of, to_prediction
 from cohortium.learners.config import LearnerConfig
-from cohortium.learners.nodes import ScorePredictor, ZeroNode, presence_matrix
+from cohortium.learners.nodes import ScorePredictor, ZeroNode, coverage_groups, presence_matrix
 
 FEWEST_CENSORED = 30
 """With fewer the time until censoring is taken to be the same for everybody."""
@@ -36,20 +36,21 @@ def bound(
     """
     level, presence = config.coverage, presence_matrix(fold.cohort, modalities) > 0
     assert level is not None
+    groups = coverage_groups(fold.cohort)
     outcome = fold.outcome
     if isinstance(outcome, ClassOutcome):
         assert isinstance(oof, Probabilities)
-        return replace(predictor, maker=fit_sets(outcome, oof, modalities, presence, level))
+        return replace(predictor, maker=fit_sets(outcome, oof, modalities, presence, level, groups))
     if isinstance(outcome, ValueOutcome):
         assert isinstance(oof, Values)
-        return replace(predictor, maker=fit_intervals(outcome, oof, modalities, presence, level))
+        return replace(predictor, maker=fit_intervals(outcome, oof, modalities, presence, level, groups))
     if isinstance(outcome, CompetingOutcome):
         return predictor
     assert isinstance(oof, Survival)
     if (outcome.entry > 0).any():
         return predictor
     censoring, free = _censoring(outcome, fold, config)
-    maker = fit_lower_bounds(outcome, oof, free, modalities, presence, level)
+    maker = fit_lower_bounds(outcome, oof, free, modalities, presence, level, groups)
     return replace(predictor, maker=maker, censoring=censoring)
 
 

@@ -21,7 +21,7 @@ from cohortium.encoders.block import tree_view
 from cohortium.fusion import StackFit
 from cohortium.heads.families import to_prediction
 from cohortium.heads.trees import Boosted, Forest
-from cohortium.schema import Endpoint
+from cohortium.schema import COVERAGE_GROUP, Endpoint
 
 Array = NDArray[np.float64]
 Memo = dict[Any, Any]
@@ -219,6 +219,11 @@ def presence_matrix(cohort: Cohort, modalities: tuple[str, ...]) -> Array:
     return np.column_stack([have[m].to_numpy(float) if m in have else np.zeros(len(cohort)) for m in modalities])
 
 
+def coverage_groups(cohort: Cohort) -> NDArray[np.object_] | None:
+    """(n,) the declared group of each unit within which bounds are calibrated, "" where unknown; None where none is declared."""
+    return cohort.units[COVERAGE_GROUP].to_numpy(dtype=object) if COVERAGE_GROUP in cohort.units else None
+
+
 @dataclass(frozen=True, eq=False)
 class ZeroNode(Node):
     """Score 0 for everybody: where a priority fusion without reference starts."""
@@ -283,7 +288,7 @@ class ScorePredictor:
             p = shifted(prediction.p[:, 1], -self.shift)
             prediction = replace(prediction, p=np.column_stack([1 - p, p]))
         presence = presence_matrix(cohort, self.maker.patterns.modalities) > 0
-        made: Bounds = self.maker.make(prediction, presence)  # type: ignore[arg-type]
+        made: Bounds = self.maker.make(prediction, presence, groups=coverage_groups(cohort))  # type: ignore[arg-type]
         if self.censoring is not None and isinstance(made, LowerBounds):
             free = self.censoring.predict(cohort)
             assert isinstance(free, Survival)

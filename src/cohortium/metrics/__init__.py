@@ -19,6 +19,7 @@ from cohortium.metrics.competing import (
 )
 from cohortium.metrics.curves import calibration_curve, roc_curve
 from cohortium.metrics.decisions import net_benefit, net_benefit_by
+from cohortium.metrics.differences import level_difference, mean_difference
 from cohortium.metrics.intervals import (
     benjamini_hochberg,
     bootstrap_patients,
@@ -74,7 +75,9 @@ __all__ = [
     "incidence_at",
     "incidence_pseudo_values",
     "kaplan_meier",
+    "level_difference",
     "logrank",
+    "mean_difference",
     "median_follow_up",
     "nadeau_bengio",
     "nadeau_bengio_p",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cohortium.contracts.biomarkers import Association, BiomarkerResults, Enrichment, Group, PanelRecord
+from cohortium.contracts.biomarkers import Association, BiomarkerResults, Enrichment, Group
 from cohortium.report.html import render
 from cohortium.report.page import Tile
+from cohortium.report.panel import panel_tables, panel_text
 from cohortium.report.tables import Cell, Table
-from cohortium.report.words import count, estimate_text, metric_name, names, number, value_text
+from cohortium.report.words import count, names, number, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +38,10 @@ def biomarker_page(r: BiomarkerResults, table: pd.DataFrame) -> str:
         caveats=caveats(r),
         tiles=_tiles(r),
         drawings=[d for d in drawings if d is not None],
-        groups=_groups(r),
+        groups=groups_table(r),
         sources=_sources(r),
         panel=None if r.panel is None else panel_text(r.panel),
-        panel_tables=[] if r.panel is None else [_members(r.panel), _sizes(r.panel)],
+        panel_tables=[] if r.panel is None else panel_tables(r.panel),
         enrichment=[(e.file, _sets(e), _background(e)) for e in r.enrichment],
         notes=[n[0].upper() + n[1:] + "." for n in r.notes],
         how=how(r),
@@ -207,7 +208,8 @@ def _tiles(r: BiomarkerResults) -> list[Tile]:
     return out
 
 
-def _groups(r: BiomarkerResults) -> Table:
+def groups_table(r: BiomarkerResults) -> Table:
+    """A row for each group of the records."""
     head = ["group", "modality", r.quantity, "q alone", "q given others", "knockoffs", "in draws", "stability", "folds"]
     sites = any(g.sites for g in r.groups)
     rows = []
@@ -270,43 +272,17 @@ def _sets(e: Enrichment) -> Table:
     return Table(["gene set", "measured", "direction", "q", "correlation", "listed"], rows, note=note)
 
 
+def sets_text(r: BiomarkerResults) -> list[str]:
+    """Of each file of gene sets those that are shifted."""
+    out = []
+    for e in r.enrichment:
+        good = [s for s in e.sets if s.q <= r.fdr]
+        listed = names([f"{s.name} ({'+' if s.direction > 0 else '−'})" for s in good], most=8)
+        out.append(
+            f"{e.file}: {len(good)} of the sets shown are shifted at q {r.fdr:g}{': ' + listed if listed else ''}."
+        )
+    return out
+
+
 def _background(e: Enrichment) -> str:
     return f"{e.known:,} of the {e.background:,} tested features of {e.modality} are in a set; these {e.background:,} are the background."
-
-
-def panel_text(p: PanelRecord) -> str:
-    """The panel in a few sentences."""
-    rule = (
-        "the smallest within one standard error of all features"
-        if p.within
-        else "the best of those tried; none is within one standard error of all features"
-    )
-    name = metric_name(p.metric)
-    beyond = (
-        ""
-        if p.base is None
-        else f", of the covariates alone {estimate_text(p.base)} (panel minus those {estimate_text(p.minus_base, True)})"
-    )
-    return (
-        f"A panel of {count(len(p.members), 'feature')}: {rule}. In patients that neither chose nor fitted it, {name} of such panels is "
-        f"{estimate_text(p.panel)}, of all features {estimate_text(p.full)} (panel minus all {estimate_text(p.minus_full, True)}){beyond}. "
-        f"Sizes chosen in the {len(p.chosen)} outer folds: {min(p.chosen)} to {max(p.chosen)}."
-    )
-
-
-def _members(p: PanelRecord) -> Table:
-    rows = [
-        [Cell(str(i)), Cell(m.feature), Cell(m.modality), Cell(f"{100 * m.often:.0f}%")]
-        for i, m in enumerate(p.members, 1)
-    ]
-    note = "In folds: how many of the outer folds' own panels hold the feature. Features that replace each other share their folds."
-    return Table(["", "feature", "modality", "in folds"], rows, note=note)
-
-
-def _sizes(p: PanelRecord) -> Table:
-    rows = [
-        [Cell(str(s.size)), Cell(value_text(s.loss)), Cell(value_text(s.excess, True)), Cell(value_text(s.error))]
-        for s in p.sizes
-    ]
-    strong = [i for i, s in enumerate(p.sizes) if s.size == len(p.members)]
-    return Table(["features", "held-out loss", "beyond all features", "standard error"], rows, strong)

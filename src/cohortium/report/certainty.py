@@ -19,7 +19,7 @@ def certainty_section(rows: Sequence[CoverageRow], e: EndpointRecord, key: str) 
     if not rows:
         return None
     return {
-        "words": [_words(rows[0], e), *_missed(rows), _assumed(e)],
+        "words": [_words(rows[0], e), *_own(rows), *_missed(rows), _assumed(e)],
         "drawing": whiskers(rows, e.name, key),
         "table": _table(rows, e),
     }
@@ -62,6 +62,20 @@ def _words(r: CoverageRow, e: EndpointRecord) -> str:
     )
 
 
+def _own(rows: Sequence[CoverageRow]) -> list[str]:
+    """Which groups have a calibration of their own, and which were too small for one."""
+    asked = [r for r in rows if r.own is not None]
+    if not asked:
+        return []
+    own = [r.group for r in asked if (r.own or 0.0) >= 0.5]
+    small = [r.group for r in asked if r.group not in own]
+    variable = asked[0].variable
+    text = f"Calibrated within {variable}: {names(own, most=_MOST_NAMED)}." if own else ""
+    if small:
+        text += f" Too few to calibrate by themselves in most folds: {names(small, most=_MOST_NAMED)} of {variable}; they share the calibration of everybody."
+    return [text.strip()]
+
+
 def _missed(rows: Sequence[CoverageRow]) -> list[str]:
     """Groups whose interval of coverage lies wholly below the level."""
     found = []
@@ -72,8 +86,8 @@ def _missed(rows: Sequence[CoverageRow]) -> list[str]:
     if not found:
         return []
     return [
-        f"Held less often than meant for {names(found, most=_MOST_NAMED)}: the level is promised for everybody, for each class "
-        "and for each availability pattern with patients enough, not for every group."
+        f"Held less often than meant for {names(found, most=_MOST_NAMED)}: the level is promised for everybody, for each class, "
+        "for each availability pattern with patients enough, and for groups that it was calibrated within; not for every group."
     ]
 
 

@@ -7,6 +7,7 @@ from cohortium.contracts.explanations import Explanation, FeatureWorth, Modality
 from cohortium.report.figures import explanation as figures
 from cohortium.report.html import render
 from cohortium.report.page import Tile
+from cohortium.report.randomised import randomised_table, randomised_text, stays
 from cohortium.report.tables import Cell, Table, difference_cell, estimate_cell
 from cohortium.report.words import count, estimate_text, interval_text, learner_name, metric_name, names, value_text
 
@@ -36,6 +37,8 @@ def explanation_page(r: Explanation) -> str:
         curve=curve,
         deletion=deletion_text(r),
         deletion_table=None if r.deletion is None else _deletion_table(r),
+        randomised=randomised_text(r),
+        randomised_table=randomised_table(r),
         skipped=[f"{m} {why}." for m, why in r.skipped.items()],
         notes=[n[0].upper() + n[1:] + "." for n in r.notes],
         how=how(r),
@@ -75,6 +78,10 @@ def caveats(r: Explanation) -> list[str]:
         )
     elif gap is not None and gap.low is not None and gap.low <= 0:
         out.append("The order of the features is not clearly better than a random one.")
+    if r.randomised is not None and stays(r.randomised):
+        out.append(
+            "Features keep much of their order when the network's weights are random: see whether they tell of what was learned."
+        )
     return out
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.results import EndpointRecord, Results
 from cohortium.errors import RunFolderError
+from cohortium.report.found import read_found
 from cohortium.report.records import from_json
 
 FloatArray = NDArray[np.float64]
@@ -62,7 +64,8 @@ class Map:
 @dataclass(frozen=True, eq=False)
 class RunFolder:
     """A finished run. run, validation, audit: parsed ``run.json``, ``validation.json`` and ``audit.json``; statements: key ->
-    text of ``statements.json``, what the study file states; each empty when not there."""
+    text of ``statements.json``, what the study file states; each empty when not there. found: of
+    ``biomarkers``, by endpoint: address of the page and records."""
 
     path: Path
     results: Results
@@ -70,6 +73,7 @@ class RunFolder:
     validation: list[dict[str, Any]]
     audit: dict[str, Any] = field(default_factory=dict)
     statements: dict[str, str] = field(default_factory=dict)
+    found: dict[str, tuple[str, BiomarkerResults]] = field(default_factory=dict)
 
     def map(self, endpoint: EndpointRecord) -> Map | None:
         """Where units stand on the map of patients, with their outcomes; None when the run has no map."""
@@ -104,6 +108,7 @@ def open_run(path: Path) -> RunFolder:
         [v for v in validation if isinstance(v, dict)] if isinstance(validation, list) else [],
         _map_of(path / "audit.json"),
         {k: v for k, v in stated.items() if isinstance(v, str) and v},
+        read_found(path),
     )
 
 

@@ -6,10 +6,13 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cohortium.report.figures.style import Drawing
 from cohortium.report.folder import open_run
 from cohortium.report.page import page
 
@@ -23,6 +26,7 @@ def write_report(run_folder: Path) -> Path:
     ``validation.json`` (external validation): a list of
     ``{endpoint, data, n, estimates: [Estimate], calibration: [{label?, horizon?, predicted, observed, low?, high?}]}``.
     One file without outside references, readable by its owner only (mode 0600); an old report is replaced in one step.
+    Beside it ``figures/NAME.svg`` and ``figures/NAME.csv``: every figure as a picture that stands alone, and its numbers.
     Raises :class:`RunFolderError` when the folder is missing or unfinished.
     """
     from cohortium.report.checklists import checklists, checklists_csv
@@ -31,16 +35,26 @@ def write_report(run_folder: Path) -> Path:
 
     run_folder = Path(run_folder)
     folder = open_run(run_folder)
-    lists = checklists(folder)
+    lists, context = checklists(folder), page(folder)
     pages = {
         "checklists.html": checklists_page(folder, lists),
         "checklists.csv": checklists_csv(lists),
         "model_card.html": model_card_page(folder),
         "model_card.md": model_card_markdown(folder),
-        "report.html": render("report.html.j2", **page(folder)),
+        "report.html": render("report.html.j2", **context),
     }
-    for name, text in pages.items():
-        _write(run_folder / name, text)
+    figures = Path(tempfile.mkdtemp(dir=run_folder, prefix=".figures-"))
+    try:
+        for d in drawings(context):
+            _write(figures / f"{d.name}.svg", d.file)
+            _write(figures / f"{d.name}.csv", d.table)
+        for name, text in pages.items():
+            _write(run_folder / name, text)
+        shutil.rmtree(run_folder / "figures", ignore_errors=True)
+        figures.rename(run_folder / "figures")
+    except BaseException:
+        shutil.rmtree(figures, ignore_errors=True)
+        raise
     return run_folder / "report.html"
 
 
@@ -57,8 +71,29 @@ def _write(target: Path, text: str) -> None:
         raise
 
 
+def drawings(context: Any) -> Iterator[Drawing]:
+    """Every drawing of a page, in the order in which it is given."""
+    if isinstance(context, Drawing):
+        yield context
+    elif isinstance(context, Mapping):
+        for x in context.values():
+            yield from drawings(x)
+    elif isinstance(context, list | tuple):
+        for x in context:
+            yield from drawings(x)
+
+
+MOST_BYTES = 7_000_000
+"""Of a page that holds every picture twice, once to look at and once to take away; a larger one leaves the second out."""
+
+
 def render(template: str, **context: Any) -> str:
     """A template of the report filled in; what is not given is an error."""
+    text = _filled(template, True, context)
+    return text if len(text.encode()) <= MOST_BYTES else _filled(template, False, context)
+
+
+def _filled(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -69,14 +104,26 @@ def render(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.filters["css_text"] = _css_text
+    environment.globals["pictures"] = pictures
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     return environment.get_template(template).render(script=_SCRIPT, script_hash=digest, **context)
 
 
-# The only script: on a narrow screen the table of contents starts folded. Its hash is the only one the page allows.
+# The only script: on a narrow screen the table of contents starts folded, and what is folded is printed all the same by browsers
+# that do not know ``::details-content``. Its hash is the only one the page allows.
 _SCRIPT = (
     'if (matchMedia("(max-width: 60rem)").matches) document.querySelector(".toc details").removeAttribute("open");'
+    "let folded = [];"
+    'addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("main details:not([open])")];'
+    " for (const d of folded) d.open = true; });"
+    'addEventListener("afterprint", () => { for (const d of folded) d.open = false; });'
 )
+
+
+def _css_text(text: object) -> str:
+    """A text as a string of a style sheet: everything but letters, digits and blanks escaped."""
+    return '"' + "".join(c if c.isalnum() or c == " " else f"\\{ord(c):x} " for c in str(text)) + '"'
 
 
 def _breakable(text: object) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import EndpointRecord, LeaderboardRow, Results
-from cohortium.report import methods, tables
+from cohortium.report import description, methods, tables
 from cohortium.report.answer import answer, caveats, question, verdict
 from cohortium.report.calibration import calibration_section
 from cohortium.report.certainty import certainty_section
@@ -15,9 +15,12 @@ from cohortium.report.decisions import decisions_section
 from cohortium.report.figures import whiskers
 from cohortium.report.figures.cohort import presence
 from cohortium.report.figures.map import patients_map
-from cohortium.report.figures.style import Drawing
+from cohortium.report.flow import patient_flow
 from cohortium.report.folder import RunFolder
+from cohortium.report.found import found_section
+from cohortium.report.money import further
 from cohortium.report.performance import GROUPED, performance
+from cohortium.report.sensitivity import sensitivity_section
 from cohortium.report.subgroups import subgroups_section
 from cohortium.report.validation import validation_sections
 from cohortium.report.words import (
@@ -49,17 +52,6 @@ class Tile:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class FlowBox:
-    """A box of the patient flow. lost: (reason, n) leaving after it, under the heading ``lost_as``."""
-
-    title: str
-    n: str
-    detail: str = ""
-    lost: list[tuple[str, str]] = field(default_factory=list)
-    lost_as: str = "excluded"
-
-
 def page(folder: RunFolder) -> dict[str, Any]:
     """The template's variables."""
     from cohortium.report.checklists.page import section as checklists_section  # it renders by the page's own templates
@@ -75,11 +67,13 @@ def page(folder: RunFolder) -> dict[str, Any]:
         "caveats": caveats(r, primary),
         "meaning": _meaning(r, primary),
         "tiles": tiles(r),
-        "flow": flow(r),
-        "branches": branches(r) if len(r.cohort.endpoints) > 1 else [],
+        "flow": patient_flow(r, "flow"),
         "presence": presence(r.cohort, "presence"),
         "map": patients_map(folder.map(primary), primary.name, len(r.cohort.modalities), "map"),
         "modalities": tables.modalities(r),
+        "described": description.described(r),
+        "described_unlike": description.unlike(r),
+        "described_words": description.words(r),
         "endpoints": endpoints,
         "checks": _checks(r),
         "low_powered": r.evaluation.low_powered,
@@ -132,50 +126,6 @@ def tiles(r: Results) -> list[Tile]:
     return out
 
 
-def flow(r: Results) -> list[FlowBox]:
-    """Rows read, lost before anything else, units in the study; with one endpoint also those analysed."""
-    c = r.cohort
-    primary = ordered_endpoints(r)[0]
-    # Reasons that the primary endpoint gives for its own losses inside the study are not losses before it.
-    inside = c.excluded == primary.excluded and primary.n_units + sum(primary.excluded.values()) == c.n_units
-    before = {} if inside else c.excluded
-    read = c.n_rows_read if c.n_rows_read is not None else c.n_units + sum(before.values())
-    steps = [FlowBox("units in the study", f"{c.n_units:,}", count(c.n_patients, "patient"))]
-    if read > c.n_units:
-        lost = _lost(read - c.n_units, before, "not a unit of its own")
-        steps.insert(0, FlowBox("rows read", f"{read:,}", "unit table", lost))
-    ends = branches(r)
-    if len(ends) > 1:
-        return steps
-    # One endpoint: its losses leave the trunk, and no branch is drawn.
-    return [*steps[:-1], replace(steps[-1], lost=ends[0].lost, lost_as=ends[0].lost_as), replace(ends[0], lost=[])]
-
-
-def branches(r: Results) -> list[FlowBox]:
-    """Units analysed per endpoint, with those of the study that have no usable label."""
-    out = []
-    for e in ordered_endpoints(r):
-        detail = count(e.n_patients, "patient")
-        if e.kind == "survival" and e.n_events is not None:
-            detail += f", {count(e.n_events, 'event')}"
-        elif e.classes:
-            detail += "; " + ", ".join(f"{k} {v:,}" for k, v in e.classes.items())
-        lost = _lost(r.cohort.n_units - e.n_units, e.excluded, "other reasons")
-        out.append(FlowBox(f"analysed for {e.name}", f"{e.n_units:,}", detail, lost, "no usable label"))
-    return out
-
-
-def _lost(n: int, reasons: dict[str, int], otherwise: str) -> list[tuple[str, str]]:
-    """Reasons of ``n`` lost units; what they do not explain is said, reasons that were counted before are not."""
-    if n <= 0:
-        return []
-    known = [(reason_words(k), v) for k, v in reasons.items() if v]
-    rest = n - sum(v for _, v in known)
-    if rest < 0:
-        known, rest = [], n
-    return [(k, f"{v:,}") for k, v in [*known, *([(otherwise, rest)] if rest else [])]]
-
-
 def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
     r = folder.results
     metric, horizon = headline_metric(r, e)
@@ -203,11 +153,15 @@ def _endpoint(folder: RunFolder, e: EndpointRecord, i: int) -> dict[str, Any]:
             calibrated, e, row, [d for d in drawn if d.title == GROUPED], f"e{i}-smooth"
         ),
         "performance_of": row.learner if row is not None else "",
-        "decisions": decisions_section([x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca"),
+        "decisions": decisions_section(
+            [x for x in r.decisions if x.endpoint == e.name], e, f"e{i}-dca", further(r, row)
+        ),
         "subgroups": subgroups_section(
             [x for x in r.subgroups if x.endpoint == e.name], e, _whole(row, metric, horizon), f"e{i}-groups"
         ),
         "certainty": certainty_section([x for x in r.coverage if x.endpoint == e.name], e, f"e{i}-sure"),
+        "sensitivity": sensitivity_section([x for x in r.sensitivity if x.endpoint == e.name], e),
+        "found": found_section(folder.found.get(e.name)),
         "learning": whiskers.learning_curve(learning, e, metric, horizon, f"e{i}-learn"),
         "selected": _selected(r, e.name),
         "exploratory": _exploratory(r, e, row),
@@ -289,6 +243,3 @@ def _run_facts(run: dict[str, Any]) -> list[tuple[str, str]]:
     if isinstance(machine, dict):
         out.append(("machine", ", ".join(f"{k} {v}" for k, v in machine.items())))
     return out
-
-
-__all__ = ["Drawing", "FlowBox", "Tile", "branches", "flow", "page", "tiles"]

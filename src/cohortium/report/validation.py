@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from cohortium.contracts.description import DescribedGroup, Summary
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import Results
 from cohortium.report import tables
 from cohortium.report.curves import Calibration
+from cohortium.report.description import TableOne, beside
 from cohortium.report.figures import classes
 from cohortium.report.words import number
 
@@ -32,10 +34,22 @@ def validation_sections(entries: list[dict[str, Any]], results: Results) -> list
                 "learner": str(entry.get("learner", "")),
                 "n": f"{n:,}" if isinstance(n, int) else "",
                 "table": tables.estimates(found, time_unit) if found else None,
+                "described": _described(entry.get("description"), endpoint, results),
                 "calibration": _calibration(entry.get("calibration"), endpoint, time_unit, f"v{i}-cal"),
             }
         )
     return sections
+
+
+def _described(raw: Any, endpoint: str, results: Results) -> TableOne | None:
+    """The new units beside the study's; None where either was written by an older version."""
+    known = next((d for d in results.descriptions if d.endpoint == endpoint), None)
+    if known is None or not isinstance(raw, dict):
+        return None
+    summaries = [Summary(**s) for s in raw.get("summaries", [])]
+    if len(summaries) != len(known.variables):
+        return None
+    return beside(known, DescribedGroup("external", str(raw.get("name", "")), int(raw.get("n_units", 0)), summaries))
 
 
 def _calibration(raw: Any, endpoint: str, time_unit: str, key: str) -> Any:

@@ -42,6 +42,7 @@ OTHER_NAMES = {
     "one_class_right": "of these right",
     "interval_width": "median width",
     "lower_bound": "median bound",
+    "rank_correlation": "rank correlation",
 }
 """Of numbers that are in no leaderboard."""
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "brier_t", "integrated_brier", "mae"})

@@ -4,6 +4,6 @@ May know: pydantic and :mod:`cohortium.errors`. May not know: data, pandas, file
 """
 
 from cohortium.schema.endpoints import Endpoint, EndpointKind
-from cohortium.schema.kinds import ColumnKind, Presence
+from cohortium.schema.kinds import COVERAGE_GROUP, ColumnKind, Presence
 
-__all__ = ["ColumnKind", "Endpoint", "EndpointKind", "Presence"]
+__all__ = ["COVERAGE_GROUP", "ColumnKind", "Endpoint", "EndpointKind", "Presence"]

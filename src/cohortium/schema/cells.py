@@ -47,6 +47,15 @@ class CellsSource(Declaration):
         return self
 
     @property
+    def word(self) -> str:
+        """What its features are called in the report: genes unless values or declared features plainly say otherwise."""
+        named = None if self.features is None else self.features.equals
+        known = {"Gene Expression": "genes", "Antibody Capture": "proteins", "Peaks": "peaks"}
+        if named is not None:
+            return known.get(str(named), "features")
+        return {"clr": "proteins", "binary": "peaks"}.get(self.values, "genes" if self.obsm is None else "features")
+
+    @property
     def paths(self) -> list[str]:
         """The file that it reads."""
         return [self.file]

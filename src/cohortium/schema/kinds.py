@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+COVERAGE_GROUP = "coverage_group"
+"""Column of a cohort's unit table: the declared group within which sets, intervals and bounds are calibrated, "" where unknown."""
+
 
 class ColumnKind(StrEnum):
     """Measurement scale of a feature. ``date`` columns are read but are no features."""

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from cohortium.study.load import Study
 
 
+_ROWS = (
+    "selected", "leaderboard", "added_value", "learning_curve", "calibration", "decisions", "subgroups", "coverage", "sensitivity",
+)  # fmt: skip
+"""Records with rows of every endpoint."""
+
+
 def assemble(
     study: Study, data: Data, experiment: Experiment, findings: list[Finding], hashes: dict[str, str]
 ) -> tuple[Results, dict[str, Scores]]:
@@ -27,12 +33,14 @@ def assemble(
         learning_curve,
         score_endpoint,
         subgroups,
+        unknown_causes,
     )
     from cohortium.learners import plan as learner_plan
+    from cohortium.study.describing import describe
     from cohortium.study.grouping import groupings
 
     plan = experiment.plan
-    board, added, curve, selected, calibrated, decided, grouped, covered = [], [], [], [], [], [], [], []
+    rows: dict[str, list[Any]] = {name: [] for name in _ROWS}
     groups = groupings(study, data)
     names: list[str] = []
     every: dict[str, Scores] = {}
@@ -42,30 +50,28 @@ def assemble(
         fold_results = experiment.outer[name]
         scores = score_endpoint(e, fold_results, asks_of(e, study.evaluation.metrics), plan.seed)
         every[name] = scores
-        board += leaderboard(name, scores, infos, fold_results, plan.headline)
-        added += added_value(name, scores, infos, list(data.cohort.modalities))
-        curve += learning_curve(name, plan.headline, _points(experiment, name, e, scores))
-        calibrated += calibration(name, scores, _of_interest(scores, plan.headline))
-        decided += decisions(name, scores, _of_interest(scores, plan.headline), study.evaluation.thresholds)
-        grouped += subgroups(name, scores, plan.headline, groups, _metric(study, name, e))
-        covered += coverage(name, scores, plan.headline, plan.config.coverage, groups)
+        of_interest, metric = _of_interest(scores, plan.headline), _metric(study, name, e)
+        rows["leaderboard"] += leaderboard(name, scores, infos, fold_results, plan.headline)
+        rows["added_value"] += added_value(name, scores, infos, list(data.cohort.modalities))
+        rows["learning_curve"] += learning_curve(name, plan.headline, _points(experiment, name, e, scores))
+        rows["calibration"] += calibration(name, scores, of_interest)
+        rows["decisions"] += decisions(name, scores, of_interest, study.evaluation.thresholds)
+        rows["subgroups"] += subgroups(name, scores, plan.headline, groups, metric)
+        rows["coverage"] += coverage(
+            name, scores, plan.headline, plan.config.coverage, groups, study.evaluation.coverage_by
+        )
+        rows["sensitivity"] += unknown_causes(name, scores, of_interest, metric)
         facts = experiment.finals[name][1]
-        selected.append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
+        rows["selected"].append(Selected(name, plan.headline, _reason(plan.headline, facts), facts.get("settings", {})))
     results = Results(
         study=study_record(study, plan, names),
         cohort=cohort_record(study, data, plan),
         evaluation=evaluation_record(study, plan, study.spec.design.groups or "patient", _notes(study, experiment)),
-        selected=selected,
-        leaderboard=board,
-        added_value=added,
         checks=findings,
-        learning_curve=curve,
-        calibration=calibrated,
-        decisions=decided,
-        subgroups=grouped,
-        coverage=covered,
+        descriptions=describe(study, data, plan),
         hashes=hashes,
         versions=versions(),
+        **rows,
     )
     return results, every
 
@@ -123,6 +129,11 @@ def _notes(study: Study, experiment: Experiment) -> list[str]:
                 f"{name}: probabilities, calibration and decision curves in this report are those of the cohort as it was sampled; the stored "
                 f"model gives probabilities for a population in which {100 * share:g}% are positive, which holds where cases and "
                 "controls were each sampled without regard to what the model sees."
+            )
+        late = e.grid is not None and bool((e.outcome.entry > 0).any())  # type: ignore[union-attr]
+        if late and study.evaluation.coverage is not None:
+            notes.append(
+                f"{name}: no lower bounds of times are made, since observation begins late for some: who had the event before is not in the cohort."
             )
     if study.spec.design.weight is not None:
         notes.append("Sampling weights were read and not used in fitting or scoring.")

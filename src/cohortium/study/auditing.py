@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -82,16 +80,13 @@ def audit(
     trials: list[Trial] = []
     ledger: list[LedgerRow] = []
     permuted: list[Permuted] = []
-    work = Path(tempfile.mkdtemp(prefix=".audit-", dir=folder))
-    try:
+    with runfolder.work_inside(folder, "audit") as work:
         for task in picked:
             found, rows = _fold(folder, loaded, plan, task, learners, work, jobs or cores())
             trials, ledger = trials + found, ledger + rows
             one_more()
         for name in plan.endpoints if shuffles else ():
             permuted += _shuffled(loaded, plan, name, learners, shuffles, work, jobs or cores(), one_more)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     made = AuditResults(
         source.study.spec.name, plan.hash, plan.version, plan.seed, len(picked), trials, permuted, ledger,
         _accused(trials, permuted), _warnings(folder), _notes(shuffles), round(time.perf_counter() - begin, 1),

@@ -59,6 +59,8 @@ def load_data(study: Study, tell: Callable[[str, int, int], None] | None = None)
 
     Raises :class:`DataError` and :class:`EndpointError`.
     """
+    from cohortium.study.grouping import with_coverage_groups
+
     spec, read = study.spec, read_study(study, tell)
     outcomes, excluded = {}, {}
     for name in spec.endpoints:
@@ -67,6 +69,7 @@ def load_data(study: Study, tell: Callable[[str, int, int], None] | None = None)
     rows = np.flatnonzero([u in labelled for u in read.cohort.ids])
     n = len(read.cohort)
     cohort = read.cohort if len(rows) == n else read.cohort.take(rows)
+    cohort = with_coverage_groups(study, cohort, read.raw_units)
     unlabelled = _unlabelled(n - len(rows), excluded[spec.primary_name])
     return Data(cohort, outcomes, excluded, read.notes, read.left_out, read.raw_units, read, unlabelled, n)
 

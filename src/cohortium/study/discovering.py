@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cohortium.errors import DataError, EndpointError, StudyError, did_you_mean
+from cohortium.study import keeping
 from cohortium.study.load import Study, load_study
 from cohortium.study.outfolder import free_folder, whole_folder
 from cohortium.study.runfolder import plain
@@ -22,18 +23,19 @@ if TYPE_CHECKING:
     from cohortium.discovery import Features
     from cohortium.experiment import Progress
 
-RESULTS, MARK = "biomarkers.json", "cohortium_biomarkers"
 CROWDED = 5
 """Units that each column of a covariate needs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Biomarkers:
-    """results: all records. table: a row for every feature. sets: a row for every gene set; empty without them."""
+    """results: all records. table: a row for every feature. sets: a row for every gene set; empty without them. folder: where they
+    were written, if they were."""
 
     results: BiomarkerResults
     table: pd.DataFrame
     sets: pd.DataFrame
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +60,18 @@ def biomarkers(
     id_space: str = "symbol",
     draws: int = 1,
     panel: bool = False,
+    run: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Biomarkers:
     """Features and groups of features that an endpoint depends on.
 
     endpoint: default the primary one. fdr: false discovery rate. beyond: modalities whose columns are covariates; the others
     are then asked what they add. gene_sets: GMT files in ``id_space``. draws: of knockoffs, whose e-values are averaged. panel: also look for the fewest features that predict about as well as all. out: a new folder, written whole or not at all.
+    run: instead of ``out``, a finished run of the same study on the same data: what is found is kept in it, in the place of what was
+    found of that endpoint before, and its report is written anew with a section on it.
 
-    Raises :class:`StudyError` for wrong options, :class:`EndpointError`, :class:`DataError`.
+    Raises :class:`StudyError` for wrong options, :class:`EndpointError`, :class:`DataError`, :class:`RunFolderError` for a run of
+    something else.
     """
     from threadpoolctl import threadpool_limits
 
@@ -77,16 +83,23 @@ def biomarkers(
     study = study if isinstance(study, Study) else load_study(study)
     name = _options(study, endpoint, fdr, beyond, draws)
     sets = _gene_sets(gene_sets, id_space)
+    if out is not None and run is not None:
+        raise StudyError("Give either out or run: what is found goes into one folder.")
     folder = None if out is None else free_folder(Path(out))
     tell(ProgressEvent("read", 0, 1))
+    if run is not None:
+        folder = keeping.place(Path(run), study, name)
     material = _material(study, name, list(beyond))
     tell(ProgressEvent("read", 1, 1))
     with threadpool_limits(limits=1):  # the same numbers whatever the machine is doing
         results, table, frame = find(study, name, material, fdr, list(beyond), draws, sets, panel, tell)
-    made = Biomarkers(results, table, frame)
+    made = Biomarkers(results, table, frame, folder)
     if folder is not None:
         tell(ProgressEvent("report", 0, 1))
-        _write(made, folder)
+        if run is None:
+            _write(made, folder)
+        else:
+            keeping.keep(Path(run), folder, lambda: _write(made, folder))
         tell(ProgressEvent("report", 1, 1))
     return made
 
@@ -189,11 +202,12 @@ def _check_outcome(study: Study, name: str, outcome: Outcome) -> None:
 def _write(made: Biomarkers, folder: Path) -> None:
     """All files into a hidden folder beside, which then takes the place of ``folder``."""
     from cohortium.report.biomarkers import biomarker_page
+    from cohortium.report.found import FILE, MARK, PAGE
     from cohortium.study.runfolder import write_json, write_private
 
     with whole_folder(folder) as part:
         write_private(part / "biomarkers.csv", made.table.to_csv(index=False, float_format="%.6g"))
         if len(made.sets):
             write_private(part / "gene_sets.csv", made.sets.to_csv(index=False, float_format="%.6g"))
-        write_json(part / RESULTS, {MARK: 1, **plain(asdict(made.results))})
-        write_private(part / "biomarkers.html", biomarker_page(made.results, made.table))
+        write_json(part / FILE, {MARK: 1, **plain(asdict(made.results))})
+        write_private(part / PAGE, biomarker_page(made.results, made.table))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cohortium.experiment import EndpointPlan, Progress
     from cohortium.explanation import FeatureGroup, FoldValues, Target
     from cohortium.explanation.deleting import Deleted
+    from cohortium.explanation.randomised import Randomised
 
 MARK, RESULTS = "cohortium_explanation", "explanation.json"
 
@@ -86,7 +87,8 @@ def _work(
 ) -> Explanation:
     from cohortium.experiment import ProgressEvent
     from cohortium.explanation import target_of
-    from cohortium.explanation.summary import deletion_order
+    from cohortium.explanation.summary import deletion_order, randomised_record
+    from cohortium.metrics import METRICS
 
     ask, at = refitting.ask_of(source, name, e), splits_of(e, repeats)
     target = target_of(e.outcome.endpoint, refitting.middle_horizon(e))
@@ -107,7 +109,10 @@ def _work(
         values, reasons = [v for v, _ in both], [r for _, said in both for r in said]
         order = deletion_order(items, values)
         gone = each("explain", _delete_part, [(shared, name, k, ask, order) for k in at], len(at), 2 * len(at))
-    return _records(source, name, e, learner, ask, at, target, items, values, gone, skipped, looked, reasons)
+        drawn = each("random weights", _random_part, [(shared, name, k, ask, target, items) for k in at])
+    made = _records(source, name, e, learner, ask, at, target, items, values, gone, skipped, looked, reasons)
+    sign = 1.0 if METRICS[ask[0]].higher_is_better else -1.0
+    return replace(made, randomised=randomised_record(drawn, values, made.n_units, ask[0], sign))
 
 
 def _explain_part(
@@ -129,6 +134,17 @@ def _delete_part(shared: Path, name: str, k: int, ask: Ask, items: Sequence[Feat
 
     with threadpool_limits(limits=1):
         return deletion(refitting.fold_model(shared, name, k, ask, []), items)
+
+
+def _random_part(
+    shared: Path, name: str, k: int, ask: Ask, target: Target, items: Sequence[FeatureGroup]
+) -> Randomised | None:
+    from threadpoolctl import threadpool_limits
+
+    from cohortium.explanation.randomised import randomised
+
+    with threadpool_limits(limits=1):
+        return randomised(refitting.fold_model(shared, name, k, ask, []), target, items)
 
 
 def _items(

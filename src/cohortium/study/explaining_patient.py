@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cohortium.contracts import Outcome
     from cohortium.contracts.explanations import FeatureShare, IfMeasured, PartShare, PatientExplanation, Peer
     from cohortium.experiment import EndpointPlan, Progress
+    from cohortium.explanation.instances import LeftOut
     from cohortium.explanation.patient import Asked
     from cohortium.joint.similar import Peers
 
@@ -43,7 +44,8 @@ def explain_patient(
     """What moved the prediction of one unit.
 
     patient: a unit's id, of the study or of the folder ``data``. A unit of the study is explained by a model that was fitted
-    without it, one of the run's outer folds made again, where there is one; ``held_out`` says so. out: a JSON file.
+    without it, one of the run's outer folds made again, where there is one; ``held_out`` says so. out: a file; one that ends with
+    ``.html`` is a page with the patient's notes and images in it, any other has the records as JSON.
     study, endpoint, learner: as of :func:`cohortium.explain`.
 
     Raises :class:`RunFolderError`, :class:`StudyError` and :class:`DataError`.
@@ -54,7 +56,7 @@ def explain_patient(
     from cohortium.experiment.progress import silent
 
     tell = progress or silent
-    file = None if out is None else _free_file(Path(out))
+    file = None if out is None else _free_file(Path(out), Path(run))
     tell(ProgressEvent("read", 0, 1))
     source = refitting.open_source(run, study)
     name, e = refitting.pick_endpoint(source, endpoint)
@@ -63,8 +65,13 @@ def explain_patient(
     tell(ProgressEvent("read", 1, 1))
     with threadpool_limits(limits=1):
         asked, held_out, notes = _model(source, name, e, learner, one, data is not None, tell)
-        found = _explained(source, name, e, learner, asked, held_out, notes, tell)
-    if file is not None:
+        found, cuts = _explained(source, name, e, learner, asked, held_out, notes, tell)
+    if file is not None and file.suffix.lower() in PAGES:
+        from cohortium.study.drawing_patient import draw, write_page
+
+        folder = source.study.folder if data is None else Path(data)
+        write_page(file, found, draw(source.study, folder, one, cuts, _column(asked, found.predicted)))
+    elif file is not None:
         try:
             runfolder.write_json(file, {MARK: 1, **plain(asdict(found))})
         except OSError as x:
@@ -72,14 +79,21 @@ def explain_patient(
     return found
 
 
-def _free_file(file: Path) -> Path:
+PAGES = (".html", ".htm")
+
+
+def _free_file(file: Path, run: Path) -> Path:
     if file.is_dir() or not file.parent.is_dir():
         what = (
-            "is a folder; of one patient a JSON file is written"
+            "is a folder; of one patient a file is written, .html for a page or .json for records"
             if file.is_dir()
             else "is in a folder that does not exist"
         )
         raise DataError(f"{file} {what}. Give another file with --out.")
+    if file.resolve().is_relative_to(run.resolve()):
+        raise DataError(
+            f"{file} is inside the run folder, which holds no patient by name and may be passed on. Give a file elsewhere with --out."
+        )
     return file
 
 
@@ -146,9 +160,11 @@ def _explained(
     held_out: bool,
     notes: list[str],
     tell: Progress,
-) -> PatientExplanation:
+) -> tuple[PatientExplanation, dict[str, LeftOut | None]]:
+    """Records, and of each modality what leaving out its parts did."""
     from cohortium.contracts.explanations import ModalityShare, PatientExplanation
     from cohortium.experiment import ProgressEvent
+    from cohortium.explanation.instances import left_out
     from cohortium.explanation.patient import shares_of_modalities
     from cohortium.joint.similar import fit_peers
 
@@ -166,7 +182,8 @@ def _explained(
     threshold = getattr(asked.predictor, "threshold", None)
     missing = _missing(asked, k, found.everything, near, threshold)
     tell(ProgressEvent("explain", 2, steps))
-    parts, gradients = _parts(asked, modalities, k), _gradients(asked, k, notes)
+    cuts = {m: left_out(asked, m) for m in modalities}
+    parts, gradients = _parts(asked, cuts, k), _gradients(asked, k, notes)
     tell(ProgressEvent("explain", 3, steps))
     alike = _alike(asked, peers, e.outcome, near)
     tell(ProgressEvent("explain", steps, steps))
@@ -178,13 +195,14 @@ def _explained(
         if len(asked.target.names) == 1
         else f"probability of '{asked.target.names[k]}', the likeliest class"
     )
-    return PatientExplanation(
+    made = PatientExplanation(
         study=source.study.spec.name, endpoint=name, kind=e.outcome.endpoint.kind.value, learner=learner,
         unit=str(asked.one.ids[0]), held_out=held_out, quantity=label, percent=asked.target.percent,
         names=list(asked.target.names), predicted=[float(x) for x in found.everything],
         usual=[float(x) for x in found.nothing], modalities=sorted(shares, key=lambda s: -abs(s.value[k])), features=features,
         missing=missing, peers=alike, parts=parts, **gradients, threshold=threshold, exact=found.exact, notes=notes,
     )  # fmt: skip
+    return made, cuts
 
 
 def _column(asked: Asked, predicted: Any) -> int:
@@ -266,15 +284,13 @@ def _missing(asked: Asked, k: int, predicted: Any, near: Any, threshold: float |
     return sorted(out, key=lambda m: -m.change)
 
 
-def _parts(asked: Asked, modalities: list[str], k: int) -> list[PartShare]:
+def _parts(asked: Asked, cuts: dict[str, LeftOut | None], k: int) -> list[PartShare]:
     """Of every bag, history and note the parts without which the prediction changes most."""
     from cohortium.contracts.explanations import PartShare
     from cohortium.explanation.gradients import attention
-    from cohortium.explanation.instances import left_out
 
     out = list[Any]()
-    for name in modalities:
-        found = left_out(asked, name)
+    for name, found in cuts.items():
         if found is None:
             continue
         looked = attention(asked.predictor, asked.one, name) if asked.one.modalities[name].shape == "bag" else None

@@ -13,6 +13,7 @@ from cohortium.errors import DataError
 if TYPE_CHECKING:
     from cohortium.contracts.biomarkers import BiomarkerResults, Group, PanelRecord, Source, StabilityRule
     from cohortium.discovery import Discovery
+    from cohortium.discovery.assays import Costs
     from cohortium.discovery.stability import Stability
     from cohortium.discovery.univariate import Univariate
     from cohortium.experiment import Progress
@@ -64,19 +65,34 @@ def find(
 
 
 def _panel(study: Study, material: Material, beyond: list[str], tell: Progress) -> PanelRecord:
-    from cohortium.contracts.biomarkers import PanelMember, PanelRecord, PanelSize
+    from cohortium.contracts.biomarkers import PanelCost, PanelMember, PanelRecord, PanelSize
     from cohortium.discovery.panel import FOLDS as OUTER
     from cohortium.discovery.panel import REPEATS, minimal_panel
 
     names = [m for m in material.cohort.modalities if m not in beyond]
     rng = np.random.default_rng([study.spec.seed, 54])
     each = _counter("panel", OUTER * REPEATS + 1, tell)
-    p = minimal_panel(material.cohort, material.outcome, names, beyond, rng, each)
+    p = minimal_panel(material.cohort, material.outcome, names, beyond, rng, each, _costs(study))
     members = [PanelMember(m, f, o) for (m, f), o in zip(p.names, p.often, strict=True)]
-    sizes = [PanelSize(*row) for row in zip(p.sizes, p.loss, p.excess, p.error, strict=True)]
+    sizes = [
+        PanelSize(t.size, t.loss, t.excess, t.error, None if t.assays is None else list(t.assays), t.cost, t.taken)
+        for t in p.tried
+    ]
+    cost = None
+    if study.spec.costs is not None and p.cost is not None and p.full_cost is not None:
+        cost = PanelCost(study.spec.costs.currency, p.cost, p.full_cost, min(p.costs), max(p.costs))
     return PanelRecord(
-        p.panel.metric, members, p.within, sizes, p.panel, p.full, p.minus_full, p.chosen, p.base, p.minus_base
+        p.panel.metric, members, p.within, sizes, p.panel, p.full, p.minus_full, p.chosen, p.base, p.minus_base, cost
     )
+
+
+def _costs(study: Study) -> Costs | None:
+    from cohortium.discovery.assays import Costs
+
+    if study.spec.costs is None:
+        return None
+    assays = study.spec.costs.assays
+    return Costs({m: c.assay for m, c in assays.items()}, {m: c.feature for m, c in assays.items()})
 
 
 def _counter(step: str, total: int, tell: Progress) -> Any:

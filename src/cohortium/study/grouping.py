@@ -13,6 +13,7 @@ from cohortium.errors import StudyError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cohortium.cohort import Cohort
     from cohortium.study.data import Data
     from cohortium.study.load import Study
 
@@ -26,8 +27,9 @@ def groupings(study: Study, data: Data) -> dict[str, dict[str, str]]:
     Raises :class:`StudyError` for a column that there is not, or that is not of groups.
     """
     out: dict[str, dict[str, str]] = {}
-    for column in dict.fromkeys(study.evaluation.subgroups):
-        out[column] = _grouped(study, column, _column(study, data, column))
+    by = study.evaluation.coverage_by
+    for column in dict.fromkeys([*study.evaluation.subgroups, *([] if by is None else [by])]):
+        out[column] = _grouped(study, column, _column(study, data.cohort, data.raw_units, column))
     site = study.spec.design.site
     if site is not None and site in data.raw_units and site not in out:
         labels = _texts(data.raw_units[site].reindex(data.cohort.ids))
@@ -37,14 +39,58 @@ def groupings(study: Study, data: Data) -> dict[str, dict[str, str]]:
     return out
 
 
-def _column(study: Study, data: Data, column: str) -> pd.Series:
+def with_coverage_groups(study: Study, cohort: Cohort, raw_units: pd.DataFrame, new: bool = False) -> Cohort:
+    """The cohort with the groups of ``evaluation.coverage_by`` in a column of its unit table; as it is where none is named.
+
+    new: units that a finished model is to predict, whose tables may lack the column: their group is unknown. Raises
+    :class:`StudyError` for a column that there is not, or of numbers that nothing cuts into groups.
+    """
+    from cohortium.cohort import Cohort
+    from cohortium.schema import COVERAGE_GROUP
+
+    column = study.evaluation.coverage_by
+    if column is None:
+        return cohort
+    try:
+        values = _column(study, cohort, raw_units, column)
+    except StudyError:
+        if not new:
+            raise
+        values = None
+    labels = [""] * len(cohort)
+    if values is not None:
+        cut = column in study.evaluation.subgroup_cuts
+        if not cut and not new:
+            _cut_by_study(study, column, values)
+        # Without cuts groups are the values themselves, also of units that are yet to come.
+        of = _grouped(study, column, values) if cut or not new else {str(u): x for u, x in _texts(values).items()}
+        labels = ["" if of[str(u)] == UNKNOWN else of[str(u)] for u in cohort.ids]
+    units = cohort.units.assign(**{COVERAGE_GROUP: np.array(labels, dtype=object)})
+    return Cohort(units, cohort.modalities, cohort.absent)
+
+
+def _cut_by_study(study: Study, column: str, values: pd.Series) -> None:
+    """Thirds of these units would be other groups for the next ones."""
+    import pandas as pd
+
+    texts = _texts(values)
+    known = texts[texts != UNKNOWN]
+    numeric = bool(len(known)) and bool(pd.to_numeric(known, errors="coerce").notna().all())
+    if numeric and known.nunique() > FEW_NUMBERS:
+        raise StudyError(
+            f"{study.path.name}: evaluation.coverage_by names '{column}', which holds numbers. Say where groups begin: subgroup_cuts: "
+            f"{{{column}: [50, 70]}}."
+        )
+
+
+def _column(study: Study, cohort: Cohort, raw_units: pd.DataFrame, column: str) -> pd.Series:
     """The named column of the unit table or of a modality, by unit of the cohort; NaN where unknown."""
     import pandas as pd
 
-    units = pd.Index(data.cohort.ids)
-    if column in data.raw_units:
-        return data.raw_units[column].reindex(units)
-    tables = {n: m for n, m in data.cohort.modalities.items() if m.shape == "table"}
+    units = pd.Index(cohort.ids)
+    if column in raw_units:
+        return raw_units[column].reindex(units)
+    tables = {n: m for n, m in cohort.modalities.items() if m.shape == "table"}
     name, _, feature = column.partition(".")
     if name in tables and feature in tables[name].features.index:
         table = tables[name]
@@ -54,11 +100,11 @@ def _column(study: Study, data: Data, column: str) -> pd.Series:
             values = values.map(dict(enumerate(levels)))
         return values.reindex(units)
     known = [
-        *map(str, data.raw_units.columns),
+        *map(str, raw_units.columns),
         *(f"{n}.{f}" for n, m in tables.items() for f in m.features.index[:1000]),
     ]
     raise StudyError(
-        f"{study.path.name}: evaluation.subgroups names the column '{column}', which {study.spec.cohort.units.file} does not "
+        f"{study.path.name}: evaluation names the column '{column}', which {study.spec.cohort.units.file} does not "
         f"have. A column of a modality is written modality.column.{did_you_mean(column, known)}"
     )
 
@@ -76,7 +122,7 @@ def _grouped(study: Study, column: str, values: pd.Series) -> dict[str, str]:
         found = sorted(set(texts) - {UNKNOWN})
         if len(found) > MOST_LEVELS:
             raise StudyError(
-                f"{study.path.name}: evaluation.subgroups names '{column}', which holds {len(found)} different values, more "
+                f"{study.path.name}: evaluation names '{column}', which holds {len(found)} different values, more "
                 f"than {MOST_LEVELS}: no groups. Name a column of fewer."
             )
         order = {g: i for i, g in enumerate([*found, UNKNOWN])}

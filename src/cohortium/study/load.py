@@ -44,8 +44,8 @@ class Study:
 
     @property
     def hash(self) -> str:
-        """What the study asks for, as 32 hexadecimal digits; its title, statements and comments do not count."""
-        facts = self.spec.model_dump(mode="json", exclude={"title", "statements"})
+        """What the study asks of ``run``, as 32 hexadecimal digits; title, statements, ``federation`` and comments do not count."""
+        facts = self.spec.model_dump(mode="json", exclude={"title", "statements", "federation"})
         facts["evaluation"] = self.evaluation.model_dump(mode="json")
         facts["models"] = list(self.models)
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -39,7 +39,8 @@ def predict(run: RunResult | str | Path, data: str | Path, out: str | Path | Non
     study's units), then for every endpoint ``<endpoint>.p_<class>``
     and ``<endpoint>.class``, or ``<endpoint>.value``, or ``<endpoint>.risk`` (grows with hazard) and
     ``<endpoint>.survival_<time>`` (of competing risks ``.incidence_<time>``) at the horizons; last, at the study's level, ``<endpoint>.classes_90`` (those that are not
-    ruled out: ``no|yes``), ``.low_90`` and ``.high_90``, or ``.outlived_90`` (a time). out: also written there as CSV.
+    ruled out: ``no|yes``), ``.low_90`` and ``.high_90``, or ``.outlived_90`` (a time), and with ``evaluation.coverage_by``
+    ``.calibrated_90``, among whom that was calibrated. out: also written there as CSV.
 
     Raises :class:`RunFolderError` for an unfinished run, :class:`DataError` for data that do not fit.
     """
@@ -75,6 +76,7 @@ def read_aligned(study: Study, expected: Mapping[str, pd.DataFrame]) -> NewData:
     Raises :class:`DataError` when the folder or all of its files are missing, or a file does not fit.
     """
     from cohortium.sources import IndexTime, read_cohort
+    from cohortium.study.grouping import with_coverage_groups
 
     if not study.folder.is_dir():
         raise DataError(f"No folder at {study.folder}. Give a folder with files named as in the study file.")
@@ -89,7 +91,8 @@ def read_aligned(study: Study, expected: Mapping[str, pd.DataFrame]) -> NewData:
         units_optional=True,
         batch=spec.design.batch,
     )
-    return NewData(read.cohort, read.raw_units, read.notes)
+    cohort = with_coverage_groups(study, read.cohort, read.raw_units, new=True)
+    return NewData(cohort, read.raw_units, read.notes)
 
 
 def folder_of(run: RunResult | str | Path) -> Path:
@@ -118,9 +121,10 @@ def _bound_columns(model: models.Model, bounds: Bounds | None) -> dict[str, Any]
     """What the prediction is sure of, at the level in the columns' names."""
     if bounds is None:
         return {}
-    level = f"{100 * model.predictor.maker.level:g}"
+    level, maker = f"{100 * model.predictor.maker.level:g}", model.predictor.maker
+    cell = {f"calibrated_{level}": bounds.groups} if maker.patterns.inside else {}
     if isinstance(bounds, Sets):
-        return {f"classes_{level}": class_texts(bounds)}
+        return {f"classes_{level}": class_texts(bounds), **cell}
     if isinstance(bounds, Intervals):
-        return {f"low_{level}": bounds.low, f"high_{level}": bounds.high}
-    return {f"outlived_{level}": bounds.low}
+        return {f"low_{level}": bounds.low, f"high_{level}": bounds.high, **cell}
+    return {f"outlived_{level}": bounds.low, **cell}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cohortium.study.load import Study
 
 FEW_FOLDS = 10
-_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts", "cells": "genes"}
+_ELEMENTS = {"events": "codes", "bag": "per instance", "texts": "texts"}
 """What the features of a modality that is no table are."""
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "anndata", "pyarrow")
 
@@ -34,8 +34,9 @@ _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "lightgbm", "anndata", 
 def study_record(study: Study, plan: Plan, learners: list[str]) -> StudyRecord:
     """What was asked. learners: those of the leaderboard."""
     s = study.spec
+    currency = "" if s.costs is None else s.costs.currency
     return StudyRecord(
-        s.name, s.title, s.primary_name, list(s.reference), learners, s.preset, plan.seed, _choices(study)
+        s.name, s.title, s.primary_name, list(s.reference), learners, s.preset, plan.seed, _choices(study), currency
     )
 
 
@@ -137,10 +138,13 @@ def _classes(o: Outcome) -> dict[str, int] | None:
 
 def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
     out = []
+    costs = study.spec.costs
     for name, table in data.cohort.modalities.items():
+        cost = None if costs is None else costs.assays[name]
         kinds = Counter(str(k) for k in table.features["kind"])
         if table.shape != "table":
-            kinds = Counter({_ELEMENTS.get(table.shape, table.shape): table.n_features})
+            word = getattr(study.spec.cohort.modalities[name], "word", None)
+            kinds = Counter({word or _ELEMENTS.get(table.shape, table.shape): table.n_features})
         out.append(
             ModalityRecord(
                 name=name,
@@ -152,6 +156,7 @@ def _modalities(study: Study, data: Data) -> list[ModalityRecord]:
                 notes=data.notes.get(name, []),
                 id_space=", ".join(sorted({str(i) for i in table.features["id_space"]} - {""})),
                 shape=study.spec.cohort.modalities[name].shape,
+                cost=None if cost is None else cost.assay + cost.feature * table.n_features,
             )
         )
     return out

@@ -7,7 +7,6 @@ data and plan are held against the run's before anything is fitted.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -123,15 +122,17 @@ def shared_work(source: Source) -> Iterator[Path]:
     temporary files go when those cannot be written to."""
     from cohortium.experiment.work import dump_shared, forget_shared
 
-    try:
-        work = Path(tempfile.mkdtemp(dir=source.folder, prefix=".explain."))
-    except OSError:
-        work = Path(tempfile.mkdtemp(prefix="cohortium.explain."))
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            work = stack.enter_context(runfolder.work_inside(source.folder, "explain"))
+        except OSError:
+            work = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="cohortium.explain.", ignore_cleanup_errors=True)
+                )
+            )
+        stack.callback(forget_shared)
         yield dump_shared(work, source.data.cohort, source.plan)
-    finally:
-        forget_shared()
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def in_processes(do: Callable[..., Any], calls: Iterable[tuple[Any, ...]], jobs: int) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -146,9 +147,57 @@ def _clear(folder: Path, keep_work: bool) -> None:
             entry.unlink()
 
 
+OWNER = "owner.json"
+"""In a folder of work: who made it."""
+
+PURPOSES = ("audit", "explain")
+
+
+@contextlib.contextmanager
+def work_inside(folder: Path, purpose: str) -> Iterator[Path]:
+    """A private, hidden folder inside a run, gone when the block ends. What a killed process left is removed by the next one
+    (:func:`sweep`), before this one is made. purpose: of :data:`PURPOSES`. Raises OSError where nothing can be written."""
+    sweep(folder)
+    work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{purpose}-"))
+    try:
+        write_json(work / OWNER, {"pid": os.getpid(), "host": platform.node()})
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def sweep(folder: Path) -> int:
+    """Remove folders of work inside a run whose process, of this machine, has ended without removing them: they hold copies of the
+    cohort. Returns how many there were. One whose owner is not known, or lives, stays."""
+    gone = 0
+    for purpose in PURPOSES:
+        for work in folder.glob(f".{purpose}-*"):
+            if work.is_dir() and not work.is_symlink() and _abandoned(work):
+                shutil.rmtree(work, ignore_errors=True)
+                gone += 1
+    return gone
+
+
+def _abandoned(work: Path) -> bool:
+    try:
+        owner = json.loads((work / OWNER).read_text(encoding="utf-8"))
+        pid, host = int(owner["pid"]), str(owner["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if host != platform.node() or pid <= 0 or os.name == "nt":  # there, asking after a process would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is somebody else's, and lives
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it goes with the process, however that ends.
+    """Hold the folder's lock; it goes with the process, however that ends. What killed processes left there is removed.
 
     Raises :class:`RunFolderError` when another process holds it, and when the folder cannot be written to.
     """
@@ -167,6 +216,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             raise RunFolderError(f"Another run is writing to {folder}. Wait for it, or give another folder.") from e
+        sweep(folder)
         yield
     finally:
         os.close(handle)

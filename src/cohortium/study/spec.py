@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cohortium.errors import did_you_mean
+from cohortium.schema.costs import CostsSpec
 from cohortium.schema.declare import Declaration, EndpointSpec, UnitsSource
 from cohortium.schema.deep import DeepLearner
 from cohortium.schema.durations import days_of
+from cohortium.schema.federation import FederationSpec
 from cohortium.schema.joint import JointLearner
 from cohortium.schema.shapes import AnyModality, Landmarks
 from cohortium.schema.statements import Statements
@@ -86,6 +88,10 @@ class EvaluationSpec(Declaration):
     coverage: Annotated[float, Field(ge=0.5, le=0.99)] | None = Field(
         0.9, description="level of the headline's prediction sets, intervals and lower bounds; null: none are made"
     )
+    coverage_by: str | None = Field(
+        None,
+        description="column of groups (unit table, or modality.column) within which those hold too, where a group is large enough",
+    )
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=lambda: [0.05, 0.1, 0.2, 0.3, 0.5],
         min_length=1,
@@ -108,8 +114,10 @@ class EvaluationSpec(Declaration):
             raise ValueError("design: fixed_test needs 'test_value', the value of 'column' that marks test units")
         if self.design == "file" and self.folds_file is None:
             raise ValueError("design: file needs 'folds_file'")
+        if self.coverage_by is not None and self.coverage is None:
+            raise ValueError("coverage_by needs a level of coverage: leave out coverage: null")
         for column, cuts in self.subgroup_cuts.items():
-            if column not in self.subgroups:
+            if column not in (*self.subgroups, self.coverage_by):
                 raise ValueError(f"subgroup_cuts names '{column}', which is not in subgroups")
             if not cuts or sorted(set(cuts)) != cuts:
                 raise ValueError(f"subgroup_cuts of '{column}' are to be numbers that grow, such as [50, 70]")
@@ -146,6 +154,10 @@ class StudySpec(Declaration):
     )
     presence_as_predictor: bool = Field(False, description="let the fact of having a modality be a predictor")
     evaluation: EvaluationSpec = EvaluationSpec()
+    costs: CostsSpec | None = Field(
+        None, description="what assays cost for each patient: of panels, and for each true decision that they change"
+    )
+    federation: FederationSpec = FederationSpec()
     preset: Literal["quick", "default", "thorough"] = "default"
     acknowledge: list[str] = Field(
         default_factory=list, description="serious findings of check, by name, that you accept"
@@ -157,7 +169,11 @@ class StudySpec(Declaration):
 
     @model_validator(mode="after")
     def _names(self) -> StudySpec:
-        for what, names in (("reference", self.reference), ("priority", self.priority or [])):
+        for what, names in (
+            ("reference", self.reference),
+            ("priority", self.priority or []),
+            ("federation.modalities", self.federation.modalities or []),
+        ):
             for n in names:
                 if n not in self.cohort.modalities:
                     raise ValueError(
@@ -173,11 +189,26 @@ class StudySpec(Declaration):
         for n, m in self.cohort.modalities.items():
             if getattr(m, "harmonise", "none") != "none" and self.design.batch is None:
                 raise ValueError(f"modality '{n}' says harmonise: combat, which needs design: {{batch: <column>}}")
+        self._costs()
         if self.primary is not None and self.primary not in self.endpoints:
             raise ValueError(
                 f"primary names '{self.primary}', which is no endpoint.{did_you_mean(self.primary, self.endpoints)}"
             )
         return self
+
+    def _costs(self) -> None:
+        """Every modality has one: what is forgotten would be free."""
+        if self.costs is None:
+            return
+        known = self.cohort.modalities
+        for n, cost in self.costs.assays.items():
+            if n not in known:
+                raise ValueError(f"costs names '{n}', which is no modality.{did_you_mean(n, known)}")
+            if cost.feature and known[n].shape != "table":
+                raise ValueError(f"costs of '{n}': a cost per feature is of tables; give one for the whole assay")
+        forgotten = [n for n in known if n not in self.costs.assays]
+        if forgotten:
+            raise ValueError(f"costs has nothing for '{forgotten[0]}': give 0 to what is free")
 
     @property
     def primary_name(self) -> str:

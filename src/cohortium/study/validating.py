@@ -72,6 +72,7 @@ def validate(run: RunResult | str | Path, data: str | Path) -> dict[str, list[Es
                 "n": len(outcome),
                 "estimates": [dataclasses.asdict(e) for e in made[name]],
                 "calibration": _calibration(model, outcome, prediction),
+                **_described(folder, study, new, outcome, Path(data).resolve().name),
             }
         )
     if not made:
@@ -83,6 +84,18 @@ def validate(run: RunResult | str | Path, data: str | Path) -> dict[str, list[Es
         _store(folder, entries)
         write_report(folder)
     return made
+
+
+def _described(folder: Path, study: Study, new: NewData, outcome: Outcome, data: str) -> dict[str, Any]:
+    """The new units in the variables of table one, beside the study's; nothing for a run without it."""
+    from cohortium.study.describing import describe_new
+    from cohortium.study.running import open_run
+
+    for known in open_run(folder).results.descriptions:
+        if known.endpoint == outcome.endpoint.name:
+            made = describe_new(known, study, new, outcome, data)
+            return {"description": runfolder.plain(dataclasses.asdict(made))}
+    return {}
 
 
 def _outcome(study: Study, name: str, model: models.Model, new: NewData, reasons: list[str]) -> Outcome | None:

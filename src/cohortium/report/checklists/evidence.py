@@ -60,7 +60,8 @@ def _anchors(folder: RunFolder, e: EndpointRecord) -> set[str]:
     }
     some = {f"endpoint-0-{part}" for part, found in rows.items() if any(x.endpoint == e.name for x in found)}
     always = {"answer", "patients", "modalities", "checks", "how", "methods", "versions", "endpoint-0-board"}
-    return always | some | ({"validation"} if folder.validation else set())
+    asked = {"validation": folder.validation, "described": r.descriptions}
+    return always | some | {part for part, found in asked.items() if found}
 
 
 def _paper(r: Results, e: EndpointRecord) -> dict[str, Said]:
@@ -108,17 +109,15 @@ def _data(folder: RunFolder, e: EndpointRecord) -> dict[str, Said]:
         "sample_size": Said(_size(r, e), "patients"),
         "missing_data": Said(_missing(r), "modalities"),
         "flow": Said(_flow(r), "patients"),
-        "characteristics": Said(
-            f"{count(c.n_units, 'unit')}, {count(c.n_patients, 'patient')}; what each modality holds, who has it, outcome and "
-            "follow-up are tabled in the report.",
-            "patients",
-        ),
+        "characteristics": _characteristics(r, e),
     }
 
 
 def _checked(r: Results) -> str:
     grades = {g: sum(f.grade == g for f in r.checks) for g in ("serious", "warning", "note")}
-    found = ", ".join(f"{n} {g}" for g, n in grades.items() if n) or "nothing to report"
+    found = (
+        ", ".join(f"{n} {g}" if g == "serious" else count(n, g) for g, n in grades.items() if n) or "nothing to report"
+    )
     notes = [n for m in r.cohort.modalities for n in m.notes]
     text = f"Files were read as declared; leaks, duplicates and confounding were looked for before any fit ({found})."
     return text + (f" {' '.join(n.rstrip('.') + '.' for n in notes[:6])}" if notes else "")
@@ -194,6 +193,22 @@ def _missing(r: Results) -> str:
     return (
         f"{start} Single missing values of a table were imputed by the median of the training part.{used} Units without a usable label "
         "were left out, and are counted by reason."
+    )
+
+
+def _characteristics(r: Results, e: EndpointRecord) -> Said:
+    c, one = r.cohort, next((d for d in r.descriptions if d.endpoint == e.name), None)
+    start = f"{count(c.n_units, 'unit')}, {count(c.n_patients, 'patient')}; "
+    if one is None:
+        return Said(
+            f"{start}what each modality holds, who has it, outcome and follow-up are tabled in the report.", "patients"
+        )
+    own = count(len([v for v in one.variables if v.source != "outcome"]), "variable")
+    ways = {"availability": "available modalities", "site": "site", "partition": "partition", "test_folds": "test fold"}
+    by = names([w for k, w in ways.items() if any(g.kind == k for g in one.groups)])
+    return Said(
+        f"{start}outcome, follow-up and {own} with their missing values{f', by {by},' if by else ''} are in table one.",
+        "described",
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cohortium.contracts.biomarkers import BiomarkerResults
+from cohortium.report.figures.data import line
 from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw, quiet_axes
 from cohortium.report.words import count, short
 
@@ -58,9 +59,11 @@ def volcano(r: BiomarkerResults, table: pd.DataFrame) -> Drawing | None:
     if len(own) < len(table):
         caption += f" Shown: {len(own):,} of {len(table):,}."
     alt = f"{count(int(low.sum()), 'feature')} of those shown with q of at most {r.fdr:g}; effects from {x.min():.2g} to {x.max():.2g}."
-    return Drawing(
-        draw(paint, width=410, height=360, alt=alt, key="volcano"), "Each feature by itself", caption, 410, small=True
+    data = line(
+        {}, feature=own["feature"], effect=x, minus_log10_p=y, q=own["q"].to_numpy(float), found=found.astype(int)
     )
+    svg = draw(paint, width=410, height=360, alt=alt, key="volcano")
+    return Drawing(svg, "Each feature by itself", caption, 410, small=True, name="volcano", data=data)
 
 
 def forest(r: BiomarkerResults) -> Drawing | None:
@@ -84,6 +87,9 @@ def forest(r: BiomarkerResults) -> Drawing | None:
     alt = "; ".join(f"{g.lead.feature} {g.lead.effect:.2g}" for g in groups[:10])
     caption = "Leading member of each group by itself, with its 95% interval. Diamonds: found given all others."
     height = 90 + 24 * len(groups)
-    return Drawing(
-        draw(paint, width=470, height=height, alt=f"Effects: {alt}.", key="forest"), "Effects", caption, 470, small=True
-    )
+    data = [
+        {"feature": g.lead.feature, "modality": g.modality, "effect": g.lead.effect, "low": g.lead.low, "high": g.lead.high, "found": int(g.selected)}
+        for g in groups
+    ]  # fmt: skip
+    svg = draw(paint, width=470, height=height, alt=f"Effects: {alt}.", key="forest")
+    return Drawing(svg, "Effects", caption, 470, small=True, name="forest", data=data)

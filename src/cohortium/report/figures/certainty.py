@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cohortium.contracts.results import CoverageRow
-from cohortium.report.figures.style import MUTED, SERIES, Drawing, draw, quiet_axes
+from cohortium.report.figures.data import point
+from cohortium.report.figures.style import MUTED, SERIES, Drawing, draw, quiet_axes, slug
 from cohortium.report.words import estimate_text, short
 
 _ROW = 23
@@ -44,7 +45,8 @@ def whiskers(rows: Sequence[CoverageRow], of: str, key: str) -> Drawing | None:
         "Orange diamond: clearly less often."
     )
     svg = draw(paint, width=470, height=_ROW * len(known) + 66, alt=alt, key=key)
-    return Drawing(svg, f"How often it held ({of})", caption, 470)
+    data = [point({"variable": r.variable, "group": r.group, "level": r.level}, r.estimates[0]) for r in known]
+    return Drawing(svg, f"How often it held ({of})", caption, 470, name=slug(key), data=data)
 
 
 def _name(r: CoverageRow) -> str:

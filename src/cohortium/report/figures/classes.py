@@ -9,7 +9,8 @@ import numpy as np
 
 from cohortium.contracts.results import Curve
 from cohortium.report.curves import Calibration, mean_roc
-from cohortium.report.figures.style import DASHES, GRID, INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.data import line
+from cohortium.report.figures.style import DASHES, GRID, MUTED, SERIES, Drawing, draw, readable_on, slug
 from cohortium.report.folder import Scored
 from cohortium.report.words import short
 
@@ -37,7 +38,12 @@ def roc(learners: Sequence[tuple[str, str, Scored]], key: str) -> Drawing | None
     alt = "ROC curves: " + ", ".join(f"{name} {text}" for name, text, _, _ in curves) + "."
     caption = "Averaged over the test folds of all repeats. Dotted: a model that knows nothing."
     svg = draw(paint, width=410, height=440 + 18 * len(curves), alt=alt, key=key)
-    return Drawing(svg, "ROC curve", caption, 410, small=True)
+    data = [
+        r
+        for name, _, fpr, tpr in curves
+        for r in line({"learner": name}, false_positive_rate=fpr, true_positive_rate=tpr)
+    ]
+    return Drawing(svg, "ROC curve", caption, 410, small=True, name=slug(key), data=data)
 
 
 def calibration(
@@ -65,7 +71,12 @@ def calibration(
     alt = f"Calibration of {alt_of}: the largest gap between predicted and observed {what} is {worst:.2f}."
     rows = (len(curves) + 1) // 2 if len(curves) > 1 or curves[0][0] else 0
     svg = draw(paint, width=410, height=430 + 20 * rows, alt=alt, key=key)
-    return Drawing(svg, "Calibration", caption, 410, small=True)
+    data = [
+        r
+        for name, c in curves
+        for r in line({"of": name or what}, predicted=c.predicted, observed=c.observed, low=c.low, high=c.high)
+    ]
+    return Drawing(svg, "Calibration", caption, 410, small=True, name=slug(key), data=data)
 
 
 def smooth_calibration(curves: Sequence[tuple[str, Curve | None]], key: str, *, what: str, of: str) -> Drawing | None:
@@ -97,7 +108,10 @@ def smooth_calibration(curves: Sequence[tuple[str, Curve | None]], key: str, *, 
         "95% intervals. On the dotted line, of 100 patients told 30%, 30 have the outcome."
     )
     svg = draw(paint, width=410, height=430 + 20 * ((len(known) + 1) // 2), alt=alt, key=key)
-    return Drawing(svg, f"Smooth curve: {what}", caption, 410, small=True)
+    data = [
+        r for name, c in known for r in line({"of": name}, predicted=c.at, observed=c.value, low=c.low, high=c.high)
+    ]
+    return Drawing(svg, f"Smooth curve: {what}", caption, 410, small=True, name=slug(key), data=data)
 
 
 def _square(ax: Any) -> None:
@@ -114,6 +128,8 @@ def confusion(scored: Scored, key: str) -> Drawing | None:
     """True class (rows) against the most probable class (columns), counts and share of the row."""
     if scored.p is None or scored.code is None:
         return None
+    import matplotlib
+
     k = len(scored.classes)
     table = np.zeros((k, k), int)
     np.add.at(table, (scored.code, scored.p.argmax(axis=1)), 1)
@@ -121,15 +137,17 @@ def confusion(scored: Scored, key: str) -> Drawing | None:
     size = 72 if k <= 5 else 46
     labels = [short(c, 16) for c in scored.classes]
     margin = 8 * max(len(x) for x in labels) + 40
+    colours = matplotlib.colormaps["Blues"]
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
-        ax.pcolormesh(np.arange(k + 1) - 0.5, np.arange(k + 1) - 0.5, share, cmap="Blues", vmin=0, vmax=1, lw=0)
+        ax.pcolormesh(np.arange(k + 1) - 0.5, np.arange(k + 1) - 0.5, share, cmap=colours, vmin=0, vmax=1, lw=0)
         ax.invert_yaxis()
         for i in range(k):
             for j in range(k):
+                colour = readable_on(colours(share[i, j]))
                 text = f"{table[i, j]:,}\n{100 * share[i, j]:.0f}%" if k <= 5 else f"{table[i, j]:,}"
-                ax.text(j, i, text, ha="center", va="center", color="white" if share[i, j] > 0.55 else INK)
+                ax.text(j, i, text, ha="center", va="center", color=colour)
         turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels)) > 7 else {}
         ax.set_xticks(range(k), labels, **turn)
         ax.set_yticks(range(k), labels)
@@ -144,4 +162,9 @@ def confusion(scored: Scored, key: str) -> Drawing | None:
     caption = "Each unit counted once, predicted by a model that had not seen it; per cent of the true class."
     width, height = max(360, min(620, size * k + margin)), max(300, min(620, int(size * k * 0.85) + margin))
     svg = draw(paint, width=width, height=height, alt=alt, key=key)
-    return Drawing(svg, "Confusion matrix", caption, width, small=width <= 460)
+    data = [
+        {"true": a, "predicted": b, "units": int(table[i, j]), "share_of_true": float(share[i, j])}
+        for i, a in enumerate(scored.classes)
+        for j, b in enumerate(scored.classes)
+    ]
+    return Drawing(svg, "Confusion matrix", caption, width, small=width <= 460, name=slug(key), data=data)

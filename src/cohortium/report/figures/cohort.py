@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cohortium.contracts.results import CohortRecord
-from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw, slug
 from cohortium.report.words import count, short
 
 _CUT = 20
@@ -48,7 +48,9 @@ def presence(cohort: CohortRecord, key: str) -> Drawing | None:
         share = f"Everybody has {every}."
     caption = f"Each line is a pattern: the filled dots are the modalities its patients have. {share}"
     svg = draw(paint, width=int(geometry.width), height=int(geometry.height), alt=alt, key=key, tight=False)
-    return Drawing(svg, "Who has which modality", caption, int(geometry.width))
+    data: list[dict[str, object]] = [{"what": "modality", "modalities": m.name, "units": m.n_units} for m in modalities]
+    data += [{"what": "pattern", "modalities": " | ".join(p.modalities), "units": p.n_units} for p in patterns]
+    return Drawing(svg, "Who has which modality", caption, int(geometry.width), name=slug(key), data=data)
 
 
 class _Geometry:
@@ -71,8 +73,9 @@ def _sets(figure: Any, g: _Geometry, cohort: CohortRecord, labels: list[str]) ->
     ax = g.axes(figure, g.left, 16, g.matrix, g.top - 16)
     n = max(cohort.n_units, 1)
     share = [100 * m.n_units / n for m in cohort.modalities]
-    colours = [MUTED if m.reference else SERIES[0] for m in cohort.modalities]
-    ax.bar(range(len(share)), share, width=0.62, color=colours)
+    faces = ["white" if m.reference else SERIES[0] for m in cohort.modalities]
+    edges = [INK if m.reference else SERIES[0] for m in cohort.modalities]
+    ax.bar(range(len(share)), share, width=0.6, color=faces, edgecolor=edges, lw=1.2)
     ax.set_xlim(-0.5, len(share) - 0.5)
     ax.set_ylim(0, 100)
     ax.set_yticks([0, 50, 100], ["0", "50", "100%"])
@@ -90,7 +93,7 @@ def _sets(figure: Any, g: _Geometry, cohort: CohortRecord, labels: list[str]) ->
     head.set_axis_off()
     lines = ["share of units with", "the modality"]
     if any(m.reference for m in cohort.modalities):
-        lines += ["(grey: reference)"]
+        lines += ["(hollow: reference)"]
     head.text(0.02, 0.98, "\n".join(lines), va="top", ha="left", fontsize=12, color=MUTED, transform=head.transAxes)
 
 

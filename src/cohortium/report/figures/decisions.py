@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cohortium.contracts.results import Curve, DecisionRow
-from cohortium.report.figures.style import DASHES, INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.data import line
+from cohortium.report.figures.style import DASHES, INK, MUTED, SERIES, Drawing, draw, slug
 from cohortium.report.words import learner_name, short
 
 
@@ -45,7 +47,9 @@ def decision_curves(row: DecisionRow, what: str, key: str) -> Drawing | None:
         "treating all and treating nobody."
     )
     svg = draw(paint, width=410, height=390, alt=alt, key=key)
-    return Drawing(svg, f"Decision curve: {short(what, 40)}", caption, 410, small=True)
+    data = _records(row, (("model", row.model), ("treat all", row.treat_all), ("reference", row.reference)))
+    title = f"Decision curve: {short(what, 40)}"
+    return Drawing(svg, title, caption, 410, small=True, name=slug(key), data=data)
 
 
 def gained(row: DecisionRow, what: str, key: str) -> Drawing | None:
@@ -72,7 +76,25 @@ def gained(row: DecisionRow, what: str, key: str) -> Drawing | None:
     alt = f"Net benefit of {learner_name(row.learner)} minus that of the reference for {what}: a gain is {where}."
     caption = "Paired on the same test folds; shaded: 95% interval at each threshold by itself. Above zero: the further modalities help."
     svg = draw(paint, width=410, height=350, alt=alt, key=key)
-    return Drawing(svg, f"{learner_name(row.learner)} minus reference", caption, 410, small=True)
+    data = _records(row, ((f"{row.learner} minus reference", row.versus_reference),))
+    title = f"{learner_name(row.learner)} minus reference"
+    return Drawing(svg, title, caption, 410, small=True, name=slug(key), data=data)
+
+
+def _records(row: DecisionRow, curves: Sequence[tuple[str, Curve | None]]) -> list[dict[str, Any]]:
+    """Net benefit per patient by threshold, as recorded."""
+    return [
+        r
+        for name, c in curves
+        if c is not None
+        for r in line(
+            {"of": row.learner if name == "model" else name},
+            threshold=c.at,
+            net_benefit=c.value,
+            low=c.low,
+            high=c.high,
+        )
+    ]
 
 
 def _numbers(c: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.explanations import Explanation
+from cohortium.report.figures.data import point
 from cohortium.report.figures.style import DASHES, MUTED, SERIES, Drawing, draw, quiet_axes
 from cohortium.report.words import estimate_text, metric_name, names, short, value_text
 
@@ -43,7 +44,8 @@ def worth(r: Explanation) -> Drawing:
     svg = draw(
         paint, width=470, height=_ROW * len(found) + 78, alt=f"What modalities add to {metric}: {said}.", key="worth"
     )
-    return Drawing(svg, "What each modality adds", caption, 470)
+    data = [point({"modality": name}, e) for name, e in found]
+    return Drawing(svg, "What each modality adds", caption, 470, name="worth", data=data)
 
 
 def features(r: Explanation, most: int) -> Drawing:
@@ -67,7 +69,8 @@ def features(r: Explanation, most: int) -> Drawing:
         key="features",
     )
     caption = f"How far the {r.quantity} moves when values are dealt out anew among held-out units."
-    return Drawing(svg, "What moves predictions", caption, 470)
+    data = [point({"features": " | ".join(f.features)}, f.moves) for f in r.features[:most]]
+    return Drawing(svg, "What moves predictions", caption, 470, name="features", data=data)
 
 
 def deletion(r: Explanation) -> Drawing:
@@ -95,4 +98,9 @@ def deletion(r: Explanation) -> Drawing:
         paint, width=470, height=300, alt=f"{metric} by features deleted, ordered and random: {said}.", key="deletion"
     )
     caption = "An order that means something takes the metric down faster than random ones do."
-    return Drawing(svg, "Does the order hold?", caption, 470)
+    data = [
+        point({"order": order, "features_unknown": step}, e)
+        for order, curve in (("most important first", d.ordered), ("random", d.random))
+        for step, e in zip(d.steps, curve, strict=True)
+    ]
+    return Drawing(svg, "Does the order hold?", caption, 470, name="deletion", data=data)

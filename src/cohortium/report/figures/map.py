@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.data import line
+from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw, slug
 from cohortium.report.folder import Map
 from cohortium.report.words import count
 
@@ -51,4 +52,5 @@ def patients_map(found: Map | None, endpoint: str, modalities: int, key: str) ->
     )
     alt = f"Map of {len(x):,} units by joint representation, coloured by {endpoint}: {', '.join(names)}."
     svg = draw(paint, width=520, height=500, alt=alt, key=key)
-    return Drawing(svg, "Map of patients", caption, 520)
+    data = line({}, x=x[shown], y=y[shown], outcome=label[shown], modalities=found.n_modalities[shown])
+    return Drawing(svg, "Map of patients", caption, 520, name=slug(key), data=data)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from typing import Any
+
+from cohortium.report.figures.data import csv_text, standalone, uri
 
 # Okabe & Ito 2008; shapes differ too, so that colour never stands alone.
 ROLE_COLOURS = {"reference": "#5b6470", "single": "#E69F00", "fusion": "#0072B2", "auto": "#D55E00"}
@@ -55,7 +57,8 @@ _RC: Any = {
 class Drawing:
     """A figure for the page. svg: markup, safe to inline. title: heading. caption: how to read it.
 
-    width: natural width in CSS pixels. small: may stand beside another on a wide screen.
+    width: natural width in CSS pixels. small: may stand beside another on a wide screen. name: of its files, without ending.
+    data: the numbers drawn, one record per mark or point of a line.
     """
 
     svg: str
@@ -63,6 +66,31 @@ class Drawing:
     caption: str = ""
     width: int = 470
     small: bool = False
+    name: str = ""
+    data: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def alt(self) -> str:
+        """The text that stands for it."""
+        return unescape(re.search(r'aria-label="([^"]*)"', self.svg)[1])  # type: ignore[index]
+
+    @property
+    def file(self) -> str:
+        """The picture as an SVG file."""
+        return standalone(self.svg, self.title, self.alt)
+
+    @property
+    def table(self) -> str:
+        """The numbers as a CSV file."""
+        return csv_text(self.data)
+
+    @property
+    def file_uri(self) -> str:
+        return uri(self.file, "image/svg+xml")
+
+    @property
+    def table_uri(self) -> str:
+        return uri(self.table, "text/csv;charset=utf-8")
 
 
 def draw(paint: Callable[[Any], None], *, width: int, height: int, alt: str, key: str, tight: bool = True) -> str:
@@ -81,7 +109,12 @@ def draw(paint: Callable[[Any], None], *, width: int, height: int, alt: str, key
         paint(figure)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return _inline(buffer.getvalue(), width, height, alt, re.sub(r"[^A-Za-z0-9]+", "-", key))
+    return _inline(buffer.getvalue(), width, height, alt, slug(key))
+
+
+def slug(text: str) -> str:
+    """A text as part of an id or the name of a file."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text)
 
 
 def _inline(svg: str, width: int, height: int, alt: str, key: str) -> str:
@@ -102,6 +135,24 @@ def _inline(svg: str, width: int, height: int, alt: str, key: str) -> str:
         f'style="--natural:{width}px" stroke-linejoin="round" stroke-linecap="butt">'
         f"<title>{escape(alt)}</title>{body}</svg>"
     )
+
+
+def readable_on(rgb: Sequence[float]) -> str:
+    """A colour for text on a ground (red, green, blue in 0..1): the usual ink where its contrast is at least 4.5:1 (WCAG 2.2,
+    1.4.3), else white or black."""
+    ground = luminance(rgb)
+
+    def contrast(hex_colour: str) -> float:
+        own = luminance([int(hex_colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        return (max(own, ground) + 0.05) / (min(own, ground) + 0.05)
+
+    return next((c for c in (INK, "#ffffff") if contrast(c) >= 4.5), "#000000")
+
+
+def luminance(rgb: Sequence[float]) -> float:
+    """Relative luminance of sRGB in 0..1 (WCAG 2.2)."""
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb[:3])
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 
 def quiet_axes(ax: Any, grid: str = "x") -> None:

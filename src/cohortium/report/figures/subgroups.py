@@ -7,7 +7,8 @@ from typing import Any
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import SubgroupRow
-from cohortium.report.figures.style import MUTED, SERIES, Drawing, draw, quiet_axes
+from cohortium.report.figures.data import point
+from cohortium.report.figures.style import MUTED, SERIES, Drawing, draw, quiet_axes, slug
 from cohortium.report.words import estimate_text, short
 
 _ROW = 23
@@ -46,11 +47,12 @@ def forest(rows: Sequence[SubgroupRow], whole: Estimate | None, label: str, of: 
     ]
     alt = f"Forest plot of {label} for {of} by group: {'; '.join(known[:12])}."
     caption = (
-        "Dot: estimate; line: 95% interval; in brackets: units. Dashed, shaded: everybody. Orange: differs from the rest after correction for "
+        "Dot: estimate; line: 95% interval; in brackets: units. Dashed, shaded: everybody. Orange diamond: differs from the rest after correction for "
         "many looks. No dot: too small to say."
     )
     svg = draw(paint, width=470, height=_ROW * len(lines) + 66, alt=alt, key=key)
-    return Drawing(svg, f"{label} by group", caption, 470)
+    data = [point({"variable": r.variable, "group": r.group}, r.estimates[0]) for r in rows]
+    return Drawing(svg, f"{label} by group", caption, 470, name=slug(key), data=data)
 
 
 def _mark(ax: Any, y: float, r: SubgroupRow) -> None:
@@ -58,7 +60,8 @@ def _mark(ax: Any, y: float, r: SubgroupRow) -> None:
     if e.value is None:
         return
     corrected = r.versus_rest[0].p_holm if r.versus_rest else None
-    colour = SERIES[2] if corrected is not None and corrected < _LEVEL else SERIES[0]
+    differs = corrected is not None and corrected < _LEVEL
+    colour = SERIES[2] if differs else SERIES[0]
     if e.low is not None and e.high is not None:
         ax.plot([e.low, e.high], [y, y], color=colour, lw=2.2, solid_capstyle="round", zorder=3)
-    ax.plot([e.value], [y], marker="o", color=colour, ms=7, mec="white", mew=0.8, ls="", zorder=4)
+    ax.plot([e.value], [y], marker="D" if differs else "o", color=colour, ms=7, mec="white", mew=0.8, ls="", zorder=4)

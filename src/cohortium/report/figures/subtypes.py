@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.subtypes import Curve, Difference, SubtypeResults
-from cohortium.report.figures.style import DASHES, FONT_SIZE, INK, MUTED, SERIES, Drawing, draw, quiet_axes
+from cohortium.report.figures.data import line
+from cohortium.report.figures.style import DASHES, FONT_SIZE, INK, MUTED, SERIES, Drawing, draw, quiet_axes, slug
 from cohortium.report.figures.survival import time_ticks
 from cohortium.report.words import count, number
 
@@ -44,7 +45,9 @@ def evidence(r: SubtypeResults) -> Drawing:
     svg = draw(
         paint, width=410, height=300, alt=f"Separation and valley by number of clusters: {said}.", key="evidence"
     )
-    return Drawing(svg, "Evidence for each number of clusters", caption, 410, small=True)
+    data = [{"clusters": c.clusters, "separation": c.separation, "valley": c.valley} for c in r.candidates]
+    title = "Evidence for each number of clusters"
+    return Drawing(svg, title, caption, 410, small=True, name="evidence", data=data)
 
 
 def where(xy: NDArray[np.float64], code: NDArray[np.int64] | None, r: SubtypeResults) -> Drawing:
@@ -73,7 +76,11 @@ def where(xy: NDArray[np.float64], code: NDArray[np.int64] | None, r: SubtypeRes
         )
     alt = f"Map of {count(len(xy), 'unit')} by their joint representation{', by subtype' if code is not None else ''}."
     svg = draw(paint, width=410, height=380, alt=alt, key="map")
-    return Drawing(svg, "Where the units lie", caption, 410, small=True)
+    names = [
+        "" if code is None or k < 0 else r.clusters[k].name for k in (np.full(len(xy), -1) if code is None else code)
+    ]
+    data = line({}, x=xy[:, 0], y=xy[:, 1], subtype=names)
+    return Drawing(svg, "Where the units lie", caption, 410, small=True, name="map", data=data)
 
 
 def consensus(matrix: NDArray[np.float64], code: NDArray[np.int64], r: SubtypeResults) -> Drawing:
@@ -104,7 +111,11 @@ def consensus(matrix: NDArray[np.float64], code: NDArray[np.int64], r: SubtypeRe
     if len(matrix) < r.n_clustered:
         caption += f" Shown: {len(matrix)} of {r.n_clustered:,} units."
     svg = draw(paint, width=410, height=370, alt=f"Consensus matrix: {said}.", key="consensus")
-    return Drawing(svg, "Who stays together", caption, 410, small=True)
+    data = [
+        {"subtype": r.clusters[k].name, **{f"unit {j + 1}": round(float(v), 3) for j, v in enumerate(row)}}
+        for k, row in zip(code, matrix, strict=True)
+    ]
+    return Drawing(svg, "Who stays together", caption, 410, small=True, name="consensus", data=data)
 
 
 def survival(curves: list[Curve], d: Difference, r: SubtypeResults) -> Drawing | None:
@@ -140,4 +151,9 @@ def survival(curves: list[Curve], d: Difference, r: SubtypeResults) -> Drawing |
     )
     caption = "Kaplan-Meier with 95% intervals. The endpoint was not used to form the subtypes."
     svg = draw(paint, width=410, height=360, alt=f"Survival by subtype, {d.name}: {last} {d.unit}.", key=f"km-{d.name}")
-    return Drawing(svg, d.name, caption, 410, small=True)
+    data = [
+        x
+        for c in curves
+        for x in line({"subtype": c.subtype, "n": c.n}, time=c.times, survival=c.survival, low=c.low, high=c.high)
+    ]
+    return Drawing(svg, d.name, caption, 410, small=True, name=slug(f"km-{d.name}"), data=data)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from cohortium.report.curves import RISK_GROUPS, Stratum
-from cohortium.report.figures.style import DASHES, FONT_SIZE, MUTED, SERIES, Drawing, draw
+from cohortium.report.figures.data import line
+from cohortium.report.figures.style import DASHES, FONT_SIZE, MUTED, SERIES, Drawing, draw, slug
 from cohortium.report.words import number
 
 _COLOURS = (SERIES[0], SERIES[1], SERIES[2])
@@ -69,7 +70,20 @@ def risk_group_curves(
         )
     )
     svg = draw(paint, width=410, height=470, alt=alt, key=key)
-    return Drawing(svg, f"{curves} by predicted risk group ({learner})", caption, 410, small=True)
+    title = f"{curves} by predicted risk group ({learner})"
+    return Drawing(svg, title, caption, 410, small=True, name=slug(key), data=_records(strata))
+
+
+def _records(strata: list[Stratum]) -> list[dict[str, Any]]:
+    """Steps with their limits, and who is at risk at each."""
+    return [
+        r
+        for s in strata
+        for r in line(
+            {"group": s.name, "n": s.n},
+            time=s.times, value=s.steps, low=s.low, high=s.high, at_risk=s.at_risk(s.times),
+        )
+    ]  # fmt: skip
 
 
 def _at_risk(ax: Any, strata: list[Stratum], ticks: list[float], end: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cohortium.contracts.estimates import Estimate
 from cohortium.contracts.results import AddedValueRow, EndpointRecord, LearningCurveRow, Results
+from cohortium.report.figures.data import point
 from cohortium.report.figures.style import (
     INK,
     MUTED,
@@ -16,6 +17,7 @@ from cohortium.report.figures.style import (
     Drawing,
     draw,
     quiet_axes,
+    slug,
 )
 from cohortium.report.words import (
     LOWER_IS_BETTER,
@@ -70,7 +72,8 @@ def leaderboard(
         "because both are tested on the same patients: the paired differences in the table settle that."
     )
     svg = draw(paint, width=470, height=_ROW * len(rows) + 122, alt=alt, key=key)
-    return Drawing(svg, "Leaderboard", caption, 470)
+    data = [point({"learner": r.learner, "role": r.role, "headline": r.headline}, e) for r, e in rows]
+    return Drawing(svg, "Leaderboard", caption, 470, name=slug(key), data=data)
 
 
 def _whisker(ax: Any, y: float, e: Estimate, colour: str, marker: str, size: float = 7) -> None:
@@ -151,7 +154,8 @@ def _differences(known: list[tuple[str, Estimate]], title: str, axis: str, key: 
     alt = f"{title}: " + ", ".join(f"{name} {estimate_text(e, signed=True)}" for name, e in known) + "."
     caption = "Right of zero: the modality helps. Grey: the interval includes zero."
     svg = draw(paint, width=410, height=_ROW * len(known) + 78, alt=alt, key=key)
-    return Drawing(svg, title, caption, 410, small=True)
+    data = [point({"modality": name}, e) for name, e in known]
+    return Drawing(svg, title, caption, 410, small=True, name=slug(key), data=data)
 
 
 def learning_curve(
@@ -179,4 +183,5 @@ def learning_curve(
     alt = f"Learning curve, {label}: " + ", ".join(f"{n:,} units {estimate_text(e)}" for n, e in points) + "."
     caption = "If the line is still rising at its right end, more patients would probably help."
     svg = draw(paint, width=410, height=320, alt=alt, key=key)
-    return Drawing(svg, "Would more patients help?", caption, 410, small=True)
+    data = [point({"units_trained_on": n}, e) for n, e in points]
+    return Drawing(svg, "Would more patients help?", caption, 410, small=True, name=slug(key), data=data)

@@ -63,7 +63,14 @@ def images_of(
     """
     if tiles is not None:
         return [
-            Image(owner, slides.content(f), f.place, lambda _, f=f: slides.read_slide(f, tiles)) for f in files
+            Image(
+                owner,
+                slides.content(f),
+                f.place,
+                lambda _, f=f: slides.read_slide(f, tiles),
+                lambda f=f: slides.overview(f, tiles),
+            )
+            for f in files
         ], False
     out, series = [], []
     for f in files:

@@ -37,13 +37,15 @@ class Pixels:
 class Image:
     """An image that may be decoded. owner: id. key: hash of its content. place: what complaints call it, without an id.
 
-    decode: how many slices of a volume at most -> :class:`Pixels`; raises :class:`DataError`.
+    decode: how many slices of a volume at most -> :class:`Pixels`; raises :class:`DataError`. overview: of a whole slide, a small
+    picture of it and (k, 4) where its planes lie, shares of its width and height.
     """
 
     owner: str
     key: bytes
     place: str
     decode: Callable[[int], Pixels]
+    overview: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float64]]] | None = None
 
 
 def spread(n: int, wanted: int) -> NDArray[np.intp]:

@@ -19,6 +19,7 @@ from cohortium.sources.images.embed import Tell, embed, encoder_of
 from cohortium.sources.images.formats import images_of
 from cohortium.sources.images.listing import File, inside, of_folder, of_path
 from cohortium.sources.images.pixels import Floats, Image
+from cohortium.sources.images.showing import Seen, seen
 from cohortium.sources.times import Times
 
 VERSION = 2
@@ -52,6 +53,10 @@ class ImagesReader:
         if not cache.writable:
             self.notes.append("embeddings cannot be kept beside the study file, and are made anew each time")
         return self._put(images, rows, names)
+
+    def show(self) -> list[Seen]:
+        """What the encoder was shown of each image, in the order of the rows that :meth:`read` gives. Raises :class:`DataError`."""
+        return [seen(i, self.source) for i in self._mine()]
 
     def _mine(self) -> list[Image]:
         """Images of units of the cohort."""

@@ -19,6 +19,9 @@ from cohortium.sources.images.pixels import Pixels, spread
 LONGEST = 2048
 """Pixels of the overview in which tissue is looked for."""
 
+SHOWN = 900
+"""Longest side, in pixels, of a slide that a person looks at."""
+
 PALEST = 0.06
 """Tissue is more colourful than this (saturation), whatever Otsu's threshold says of a slide without any."""
 
@@ -49,16 +52,33 @@ def read_slide(file: File, tiles: Tiles) -> Pixels:
     with opened(file) as slide:
         step = _step(slide, file, tiles)
         side = tiles.size * step
-        corners = _corners(slide, side, tiles.tissue)
-        if not len(corners):
-            raise DataError(
-                f"{file.place}: no tile of {side:,.0f} pixels holds enough tissue. Leave a blank slide out, or lower "
-                "tiles: {tissue: ...}."
-            )
         level = slide.get_best_level_for_downsample(step * 1.001)
         wide = max(1, round(side / slide.level_downsamples[level]))
-        chosen = corners[spread(len(corners), tiles.most)]
+        chosen = _chosen(slide, side, file, tiles)
         return Pixels(np.stack([_tile(slide, c, level, wide, tiles.size) for c in chosen]), picture=True)
+
+
+def overview(file: File, tiles: Tiles) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """(h, w, 3) a small picture of the slide, and (k, 4) x, y, width and height of the tiles that :func:`read_slide` cuts, in their
+    order, as shares of the slide's width and height. Raises :class:`DataError` as it does."""
+    with opened(file) as slide:
+        side = tiles.size * _step(slide, file, tiles)
+        chosen = _chosen(slide, side, file, tiles)
+        small = np.asarray(slide.get_thumbnail((SHOWN, SHOWN)).convert("RGB"), dtype=np.uint8)
+        size = np.array(slide.dimensions, dtype=np.float64)
+        boxes = np.hstack([chosen / size, np.tile(side / size, (len(chosen), 1))])
+        return small, boxes
+
+
+def _chosen(slide: Any, side: float, file: File, tiles: Tiles) -> NDArray[np.int64]:
+    """(k, 2) corners of the tiles that are used."""
+    corners = _corners(slide, side, tiles.tissue)
+    if not len(corners):
+        raise DataError(
+            f"{file.place}: no tile of {side:,.0f} pixels holds enough tissue. Leave a blank slide out, or lower "
+            "tiles: {tissue: ...}."
+        )
+    return corners[spread(len(corners), tiles.most)]
 
 
 def _step(slide: Any, file: File, tiles: Tiles) -> float:

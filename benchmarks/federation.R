@@ -1,0 +1,16 @@
+# Pooled Cox models stratified by site, for benchmarks/federation.py. usage: Rscript federation.R DATA.csv OUT.csv
+library(survival)
+a <- commandArgs(TRUE)
+d <- read.csv(a[1], check.names = FALSE)
+x <- as.matrix(d[, !(names(d) %in% c("pid", "E", "T", "region"))])
+z <- apply(x, 2, function(v) (v - mean(v)) / sqrt(mean((v - mean(v))^2)))
+s <- Surv(d$T, d$E)
+ctl <- coxph.control(eps = 1e-14, iter.max = 100, toler.chol = 1e-14)
+few <- c("age_at_index", "ajcc_pathologic_t_T2", "ajcc_pathologic_t_T3", "ajcc_pathologic_n_N2", "treatment_or_therapy_yes")
+plain <- coxph(s ~ x[, few] + strata(d$region), control = ctl, ties = "efron")
+ridge <- coxph(s ~ ridge(z, theta = 1, scale = FALSE) + strata(d$region), control = ctl, ties = "efron")
+out <- rbind(data.frame(fit = "plain", column = few, coef = coef(plain), se = sqrt(diag(vcov(plain)))),
+             data.frame(fit = "ridge", column = colnames(x), coef = coef(ridge) / apply(x, 2, function(v) sqrt(mean((v - mean(v))^2))), se = NA))
+out$coef <- sprintf("%.14g", out$coef); out$se <- sprintf("%.14g", out$se)
+write.csv(out, a[2], row.names = FALSE)
+cat(R.version.string, "survival", as.character(packageVersion("survival")), "\n")

@@ -1,0 +1,63 @@
+"""What a federated fit found, on standard output."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cohortium.cli.show import _print, _table, emit, say
+
+if TYPE_CHECKING:
+    from cohortium.contracts.federation import FederatedResults
+
+_MOST = 40
+
+
+def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet: bool) -> None:
+    """The answer, coefficients, sites and notices; for machines all records but the single messages."""
+    if as_json:
+        emit({"folder": folder, "federation": {**vars(found), "messages": len(found.messages)}})
+        return
+    if quiet:
+        return
+    from cohortium.report.federation import RATIOS, answer
+
+    _print(answer(found))
+    for n in found.notices:
+        _print(f"! {n}")
+    several = found.kind == "multiclass"
+    t = _table(
+        None,
+        *(["class"] if several else []),
+        "column",
+        RATIOS[found.kind],
+        "95%",
+        "p",
+        *(["all rows"] if found.largest_difference is not None else []),
+    )
+    change = (lambda x: x) if found.kind == "continuous" else (lambda x: math.exp(min(x, 700)))
+
+    def text(x: float | None, form: str = ".3g") -> str:
+        return "–" if x is None else format(change(x), form)
+
+    for c in found.coefficients[:_MOST]:
+        wide = "–" if c.low is None else f"{text(c.low)} to {text(c.high)}"
+        row = [c.column, text(c.estimate), wide, "–" if c.p is None else f"{c.p:.2g}"]
+        t.add_row(
+            *([c.outcome] if several else []), *row, *([text(c.pooled)] if found.largest_difference is not None else [])
+        )
+    _print(t)
+    if len(found.coefficients) > _MOST:
+        say(f"and {len(found.coefficients) - _MOST} more, in federation.json.")
+    t = _table(None, "site", "units", "left the site", "took part")
+    for s in found.sites:
+        own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
+        t.add_row(
+            s.site,
+            "–" if s.units is None else f"{s.units:,}",
+            f"{len(own)} messages, {sum(m.size for m in own):,} bytes",
+            s.left or "to the end",
+        )
+    _print(t)
+    say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")

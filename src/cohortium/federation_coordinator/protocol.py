@@ -1,0 +1,173 @@
+"""The protocol: a question to all sites, their answers, and what follows from them.
+
+Three phases: ``schema`` (which features), ``moments`` (standardisation), ``sums`` (Newton's method, a round for each step). A
+site that is left out after the first phase takes its moments with it and the fit begins anew: the result is that of the
+remaining sites, as if it had never taken part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cohortium.contracts.federation import (
+    Answer,
+    AskMoments,
+    AskSchema,
+    AskSums,
+    FederationPlan,
+    Question,
+    SiteMoments,
+    SiteSchema,
+    SiteSums,
+)
+from cohortium.contracts.federation_wire import digest, encode
+from cohortium.errors import FederationError
+from cohortium.federation_coordinator import checking
+from cohortium.federation_coordinator.agreeing import agree
+from cohortium.federation_coordinator.fitting import advance, fresh, size
+from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled
+from cohortium.federation_coordinator.state import State
+
+SILENT = "it did not answer in time"
+MOST_NAMED = 5
+
+
+def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
+    """The state before the first question. sites: names of all that may take part; their order does not matter."""
+    none = np.zeros(0)
+    return State(plan, tuple(sorted(sites)), 1, "schema", {}, (), {}, {}, (), (), (), none, none, (0.0, 1.0), None)
+
+
+def question(state: State) -> Question:
+    """What all sites that are here are asked now."""
+    plan = digest(encode(state.plan))
+    if state.phase == "schema":
+        return AskSchema(plan, state.round)
+    if state.phase == "moments":
+        return AskMoments(plan, state.round, state.asked)
+    assert state.fit is not None
+    return AskSums(
+        plan, state.round, state.columns, state.classes, state.mean, state.sd, state.outcome, state.fit.asked
+    )
+
+
+def step(state: State, answers: Mapping[str, Answer]) -> State:
+    """The state after a round. answers: of the sites that answered; the others are left out.
+
+    Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
+    """
+    kinds = {"schema": SiteSchema, "moments": SiteMoments, "sums": SiteSums}
+    plan = digest(encode(state.plan))
+    left: dict[str, str] = {}
+    for site in state.here:
+        if site not in answers:
+            left[site] = SILENT
+        elif reason := checking.wrong_envelope(answers[site], kinds[state.phase], plan, state):
+            left[site] = reason
+    good = {s: a for s, a in answers.items() if s in state.here and s not in left}
+    after = {"schema": _schemas, "moments": _moments, "sums": _sums}[state.phase]
+    state = after(state, good, left)  # type: ignore[operator]
+    return replace(state, round=state.round + 1)
+
+
+def _leave(state: State, left: Mapping[str, str]) -> State:
+    """The state without these sites; raises when the quorum is lost."""
+    named = {s: f"round {state.round}: {reason}" for s, reason in sorted(left.items())}
+    notices = tuple(f"Site '{s}' was left out in {reason}." for s, reason in named.items())
+    state = replace(state, left={**state.left, **named}, notices=(*state.notices, *notices))
+    if len(state.here) < state.plan.quorum:
+        said = _by_reason(state.left)
+        raise FederationError(
+            f"{len(state.here)} of {len(state.sites)} sites are left, and the study declares a quorum of "
+            f"{state.plan.quorum}. Left out: {said}."
+        )
+    return state
+
+
+def _by_reason(left: Mapping[str, str]) -> str:
+    """Who was left out and why; where many were for the same reason, how many."""
+    sites: dict[str, list[str]] = {}
+    for s, reason in left.items():
+        sites.setdefault(reason, []).append(s)
+    named = {
+        r: ", ".join(f"'{n}'" for n in who) if len(who) <= MOST_NAMED else f"{len(who)} sites"
+        for r, who in sites.items()
+    }
+    return "; ".join(f"{who} in {r}" for r, who in named.items())
+
+
+def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) -> State:
+    for site, a in good.items():
+        if reason := checking.wrong_schema(a.units, a.patients, a.counts, a.classes, state):
+            left[site] = reason
+    state = replace(state, schemas={s: a for s, a in good.items() if s not in left})
+    classes, other = _classes(state)
+    left |= other
+    schemas = {s: a for s, a in state.schemas.items() if s not in left}
+    columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
+    state = _leave(replace(state, classes=classes), left | disagreeing)
+    if not columns:
+        raise FederationError("The sites share no feature that varies. Compare the names of their features.")
+    return replace(state, phase="moments", asked=columns, notices=(*state.notices, *notices))
+
+
+def _classes(state: State) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The classes of the endpoint, and sites that have others. Of several classes the union, in the study's order if given."""
+    said = {s: a.classes for s, a in state.schemas.items()}
+    if state.plan.kind == "multiclass":
+        every = sorted({c for classes in said.values() for c in classes})
+        known = state.plan.classes or tuple(every)
+        return known, {
+            s: "it has a class that the study does not declare" for s, c in said.items() if set(c) - set(known)
+        }
+    if not said:
+        return (), {}
+    usual = Counter(said.values()).most_common(1)[0][0]
+    return usual, {
+        s: "its endpoint has other classes than elsewhere: other coding" for s, c in said.items() if c != usual
+    }
+
+
+def _moments(state: State, good: dict[str, SiteMoments], left: dict[str, str]) -> State:
+    for site, a in good.items():
+        if reason := checking.wrong_moments(a, state.schemas[site].units, state):
+            left[site] = reason
+    moments = {s: good[s] for s in state.here if s in good and s not in left}
+    left |= other_units(moments, state.asked)
+    return _ready(replace(_leave(state, left), moments={s: m for s, m in moments.items() if s not in left}))
+
+
+def _ready(state: State) -> State:
+    """Standardised by the sites that are here, the fit at its start."""
+    moments = {s: state.moments[s] for s in state.here}
+    mean, sd, varies = scaled(moments)
+    still = [c.name for c, v in zip(state.asked, varies, strict=True) if not v]
+    gone = tuple(f"Column '{n}' is the same everywhere: not used." for n in still)
+    gone = tuple(n for n in gone if n not in state.notices)
+    columns = tuple(c for c, v in zip(state.asked, varies, strict=True) if v)
+    if not columns:
+        raise FederationError("No column varies at the sites that are left.")
+    outcome = outcome_scale(moments)
+    if state.plan.kind == "continuous" and outcome[1] <= 0:
+        raise FederationError("The endpoint has the same value everywhere.")
+    state = replace(
+        state, phase="sums", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
+        notices=(*state.notices, *gone),
+    )  # fmt: skip
+    intercepts, k = size(state)
+    return replace(state, fit=fresh(intercepts + k * len(columns)))
+
+
+def _sums(state: State, good: dict[str, SiteSums], left: dict[str, str]) -> State:
+    for site, a in good.items():
+        if reason := checking.wrong_sums(a, state):
+            left[site] = reason
+    kept = {s: a for s, a in good.items() if s not in left}
+    left |= checking.unlike_others(kept, state)
+    if left:
+        return _ready(_leave(state, left))
+    return advance(state, kept)

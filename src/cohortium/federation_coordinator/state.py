@@ -1,0 +1,73 @@
+"""Where a federated fit stands: one record, from which it goes on after the coordinator was restarted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, SiteSchema, SiteSums
+from cohortium.contracts.federation_wire import decode, encode
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Newton's method between two rounds. asked: (P,) the parameters that sites are asked about now. accepted, loss: the best
+    so far, empty and infinite at first; direction, slope, step: from there. kept: (P,) 1 for parameters that are
+    estimated. first: (P,) their variances at the start. sums, sums_at: last answers, and at which parameters. best: answers
+    at ``accepted``. tries: answers so far."""
+
+    asked: NDArray[np.float64]
+    accepted: NDArray[np.float64]
+    loss: float
+    direction: NDArray[np.float64]
+    slope: float
+    step: float
+    kept: NDArray[np.float64]
+    first: NDArray[np.float64]
+    sums: dict[str, SiteSums]
+    sums_at: NDArray[np.float64]
+    best: dict[str, SiteSums]
+    tries: int
+
+
+@dataclass(frozen=True)
+class State:
+    """phase: ``schema``, ``moments``, ``sums`` or ``done``. round: of the question that is open. left: site -> why it was left
+    out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for."""
+
+    plan: FederationPlan
+    sites: tuple[str, ...]
+    round: int
+    phase: str
+    schemas: dict[str, SiteSchema]
+    asked: tuple[Column, ...]
+    moments: dict[str, SiteMoments]
+    left: dict[str, str]
+    notices: tuple[str, ...]
+    classes: tuple[str, ...]
+    columns: tuple[Column, ...]
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    outcome: tuple[float, float]
+    fit: Fit | None
+
+    @property
+    def here(self) -> tuple[str, ...]:
+        """Sites that take part, in order."""
+        return tuple(s for s in self.sites if s not in self.left)
+
+
+def store(state: State) -> bytes:
+    """The state as bytes; equal states give equal bytes."""
+    return encode(state)
+
+
+def restore(data: bytes) -> State:
+    """What :func:`store` gave. Raises :class:`cohortium.contracts.federation_wire.MessageError`."""
+    found = decode(data, State)
+    assert isinstance(found, State)
+    return found

@@ -1,0 +1,192 @@
+"""The lead's half: start a study, watch it, start it again from its last round where a site or the server went down."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cohortium._optional import require
+from cohortium.contracts.federation import FederatedResults, MessageRow
+from cohortium.contracts.federation_wire import digest, encode
+from cohortium.errors import FederationError
+from cohortium.federation_engine.kits import COORDINATOR, EXECUTOR, LEAD, LEAD_NAME, about
+from cohortium.federation_engine.names import END, TASK
+from cohortium.study.federating import plan_of
+from cohortium.study.outfolder import free_folder
+from cohortium.study.simulating_federation import ours, write
+
+ROUND_SECONDS = 30.0
+"""An answer that takes longer ends the job; the next one asks again, until ``federation.patience`` is over."""
+
+WORDLESS = 5
+"""Jobs in a row that end without a word are a fault of the set-up, not of a site."""
+
+POLL, ASK_AGAIN = 0.3, 0.2
+
+Tell = Callable[[str], None]
+
+
+def start_study(
+    study: Any, kit: Path, out: Path | None = None, tell: Tell | None = None, anew: bool = False
+) -> FederatedResults:
+    """Have the sites of a kit fit a study, and write the answer into a new folder. Reads no data.
+
+    A study that was broken off goes on from its last round; anew: from the first. Raises :class:`FederationError` when the server cannot be reached or
+    refuses, when the quorum is lost, or the model has no finite answer.
+    """
+    import cohortium
+    from cohortium.federation_coordinator import restore, results
+    from cohortium.study import load_study
+
+    loaded = load_study(study)
+    plan = plan_of(loaded)
+    known = about(kit, LEAD)
+    require("nvflare", extra="federated", purpose="A federation between real processes")
+    folder = None if out is None else free_folder(Path(out), ours)
+    end = _until_done(
+        base64.b64encode(encode(plan)).decode(),
+        known,
+        kit,
+        loaded.spec.federation.patience,
+        tell or (lambda text: None),
+        anew,
+    )
+    if "error" in end:
+        raise FederationError(end["error"])
+    state = restore(end["state"].encode())
+    messages = [MessageRow(**m) for r in end["rounds"] for m in r["messages"]]
+    seconds = [float(r["seconds"]) for r in end["rounds"]]
+    import nvflare
+
+    found = results(state, messages, seconds, f"NVIDIA FLARE {nvflare.__version__}, mutual TLS", cohortium.__version__)
+    if folder is not None:
+        write(folder, found)
+    return found
+
+
+def _until_done(plan: str, known: dict[str, Any], kit: Path, patience: float, tell: Tell, anew: bool) -> dict[str, Any]:
+    """Jobs one after the other, until one comes to an end that is not waiting."""
+    sites: list[str] = list(known["sites"])
+    sites_since, gone_since, reached, wordless, silent = time.monotonic(), 0.0, 0, 0, list[str]()
+    while True:
+        late = time.monotonic() - sites_since > patience
+        try:
+            with _session(kit) as session:
+                gone_since = 0.0
+                missing = sorted(set(sites) - {c.name for c in session.get_system_info().client_info})
+                if missing and not late:
+                    tell(f"waiting for {', '.join(missing)}")
+                    time.sleep(1.0)
+                    continue
+                end = _one_job(session, plan, sites, sorted({*missing, *silent}) if late else [], anew, tell)
+        except Exception as e:  # the engine raises its own and bare ones when a connection breaks
+            now = time.monotonic()
+            gone_since = gone_since or now
+            if now - gone_since > patience:
+                where = f"{known['host']}:{known['port']}"
+                raise FederationError(f"The server at {where} does not answer ({type(e).__name__}).") from e
+            tell(f"waiting for the server ({type(e).__name__})")
+            time.sleep(1.0)
+            sites_since = time.monotonic()  # sites have to find the server again: their patience begins anew
+            continue
+        if end is None:
+            wordless += 1
+            if wordless == WORDLESS:
+                raise FederationError(
+                    f"{WORDLESS} jobs ended without a result. console.txt in the server's kit says why."
+                )
+            continue
+        if "waiting" not in end:
+            return end
+        tell(f"round {end['round']}: no answer of {', '.join(end['waiting'])}")
+        anew, wordless, silent = False, 0, list(end["waiting"])
+        if end["round"] != reached:
+            reached, sites_since = end["round"], time.monotonic()
+
+
+@contextlib.contextmanager
+def _session(kit: Path) -> Iterator[Any]:
+    from nvflare.fuel.flare_api.flare_api import new_secure_session
+
+    quiet = logging.NullHandler()  # or the engine's warnings about a server that is not up yet fill the terminal
+    logging.getLogger().addHandler(quiet)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            session = new_secure_session(LEAD_NAME, str(kit.resolve()), timeout=5.0)
+        try:
+            yield session
+        finally:
+            with contextlib.suppress(Exception):
+                session.close()
+    finally:
+        logging.getLogger().removeHandler(quiet)
+
+
+def _one_job(
+    session: Any, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool, tell: Tell
+) -> dict[str, Any] | None:
+    """How a job ended; None where it left no word."""
+    _end_others(session, plan)
+    with tempfile.TemporaryDirectory() as name:
+        job = _write_job(Path(name), plan, sites, without, anew)
+        job_id = session.submit_job(str(job))
+        tell(f"job {job_id} submitted")
+        while True:
+            status = str(session.get_job_meta(job_id).get("status", ""))
+            if status.startswith("FINISHED"):
+                break
+            time.sleep(POLL)
+        tell(status)
+        got = Path(session.download_job_result(job_id))
+        try:
+            ends = list(got.rglob(END))
+            return json.loads(ends[0].read_text(encoding="utf-8")) if ends else None
+        finally:
+            shutil.rmtree(got, ignore_errors=True)
+
+
+def _end_others(session: Any, plan: str) -> None:
+    """End jobs of the same plan that an earlier ``start`` left behind: two coordinators must not go on from one state."""
+    for job in session.list_jobs(name_prefix=_job_name(plan)):
+        if not str(job.get("status", "")).startswith("FINISHED"):
+            with contextlib.suppress(Exception):  # one that went down with the server cannot be ended, and need not be
+                session.abort_job(job["job_id"])
+                until = time.monotonic() + ROUND_SECONDS
+                while time.monotonic() < until:
+                    if str(session.get_job_meta(job["job_id"]).get("status", "")).startswith("FINISHED"):
+                        break
+                    time.sleep(POLL)
+
+
+def _job_name(plan: str) -> str:
+    return f"cohortium-{digest(base64.b64decode(plan))}"
+
+
+def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool = False) -> Path:
+    """Three JSON files that name classes of the installed package; no code."""
+    job = folder / "cohortium"
+    config = job / "app" / "config"
+    config.mkdir(parents=True)
+    here = [s for s in sites if s not in without]
+    (job / "meta.json").write_text(json.dumps({
+        "name": _job_name(plan), "min_clients": 1, "deploy_map": {"app": ["server", *here]},
+    }))  # fmt: skip
+    arguments = {"plan": plan, "sites": list(sites), "without": list(without), "anew": anew, "seconds": ROUND_SECONDS}
+    (config / "config_fed_server.json").write_text(json.dumps({
+        "format_version": 2, "server": {"task_request_interval": ASK_AGAIN}, "task_data_filters": [], "task_result_filters": [], "components": [],
+        "workflows": [{"id": "coordinator", "path": COORDINATOR, "args": arguments}],
+    }))  # fmt: skip
+    (config / "config_fed_client.json").write_text(json.dumps({
+        "format_version": 2, "task_data_filters": [], "task_result_filters": [], "components": [],
+        "executors": [{"tasks": [TASK], "executor": {"path": EXECUTOR, "args": {}}}],
+    }))  # fmt: skip
+    return job

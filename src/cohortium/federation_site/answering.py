@@ -1,0 +1,114 @@
+"""One question, one answer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.contracts.federation import (
+    Answer,
+    AskMoments,
+    AskSchema,
+    AskSums,
+    FederationPlan,
+    Question,
+    SiteMoments,
+    SiteSchema,
+    SiteSums,
+    Withdrawn,
+)
+from cohortium.contracts.federation_wire import digest, encode
+from cohortium.federation_site.cox import cox_sums
+from cohortium.federation_site.encoding import columns_of, schema_of
+from cohortium.federation_site.site import Site
+from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
+
+Array = NDArray[np.float64]
+
+FARTHEST = 100.0
+"""Parameters are of standardised columns: a question farther out than this asks about single patients, not about a model."""
+
+
+def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
+    """What the site says to a question; ``Withdrawn`` where it may not or cannot answer. plan: by the site's own study file."""
+    own = digest(encode(plan))
+    if question.plan != own:
+        return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
+    reason = too_few(site, plan)
+    if not reason and question.round > 4 * plan.rounds:
+        reason = "more rounds were asked for than the study declares"
+    if reason:
+        return Withdrawn(site.name, own, question.round, reason)
+    if isinstance(question, AskSchema):
+        counts = tuple(int(n) for n in _counts(site, plan))
+        features = schema_of(site, plan.least_cell)
+        return SiteSchema(site.name, own, question.round, len(site), site.patients(), site.classes, counts, features)
+    if isinstance(question, AskMoments):
+        return _moments(site, plan, question, own)
+    return _sums(site, plan, question, own)
+
+
+def too_few(site: Site, plan: FederationPlan) -> str:
+    """Why the site may say nothing at all; empty where it may."""
+    if site.patients() < plan.least_patients:
+        return f"it has fewer than {plan.least_patients} patients with a label"
+    if plan.kind == "survival" and site.patients(site.y == 1) < plan.least_events:
+        return f"fewer than {plan.least_events} of its patients had the event"
+    if plan.kind in ("binary", "multiclass"):
+        sizes = [site.patients(site.y == k) for k in range(len(site.classes))]
+        if sum(n > 0 for n in sizes) < 2:
+            return "all its patients are of one class"
+        if any(n < plan.least_events for n in sizes if n or plan.kind == "binary"):
+            return f"a class has fewer than {plan.least_events} of its patients"
+    return ""
+
+
+def _counts(site: Site, plan: FederationPlan) -> NDArray[np.int64]:
+    return np.bincount(site.y.astype(int), minlength=len(site.classes)) if site.classes else np.array([len(site)])
+
+
+def _moments(site: Site, plan: FederationPlan, q: AskMoments, own: str) -> SiteMoments:
+    x = columns_of(site, q.columns, plan.least_cell)
+    known = ~np.isnan(x)
+    w = site.weight[:, None] * known
+    total = np.maximum(w.sum(0), 1e-300)
+    mean = (w * np.where(known, x, 0.0)).sum(0) / total
+    squares = (w * np.where(known, x - mean, 0.0) ** 2).sum(0)
+    y_mean, y_squares = 0.0, 0.0
+    if plan.kind == "continuous":
+        y_mean = float(site.weight @ site.y / site.weight.sum())
+        y_squares = float(site.weight @ (site.y - y_mean) ** 2)
+    count = w.sum(0) if plan.weighted else known.sum(0).astype(float)
+    return SiteMoments(site.name, own, q.round, count, mean, squares, float(site.weight.sum()), y_mean, y_squares)
+
+
+def _sums(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | Withdrawn:
+    k, intercepts = scores(plan.kind, len(q.classes))
+    n_columns = len(q.columns)
+    fits = q.mean.shape == q.sd.shape == (n_columns,) and q.parameters.shape == (intercepts + n_columns * k,)
+    if not (fits and np.isfinite(q.parameters).all() and np.isfinite(q.mean).all() and (q.sd > 0).all()):
+        return Withdrawn(site.name, own, q.round, "the question does not fit its columns")
+    if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
+        return Withdrawn(site.name, own, q.round, "the question is about parameters that no model has")
+    x = columns_of(site, q.columns, plan.least_cell)
+    z = np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
+    if plan.kind == "survival":
+        found = cox_sums(z, site.time, site.y, site.entry, site.weight, site.stratum, q.parameters)
+    elif plan.kind == "continuous":
+        found = linear_sums(z, (site.y - q.outcome[0]) / q.outcome[1], site.weight, q.parameters)
+    elif plan.kind == "binary":
+        found = logistic_sums(z, site.y, site.weight, q.parameters)
+    else:
+        place = [q.classes.index(c) if c in q.classes else -1 for c in site.classes]
+        codes = np.array(place)[site.y.astype(int)]
+        if (codes < 0).any():
+            return Withdrawn(site.name, own, q.round, "it has a class that sites did not agree on")
+        found = multinomial_sums(z, codes, len(q.classes), site.weight, q.parameters)
+    return SiteSums(site.name, own, q.round, *found)
+
+
+def scores(kind: str, n_classes: int) -> tuple[int, int]:
+    """Scores K, and intercepts, of a model."""
+    if kind == "multiclass":
+        return n_classes, n_classes
+    return 1, 0 if kind == "survival" else 1

@@ -1,0 +1,206 @@
+"""The page of a federated fit: coefficients, sites, and what left each of them."""
+
+from __future__ import annotations
+
+import math
+
+from cohortium.contracts.federation import ANSWERS, ENVELOPE, Coefficient, FederatedResults, SiteRecord
+from cohortium.report.html import render
+from cohortium.report.page import Tile
+from cohortium.report.tables import Cell, Table
+from cohortium.report.words import count
+
+RATIOS = {"survival": "hazard ratio", "binary": "odds ratio", "multiclass": "odds ratio", "continuous": "difference"}
+MODELS = {
+    "survival": "Cox model stratified by site",
+    "binary": "logistic regression",
+    "multiclass": "multinomial regression",
+    "continuous": "linear regression",
+}
+
+
+def federation_page(r: FederatedResults) -> str:
+    """One HTML file without outside references."""
+    answers = [m for m in r.messages if m.to == "coordinator"]
+    return render(
+        "federation.html.j2",
+        name=r.study,
+        title=r.study,
+        endpoint=r.endpoint,
+        answer=answer(r),
+        tiles=_tiles(r),
+        coefficients=_coefficients(r),
+        beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
+        sites=_sites(r),
+        notices=r.notices,
+        left=_left(r),
+        kinds=_kinds(),
+        exposed=exposed(r),
+        facts=[
+            ("study", r.study),
+            ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
+            ("plan", r.digest),
+            ("ridge penalty", f"{r.plan.penalty:g}"),
+            (
+                "fewest patients, events, patients in a cell",
+                f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}",
+            ),
+            ("quorum", count(r.plan.quorum, "site")),
+            ("rounds", str(r.rounds)),
+            ("messages from sites", f"{len(answers)}, {_size(sum(m.size for m in answers))}"),
+            ("seconds per round", _seconds(r)),
+            ("engine", r.engine),
+            ("version", r.version),
+        ],
+    )
+
+
+def answer(r: FederatedResults) -> str:
+    """The finding in a sentence or two."""
+    here = [s for s in r.sites if not s.left]
+    units = sum(s.units or 0 for s in here)
+    text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
+    text += f": fitted on sums in {count(r.rounds, 'round')}; no row left a site."
+    if r.plan.penalty:
+        text += f" Coefficients are shrunken (ridge {r.plan.penalty:g}) and have no intervals."
+    else:
+        clear = [c for c in r.coefficients if c.p is not None and c.p < 0.05]
+        text += f" {len(clear)} of {count(len(r.coefficients), 'coefficient')} differ from none (p < .05, not corrected for their number)."
+    if r.largest_difference is not None:
+        text += f" The fit on all rows together differs by at most {r.largest_difference:.1g}."
+    if r.heterogeneity is not None and r.heterogeneity < 0.05:
+        text += f" The sites do not agree: one set of coefficients for all is refuted (p = {r.heterogeneity:.2g})."
+    return text
+
+
+def _tiles(r: FederatedResults) -> list[Tile]:
+    here = [s for s in r.sites if not s.left]
+    answers = [m for m in r.messages if m.to == "coordinator"]
+    tiles = [
+        Tile("sites", f"{len(here)} of {len(r.sites)}", f"quorum {r.plan.quorum}"),
+        Tile("units", f"{sum(s.units or 0 for s in here):,}", _events(r)),
+        Tile("rounds", str(r.rounds), _seconds(r) + " a round" if r.seconds else ""),
+        Tile("left the sites", _size(sum(m.size for m in answers)), count(len(answers), "message")),
+    ]
+    return tiles
+
+
+def _events(r: FederatedResults) -> str:
+    if r.kind != "survival":
+        return ""
+    return count(sum(s.counts[-1] for s in r.sites if not s.left and s.counts), "event")
+
+
+def _coefficients(r: FederatedResults) -> Table:
+    ratio = RATIOS[r.kind]
+    if r.plan.penalty:
+        head = ["column", ratio, "coefficient"]
+        rows = [[Cell(c.column, c.outcome), _ratio(c, r), Cell(_text(c.estimate))] for c in r.coefficients]
+    else:
+        head = ["column", f"{ratio} (95%)", "coefficient", "standard error", "p", "I²"]
+        rows = [[Cell(c.column, c.outcome), _ratio(c, r), *_numbers(c)] for c in r.coefficients]
+    note = "Per unit of the column; a level against the first one. "
+    if r.plan.penalty:
+        note += "Penalised coefficients are biased on purpose: they have no standard errors and no intervals. "
+    elif r.kind != "continuous":
+        note += "Intervals of Wald. "
+    if r.reference and r.kind == "multiclass":
+        note += f"Odds against '{r.reference}'. "
+    if not r.plan.penalty:
+        note += (
+            "I²: the share of the differences between sites that is more than chance, from sums that left anyway; – where fewer "
+            "than two sites can tell."
+        )
+    return Table(head, rows, note=note)
+
+
+def _ratio(c: Coefficient, r: FederatedResults) -> Cell:
+    if c.estimate is None:
+        return Cell("–", "combination of others")
+    change = (lambda x: x) if r.kind == "continuous" else (lambda x: math.exp(min(x, 700)))
+    text = f"{change(c.estimate):.3g}"
+    if c.low is None or c.high is None:
+        return Cell(text)
+    return Cell(text, f"{change(c.low):.3g} to {change(c.high):.3g}")
+
+
+def _numbers(c: Coefficient) -> list[Cell]:
+    def cell(x: float | None, form: str) -> Cell:
+        return Cell("–" if x is None else format(x, form))
+
+    share = Cell("–") if c.i2 is None else Cell(f"{100 * c.i2:.0f}%", count(c.sites, "site"))
+    return [Cell(_text(c.estimate)), cell(c.error, ".3g"), cell(c.p, ".2g"), share]
+
+
+def _text(x: float | None) -> str:
+    return "–" if x is None else "0" if abs(x) < 1e-9 else f"{x:.4g}"
+
+
+def _beside(r: FederatedResults) -> Table:
+    names = [s.site for s in r.sites if not s.left]
+    rows = []
+    for c in r.coefficients:
+        values = [c.estimate, c.pooled, *((c.local or {}).get(n) for n in names)]
+        rows.append([Cell(c.column, c.outcome), *(Cell(_text(v)) for v in values)])
+    reasons = [f"{s.site}: {s.local_reason}" for s in r.sites if s.local_reason]
+    note = "Coefficients. Only a simulation can fit all rows together. " + " ".join(reasons)
+    return Table(["column", "federated", "all rows", *names], rows, note=note)
+
+
+def _sites(r: FederatedResults) -> Table:
+    head = ["site", "units", "patients", "by class" if r.kind in ("binary", "multiclass") else "events", "took part"]
+    return Table(head, [[Cell(s.site), *_counts(s, r), Cell(s.left or "to the end", mark="prose")] for s in r.sites])
+
+
+def _counts(s: SiteRecord, r: FederatedResults) -> list[Cell]:
+    if s.units is None:
+        return [Cell("–")] * 3
+    counts = ", ".join(map(str, s.counts)) if r.kind in ("binary", "multiclass") else str(s.counts[-1])
+    return [Cell(f"{s.units:,}"), Cell(f"{s.patients:,}"), Cell(counts if r.kind != "continuous" else "–")]
+
+
+def _left(r: FederatedResults) -> Table:
+    """By site and kind of message: how often, how much."""
+    rows = []
+    for site in [s.site for s in r.sites]:
+        own = [m for m in r.messages if m.to == "coordinator" and m.site == site]
+        for kind in dict.fromkeys(m.kind for m in own):
+            of_kind = [m for m in own if m.kind == kind]
+            holds = "; ".join(f"{k} {v}" for k, v in of_kind[-1].holds.items() if k not in ENVELOPE)
+            size = _size(sum(m.size for m in of_kind))
+            rows.append([Cell(site), Cell(kind), Cell(str(len(of_kind))), Cell(size), Cell(holds, mark="prose")])
+    note = "Every message with its size and digest is in messages.csv."
+    return Table(["site", "message", "times", "bytes", "last one held"], rows, note=note)
+
+
+def _kinds() -> Table:
+    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in ANSWERS for f, said in t.LEAVES.items()]
+    return Table(
+        ["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round."
+    )
+
+
+def exposed(r: FederatedResults) -> list[str]:
+    """What a reader of the messages could still learn."""
+    cells = (
+        f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
+        "held to that: a Hessian holds, for two levels, how many patients have both."
+    )
+    return [
+        "Each site's sums are seen by the coordinator one by one: there is no secure aggregation and no noise in this version.",
+        cells,
+        "With more columns than patients sums can be solved for single rows. Use few columns for the patients that a site has.",
+        "The coordinator chooses the parameters that sites are asked about. Sites refuse parameters that no model has, another "
+        "plan and too many rounds; a coordinator that lies within these bounds can learn more than an honest one.",
+    ]
+
+
+def _size(n: int) -> str:
+    return f"{n:,} B" if n < 10_000 else f"{n / 1000:,.0f} kB" if n < 10_000_000 else f"{n / 1e6:,.0f} MB"
+
+
+def _seconds(r: FederatedResults) -> str:
+    if not r.seconds:
+        return "–"
+    mean = sum(r.seconds) / len(r.seconds)
+    return f"{mean:.3f} s" if mean < 0.1 else f"{mean:.1f} s"

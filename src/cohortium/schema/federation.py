@@ -1,0 +1,22 @@
+"""Declarations of the study file about a federated fit (``cohortium federate``)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from cohortium.schema.declare import Declaration
+
+
+class FederationSpec(Declaration):
+    """What leaves a site, and when there is an answer. ``run`` does not look at it."""
+
+    modalities: list[str] | None = Field(
+        None, description="tables whose features are used; default: the reference, else all modalities"
+    )
+    penalty: float = Field(0.0, ge=0, description="ridge on coefficients of standardised columns")
+    least_patients: int = Field(10, ge=1, description="a site with fewer patients takes no part")
+    least_events: int = Field(10, ge=1, description="so does one with fewer events, or patients in a class")
+    least_cell: int = Field(10, ge=1, description="what fewer patients of a site share is unknown there")
+    quorum: int = Field(2, ge=1, description="with fewer sites there is no answer")
+    rounds: int = Field(50, ge=3, le=500, description="at most")
+    patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")

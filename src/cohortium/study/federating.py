@@ -1,0 +1,145 @@
+"""Federated studies on one machine: the plan that a study file declares, its sites, and the rounds between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cohortium.contracts.federation import Answer, FederationPlan, MessageRow, Withdrawn
+from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
+from cohortium.errors import StudyError
+
+if TYPE_CHECKING:
+    from cohortium.federation_coordinator import State
+    from cohortium.federation_site import Site
+    from cohortium.study.load import Study
+
+KINDS = ("continuous", "binary", "multiclass", "survival")
+
+
+def plan_of(study: Study) -> FederationPlan:
+    """What a study file declares of a federated fit; no data are read. Raises :class:`StudyError`."""
+    spec, f = study.spec, study.spec.federation
+    name = spec.primary_name
+    endpoint = spec.endpoints[name]
+    if endpoint.kind not in KINDS:
+        raise StudyError(
+            f"{study.path.name}: endpoint '{name}' is of kind {endpoint.kind}; federated fits know {', '.join(KINDS)}. "
+            "Name another one as primary."
+        )
+    modalities = f.modalities if f.modalities is not None else spec.reference or list(spec.cohort.modalities)
+    for m in modalities:
+        shape = spec.cohort.modalities[m].shape
+        if shape != "table":
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' is of shape {shape}; federated fits take tables. Name those under "
+                "federation: {modalities: [...]}."
+            )
+        if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' says harmonise: combat, which cannot be fitted federated yet. Take it out, or "
+                "name other tables under federation: {modalities: [...]}."
+            )
+    classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
+    return FederationPlan(
+        spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
+        f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
+    )  # fmt: skip
+
+
+Ask = Callable[[bytes], bytes]
+"""A site, seen from outside: the bytes of a question in, those of an answer out."""
+
+
+def asking(site: Site, plan: FederationPlan) -> Ask:
+    """A site in this process."""
+    from cohortium.federation_site import answer
+
+    return lambda data: encode(answer(site, plan, decode(data)))
+
+
+@dataclass(frozen=True, eq=False)
+class Driven:
+    """The end of a fit, all messages, and the seconds of each round."""
+
+    state: State
+    messages: list[MessageRow]
+    seconds: list[float]
+
+
+def drive(plan: FederationPlan, sites: Mapping[str, Ask], tell: Callable[[int, str], None] | None = None) -> Driven:
+    """Rounds between the coordinator and sites in this process until the fit is done. tell: called with round and phase.
+
+    Raises :class:`cohortium.errors.FederationError`.
+    """
+    from cohortium.federation_coordinator import begin, question, step
+    from cohortium.federation_coordinator.checking import read_answer
+
+    state = begin(plan, list(sites))
+    messages: list[MessageRow] = []
+    seconds: list[float] = []
+    while state.phase != "done":
+        start = time.perf_counter()
+        if tell is not None:
+            tell(state.round, state.phase)
+        asked = encode(question(state))
+        sent = message_row(asked, state.round, "", "site")
+        answers = {}
+        for name in state.here:
+            said = sites[name](asked)
+            answers[name] = read_answer(said, name, state)
+            messages += [
+                replace(sent, site=name),
+                message_row(said, state.round, name, "coordinator", _unless_refused(answers[name])),
+            ]
+        state = step(state, answers)
+        seconds.append(time.perf_counter() - start)
+    return Driven(state, messages, seconds)
+
+
+def _unless_refused(found: Answer) -> Answer | None:
+    """An answer as it was read; None for the withdrawal that stands for bytes that were none."""
+    return None if isinstance(found, Withdrawn) else found
+
+
+def message_row(data: bytes, round_: int, site: str, to: str, message: Any = None) -> MessageRow:
+    """The record of a message's bytes, for the log. message: what is in them, where that is known already."""
+    try:
+        message = decode(data) if message is None else message
+        kind, fields = type(message).__name__, holds(message)
+    except MessageError:
+        kind, fields = "unreadable", {}
+    return MessageRow(round_, site, to, kind, fields, len(data), digest(data))
+
+
+def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
+    """A site's own patients, read from the files of its study. Raises the errors of reading."""
+    from cohortium.federation_site import site_of
+    from cohortium.study.data import load_data
+
+    data = load_data(study)
+    return site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
+
+
+def site_from_files(name: str, study: str) -> Ask:
+    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that."""
+    from cohortium.errors import UserError
+    from cohortium.study.load import load_study
+
+    try:
+        loaded = load_study(study)
+        plan = plan_of(loaded)
+        return asking(site_of_study(name, loaded, plan), plan)
+    except UserError:
+        return lambda data: failed(name, data, "its study cannot be read there")
+
+
+def failed(name: str, question: bytes, reason: str = "it failed there; its own log says why") -> bytes:
+    """The withdrawal of a site that cannot answer, whatever the question was."""
+    try:
+        asked = decode(question)
+        return encode(Withdrawn(name, str(asked.plan), int(asked.round), reason))
+    except (MessageError, AttributeError):
+        return encode(Withdrawn(name, "", 0, "it was sent something that is no question"))

@@ -1,0 +1,109 @@
+"""A federation of real processes on this machine, started by the commands that people type."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.cli.test_federate import STUDY
+from tests.federation.sites import table
+
+SITES = ("north", "south", "west")
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@dataclass
+class Federation:
+    """Kits, files and processes below one folder."""
+
+    root: Path
+    sites: tuple[str, ...] = SITES
+    port: int = field(default_factory=free_port)
+    running: dict[str, subprocess.Popen] = field(default_factory=dict)
+
+    @property
+    def kits(self) -> Path:
+        return self.root / "kits"
+
+    @property
+    def study(self) -> Path:
+        return self.root / "study.yaml"
+
+    def command(self, *arguments: object) -> subprocess.Popen:
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "cohortium", "federate", *map(str, arguments)],
+            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def prepare(self) -> None:
+        """Kits, and each site's own files; the lead has a study file and no data."""
+        done = self.command("keys", "--sites", ",".join(self.sites), "--out", self.kits, "--port", self.port)
+        _, err = done.communicate(timeout=60)
+        assert done.returncode == 0, err
+        d = table()
+        for s in self.sites:
+            (self.root / s).mkdir()
+            (d[d.site == s] if s in SITES else d).to_csv(self.root / s / "data.csv", index=False)
+            (self.root / s / "study.yaml").write_text(STUDY)
+        self.study.write_text(STUDY)
+
+    def up(self, name: str) -> None:
+        where = [self.kits / name, *([] if name == "server" else [self.root / name / "study.yaml"])]
+        self.running[name] = self.command("server" if name == "server" else "site", *where)
+
+    def kill(self, name: str) -> None:
+        """At once, and all its processes, as when a machine loses its power."""
+        import psutil
+
+        process = self.running.pop(name)
+        try:
+            known = psutil.Process(process.pid)
+            for p in [known, *known.children(recursive=True)]:
+                p.kill()
+        except psutil.NoSuchProcess:
+            pass
+        process.communicate()
+
+    def start(self, out: str) -> subprocess.Popen:
+        return self.command("start", self.study, "--kit", self.kits / "lead", "--out", self.root / out)
+
+    def round(self) -> int:
+        """The round that is asked now, as the server stored it; 0 before and after a study."""
+        for file in (self.kits / "server").glob("studies/*/state.json"):
+            try:
+                return int(json.loads(file.read_bytes())["round"])
+            except (ValueError, OSError):
+                pass
+        return 0
+
+    def kill_in_round(self, number: int, name: str, log: list[str]) -> threading.Thread:
+        """Kill a process when that round is asked, and start it again a second later."""
+
+        def watch() -> None:
+            while self.round() < number:
+                time.sleep(0.01)
+            self.kill(name)
+            log.append(f"{name} killed in round {number}")
+            time.sleep(1)
+            self.up(name)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        return thread
+
+    def down(self) -> None:
+        for name in list(self.running):
+            self.kill(name)
