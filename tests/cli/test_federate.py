@@ -152,3 +152,31 @@ def test_without_the_engine_the_error_names_the_extra(call, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "nvflare", None)
     done = call("federate", "keys", "--sites", "a,b", "--out", tmp_path / "kits")
     assert done.code == 2 and "cohortium[federated]" in done.err and not list(tmp_path.iterdir())
+
+
+def test_evaluation_is_asked_for_and_on_the_page(call, study, tmp_path):
+    study.write_text(STUDY.replace("least_cell: 3", "least_cell: 3, folds: 2") + "primary: response\n")
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed", "--evaluate", "--compare")
+    assert done.code == 0 and "ROC-AUC at sites that it was not fitted on" in " ".join(done.out.split())
+    found = json.loads((tmp_path / "fed" / "federation.json").read_text())
+    e = found["evaluation"]
+    assert {r["design"] for r in e["sites"]} == {"leave_one_site_out", "folds", "own"} and e["folds"] == 2
+    assert all((r["value"] is None) == bool(r["reason"]) for r in [*e["sites"], *e["across"]])
+    assert all(r["bound"] > 0 for r in e["sites"] if r["metric"] == "roc_auc" and r["value"] is not None)
+    page = (tmp_path / "fed" / "federation.html").read_text()
+    assert "How well it predicts" in page and "SiteScores" in page and "bins ±" in page
+    assert not [i for i in table().id if i in page + json.dumps(found)]
+    study.write_text(study.read_text().replace("folds: 2", "folds: 2, evaluate: true"))
+    again = call("federate", "simulate", study, "--out", tmp_path / "again", "--json").json["federation"]["evaluation"]
+    assert again["sites"] == [r for r in e["sites"] if r["design"] != "own"]
+
+
+def test_folds_are_some(call, study, tmp_path):
+    study.write_text(STUDY.replace("least_cell: 3", "folds: 1"))
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed", "--evaluate")
+    assert done.code == 2 and "folds" in done.err and not (tmp_path / "fed").exists()
+    study.write_text(STUDY)
+    assert (
+        call("federate", "simulate", study, "--out", tmp_path / "fed", "--json").json["federation"]["evaluation"]
+        is None
+    )

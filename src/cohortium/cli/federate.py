@@ -32,6 +32,10 @@ def simulate(
     compare: Annotated[
         bool, typer.Option("--compare", help="also each site's own fit, and the fit on all rows together")
     ] = False,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="also how well the model predicts sites and folds that it was not fitted on"),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -43,11 +47,12 @@ def simulate(
     \b
     Example:
       cohortium federate simulate mydata/study.yaml --by hospital --out federated
+      cohortium federate simulate mydata/study.yaml --by hospital --out federated --evaluate
     """
     from cohortium.cli.show_federation import show_federation
     from cohortium.study import simulate_federation
 
-    found = simulate_federation(study, out, by=by, compare=compare)
+    found = simulate_federation(study, out, by=by, compare=compare, evaluate=evaluate)
     show_federation(found, out, as_json, quiet)
 
 

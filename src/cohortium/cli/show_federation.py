@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cohortium.cli.show import _print, _table, emit, say
 
 if TYPE_CHECKING:
-    from cohortium.contracts.federation import FederatedResults
+    from cohortium.contracts.federation import FederatedEvaluation, FederatedResults
 
 _MOST = 40
 
@@ -50,6 +50,8 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     _print(t)
     if len(found.coefficients) > _MOST:
         say(f"and {len(found.coefficients) - _MOST} more, in federation.json.")
+    if found.evaluation is not None:
+        _show_evaluation(found.evaluation)
     t = _table(None, "site", "units", "left the site", "took part")
     for s in found.sites:
         own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
@@ -61,3 +63,18 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
         )
     _print(t)
     say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")
+
+
+def _show_evaluation(found: FederatedEvaluation) -> None:
+    """Across sites, then each."""
+    from cohortium.report.federation_performance import across_table, site_table
+
+    for table in (across_table(found), site_table(found)):
+        t = _table(None, *table.head)
+        for row in table.rows:
+            t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))
+        _print(t)
+        if table.note:
+            _print(table.note)
+    for n in found.notices:
+        _print(f"! {n}")

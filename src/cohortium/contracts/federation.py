@@ -23,6 +23,7 @@ class FederationPlan:
     kind: of the endpoint. classes: names where the study file gives them, else empty. modalities: tables whose features are
     used. penalty: ridge, on standardised coefficients. least_patients, least_events, least_cell: small-count
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
+    folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation.
     """
 
     study: str
@@ -38,6 +39,8 @@ class FederationPlan:
     quorum: int
     rounds: int
     weighted: bool
+    folds: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,44 @@ class AskSums:
     sd: FloatArray
     outcome: tuple[float, float]
     parameters: FloatArray
+
+
+@dataclass(frozen=True)
+class AskScores:
+    """How well does this model predict those who are held out? Model as in :class:`AskSums`. grid: (B - 1,) rising edges of
+    the bins of scores, for classes; else empty."""
+
+    plan: str
+    round: int
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...]
+    mean: FloatArray
+    sd: FloatArray
+    outcome: tuple[float, float]
+    parameters: FloatArray
+    grid: FloatArray
+
+
+@dataclass(frozen=True)
+class TrialQuestion:
+    """One of the questions above about a fit of the evaluation. without: the site that is held out, or empty. fold: of every
+    site that is held out, or -1. Where a site is held out it is asked for scores alone, the others for the fit."""
+
+    without: str
+    fold: int
+    schema: AskSchema | None = None
+    moments: AskMoments | None = None
+    sums: AskSums | None = None
+    scores: AskScores | None = None
+
+
+@dataclass(frozen=True)
+class AskTrials:
+    """The fits of the evaluation, all in the same rounds."""
+
+    plan: str
+    round: int
+    trials: tuple[TrialQuestion, ...]
 
 
 @dataclass(frozen=True)
@@ -168,6 +209,56 @@ class SiteSums:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """Units by bin of their score. outcome: the class against all others. edges: (b - 1,) of the grid; bins between them were
+    merged until each holds enough. negatives, positives: (b,), empty where not even two bins can hold enough."""
+
+    outcome: str
+    edges: FloatArray
+    negatives: FloatArray
+    positives: FloatArray
+
+
+@dataclass(frozen=True)
+class SiteScores:
+    """How well a model predicts patients whom it was not fitted on. counts: as in :class:`SiteSchema`. What an endpoint does
+    not have is empty or 0."""
+
+    site: str
+    plan: str
+    round: int
+    units: int
+    counts: tuple[int, ...]
+    histograms: tuple[Histogram, ...]
+    expected: float
+    brier: float
+    brier_squares: float
+    absolute: float
+    squares: float
+    variation: float
+    explained_error: float
+    concordance: float
+    concordance_error: float
+    pairs: int
+
+    LEAVES: ClassVar[dict[str, str]] = {
+        "units": "number of units held out",
+        "counts": "of them by class, or without and with the event; each class and the events at least the declared minimum",
+        "histograms": "units of each class by bin of their score; bins are merged until each holds the declared number of either class",
+        "expected": "sum of predicted probabilities (binary)",
+        "brier": "sum of squared differences of probability and outcome (binary)",
+        "brier_squares": "sum of their squares (binary)",
+        "absolute": "sum of absolute errors (continuous)",
+        "squares": "sum of squared errors (continuous)",
+        "variation": "sum of squared deviations of the endpoint from its mean there (continuous)",
+        "explained_error": "standard error of R² there, by the jackknife over patients (continuous)",
+        "concordance": "Harrell's C of pairs of the site's own units (survival)",
+        "concordance_error": "its standard error, by the jackknife over patients (survival)",
+        "pairs": "number of pairs that can be compared (survival)",
+    }
+
+
+@dataclass(frozen=True)
 class Withdrawn:
     """A site takes no part; nothing of its data leaves."""
 
@@ -179,11 +270,38 @@ class Withdrawn:
     LEAVES: ClassVar[dict[str, str]] = {"reason": "why, in words without counts or values"}
 
 
-Question = AskSchema | AskMoments | AskSums
-Answer = SiteSchema | SiteMoments | SiteSums | Withdrawn
+@dataclass(frozen=True)
+class TrialAnswer:
+    """A site's answer about one fit of the evaluation: one of these."""
 
-QUESTIONS: tuple[type, ...] = (AskSchema, AskMoments, AskSums)
-ANSWERS: tuple[type, ...] = (SiteSchema, SiteMoments, SiteSums, Withdrawn)
+    without: str
+    fold: int
+    schema: SiteSchema | None = None
+    moments: SiteMoments | None = None
+    sums: SiteSums | None = None
+    scores: SiteScores | None = None
+    withdrawn: Withdrawn | None = None
+
+
+@dataclass(frozen=True)
+class SiteTrials:
+    """Answers about the fits of the evaluation that a site takes part in."""
+
+    site: str
+    plan: str
+    round: int
+    trials: tuple[TrialAnswer, ...]
+
+    LEAVES: ClassVar[dict[str, str]] = {
+        "trials": "for each fit of the evaluation one of the messages above, of all the site's patients or of those outside a fold",
+    }
+
+
+Question = AskSchema | AskMoments | AskSums | AskTrials
+Answer = SiteSchema | SiteMoments | SiteSums | SiteTrials | Withdrawn
+
+QUESTIONS: tuple[type, ...] = (AskSchema, AskMoments, AskSums, AskTrials)
+ANSWERS: tuple[type, ...] = (SiteSchema, SiteMoments, SiteSums, SiteScores, SiteTrials, Withdrawn)
 ENVELOPE = ("site", "plan", "round")
 """Fields of every answer: who answers which question of which plan."""
 
@@ -234,10 +352,62 @@ class MessageRow:
 
 
 @dataclass(frozen=True)
+class SitePerformance:
+    """How well a model predicts at a site. design: ``leave_one_site_out``, ``folds`` or ``own`` (the site's own model, its own
+    folds). value: None with a reason. error: standard error; low, high: 95% interval. bound: how far the value can be from that
+    of unbinned scores. units, events: behind it (of two classes the second)."""
+
+    design: str
+    metric: str
+    site: str
+    value: float | None
+    error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bound: float = 0.0
+    units: int = 0
+    events: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Across sites. value, low, high: mean of a random-effects model and its 95% interval; tau: standard deviation of sites on
+    the model's scale; i2: share of their variance that is not chance; next_low, next_high: 95% prediction interval of a new site.
+    least, most: the mean if all binned values were as low, or high, as they can be. None with a reason."""
+
+    design: str
+    metric: str
+    sites: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tau: float | None = None
+    i2: float | None = None
+    next_low: float | None = None
+    next_high: float | None = None
+    least: float | None = None
+    most: float | None = None
+    scale: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class FederatedEvaluation:
+    """How well the model predicts patients whom it was not fitted on, without pooling them."""
+
+    folds: int
+    seed: int
+    across: list[Performance]
+    sites: list[SitePerformance]
+    notices: list[str]
+
+
+@dataclass(frozen=True)
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
-    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients."""
+    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation: where it was asked for."""
 
     study: str
     endpoint: str
@@ -258,3 +428,4 @@ class FederatedResults:
     engine: str
     version: str
     largest_difference: float | None = None
+    evaluation: FederatedEvaluation | None = None

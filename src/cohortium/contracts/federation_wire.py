@@ -65,10 +65,23 @@ def holds(message: Any) -> dict[str, str]:
         if isinstance(value, np.ndarray):
             out[f.name] = " x ".join(map(str, value.shape))
         elif isinstance(value, tuple):
-            out[f.name] = f"list of {len(value)}"
+            out[f.name] = _members(value) or f"list of {len(value)}"
         else:
             out[f.name] = {int: "integer", float: "number", str: "text"}.get(type(value), "record")
     return out
+
+
+def _members(several: tuple[Any, ...]) -> str:
+    """Of a list of records that hold messages: how many of each kind, and what the first of them holds."""
+    inner = [x for v in several if dataclasses.is_dataclass(v) for x in vars(v).values() if dataclasses.is_dataclass(x)]
+    kinds: dict[str, list[Any]] = {}
+    for x in inner:
+        kinds.setdefault(type(x).__name__, []).append(x)
+    said = []
+    for name, found in kinds.items():
+        fields = ", ".join(f"{k} {v}" for k, v in holds(found[0]).items() if k not in federation.ENVELOPE)
+        said.append(f"{len(found)} {name} ({fields})")
+    return "; ".join(said)
 
 
 def _plain_fields(record: Any) -> dict[str, Any]:

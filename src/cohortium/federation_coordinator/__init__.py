@@ -4,7 +4,8 @@
 May know: contracts, numpy, scipy. May not know: cohort, sources, patients, files, any engine: it handles counts and sums.
 """
 
-from cohortium.federation_coordinator.protocol import begin, question, step
+from cohortium.federation_coordinator.evaluating import question, step
+from cohortium.federation_coordinator.protocol import begin
 from cohortium.federation_coordinator.results import results
 from cohortium.federation_coordinator.state import State, restore, store
 

@@ -13,6 +13,7 @@ from cohortium.contracts.federation import Coefficient, FederatedResults, Messag
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_coordinator.fitting import size, total
 from cohortium.federation_coordinator.newton import estimable, inverse
+from cohortium.federation_coordinator.performance import evaluation
 from cohortium.federation_coordinator.state import State
 
 Array = NDArray[np.float64]
@@ -81,6 +82,7 @@ def results(
         state.classes[0] if plan.kind in ("binary", "multiclass") else "", coefficients,
         {n: float(x) for n, x in zip(names, found.intercepts, strict=False)}, float(fit.loss), state.round - 1, equal,
         list(state.notices), list(messages), list(seconds), engine, version,
+        evaluation=evaluation(state),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, SiteSchema, SiteSums
+from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, SiteSchema, SiteScores, SiteSums
 from cohortium.contracts.federation_wire import decode, encode
 
 Array = NDArray[np.float64]
@@ -36,7 +36,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class State:
-    """phase: ``schema``, ``moments``, ``sums`` or ``done``. round: of the question that is open. left: site -> why it was left
+    """phase: ``schema``, ``moments``, ``sums``, with an evaluation then ``trials``, ``scores``; ``done``. round: of the question that is open. left: site -> why it was left
     out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for."""
 
     plan: FederationPlan
@@ -54,11 +54,25 @@ class State:
     sd: NDArray[np.float64]
     outcome: tuple[float, float]
     fit: Fit | None
+    trials: tuple[Trial, ...] = ()
 
     @property
     def here(self) -> tuple[str, ...]:
         """Sites that take part, in order."""
         return tuple(s for s in self.sites if s not in self.left)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A fit of the evaluation: a protocol of its own, without a site (``without``) or a fold of each (``fold``, else -1). failed: why
+    there is no fit. scores: of the sites that are held out; unscored: site -> why it has none."""
+
+    without: str
+    fold: int
+    state: State
+    failed: str
+    scores: dict[str, SiteScores]
+    unscored: dict[str, str]
 
 
 def store(state: State) -> bytes:

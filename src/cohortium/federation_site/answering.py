@@ -9,7 +9,9 @@ from cohortium.contracts.federation import (
     Answer,
     AskMoments,
     AskSchema,
+    AskScores,
     AskSums,
+    AskTrials,
     FederationPlan,
     Question,
     SiteMoments,
@@ -22,6 +24,7 @@ from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
+from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
 
@@ -35,7 +38,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > 4 * plan.rounds:
+    if not reason and question.round > (8 if plan.folds else 4) * plan.rounds:
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -43,6 +46,8 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
         counts = tuple(int(n) for n in _counts(site, plan))
         features = schema_of(site, plan.least_cell)
         return SiteSchema(site.name, own, question.round, len(site), site.patients(), site.classes, counts, features)
+    if isinstance(question, AskTrials):
+        return trial_answers(site, plan, question, own, (answer, too_few, standardised))
     if isinstance(question, AskMoments):
         return _moments(site, plan, question, own)
     return _sums(site, plan, question, own)
@@ -83,15 +88,9 @@ def _moments(site: Site, plan: FederationPlan, q: AskMoments, own: str) -> SiteM
 
 
 def _sums(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | Withdrawn:
-    k, intercepts = scores(plan.kind, len(q.classes))
-    n_columns = len(q.columns)
-    fits = q.mean.shape == q.sd.shape == (n_columns,) and q.parameters.shape == (intercepts + n_columns * k,)
-    if not (fits and np.isfinite(q.parameters).all() and np.isfinite(q.mean).all() and (q.sd > 0).all()):
-        return Withdrawn(site.name, own, q.round, "the question does not fit its columns")
-    if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
-        return Withdrawn(site.name, own, q.round, "the question is about parameters that no model has")
-    x = columns_of(site, q.columns, plan.least_cell)
-    z = np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
+    z = standardised(site, plan, q)
+    if isinstance(z, str):
+        return Withdrawn(site.name, own, q.round, z)
     if plan.kind == "survival":
         found = cox_sums(z, site.time, site.y, site.entry, site.weight, site.stratum, q.parameters)
     elif plan.kind == "continuous":
@@ -105,6 +104,19 @@ def _sums(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | 
             return Withdrawn(site.name, own, q.round, "it has a class that sites did not agree on")
         found = multinomial_sums(z, codes, len(q.classes), site.weight, q.parameters)
     return SiteSums(site.name, own, q.round, *found)
+
+
+def standardised(site: Site, plan: FederationPlan, q: AskSums | AskScores) -> Array | str:
+    """(n, q) columns of the question's model, unknown cells 0; or why the question is not answered."""
+    k, intercepts = scores(plan.kind, len(q.classes))
+    n_columns = len(q.columns)
+    fits = q.mean.shape == q.sd.shape == (n_columns,) and q.parameters.shape == (intercepts + n_columns * k,)
+    if not (fits and np.isfinite(q.parameters).all() and np.isfinite(q.mean).all() and (q.sd > 0).all()):
+        return "the question does not fit its columns"
+    if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
+        return "the question is about parameters that no model has"
+    x = columns_of(site, q.columns, plan.least_cell)
+    return np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
 
 
 def scores(kind: str, n_classes: int) -> tuple[int, int]:

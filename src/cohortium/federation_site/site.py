@@ -50,6 +50,8 @@ class Site:
     entry: Array
     kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """What was computed before and does not change between questions; a copy begins without."""
+    folds: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """The same of folds and their training parts."""
 
     def __len__(self) -> int:
         return len(self.y)

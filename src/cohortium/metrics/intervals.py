@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts import Estimate
+from cohortium.contracts.estimates import Estimate
 
 Floats = NDArray[np.float64]
 

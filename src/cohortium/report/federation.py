@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from cohortium.contracts.federation import ANSWERS, ENVELOPE, Coefficient, FederatedResults, SiteRecord
+from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
 from cohortium.report.html import render
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
@@ -31,6 +32,9 @@ def federation_page(r: FederatedResults) -> str:
         tiles=_tiles(r),
         coefficients=_coefficients(r),
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
+        across=None if r.evaluation is None else across_table(r.evaluation),
+        by_site=None if r.evaluation is None else site_table(r.evaluation),
+        evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell),
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
@@ -60,7 +64,9 @@ def answer(r: FederatedResults) -> str:
     here = [s for s in r.sites if not s.left]
     units = sum(s.units or 0 for s in here)
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
-    text += f": fitted on sums in {count(r.rounds, 'round')}; no row left a site."
+    text += (
+        f": fitted on sums{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site."
+    )
     if r.plan.penalty:
         text += f" Coefficients are shrunken (ridge {r.plan.penalty:g}) and have no intervals."
     else:
@@ -68,6 +74,8 @@ def answer(r: FederatedResults) -> str:
         text += f" {len(clear)} of {count(len(r.coefficients), 'coefficient')} differ from none (p < .05, not corrected for their number)."
     if r.largest_difference is not None:
         text += f" The fit on all rows together differs by at most {r.largest_difference:.1g}."
+    if r.evaluation is not None:
+        text += said(r.evaluation)
     if r.heterogeneity is not None and r.heterogeneity < 0.05:
         text += f" The sites do not agree: one set of coefficients for all is refuted (p = {r.heterogeneity:.2g})."
     return text
@@ -186,12 +194,17 @@ def exposed(r: FederatedResults) -> list[str]:
         f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
         "held to that: a Hessian holds, for two levels, how many patients have both."
     )
+    folds = [
+        "The evaluation's sums of a training part, taken from those of all, are sums of a fold: a fold holds the declared fewest "
+        "patients and events, but fewer of it may share a level. A coordinator that lies can ask for scores by bins of its choosing."
+    ]
     return [
         "Each site's sums are seen by the coordinator one by one: there is no secure aggregation and no noise in this version.",
         cells,
         "With more columns than patients sums can be solved for single rows. Use few columns for the patients that a site has.",
         "The coordinator chooses the parameters that sites are asked about. Sites refuse parameters that no model has, another "
         "plan and too many rounds; a coordinator that lies within these bounds can learn more than an honest one.",
+        *(folds if r.plan.folds else []),
     ]
 
 

@@ -19,4 +19,6 @@ class FederationSpec(Declaration):
     least_cell: int = Field(10, ge=1, description="what fewer patients of a site share is unknown there")
     quorum: int = Field(2, ge=1, description="with fewer sites there is no answer")
     rounds: int = Field(50, ge=3, le=500, description="at most")
+    evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
+    folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 KINDS = ("continuous", "binary", "multiclass", "survival")
 
 
-def plan_of(study: Study) -> FederationPlan:
-    """What a study file declares of a federated fit; no data are read. Raises :class:`StudyError`."""
+def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
+    """What a study file declares of a federated fit; no data are read. evaluate: also where the file does not ask for it.
+
+    Raises :class:`StudyError`.
+    """
     spec, f = study.spec, study.spec.federation
     name = spec.primary_name
     endpoint = spec.endpoints[name]
@@ -46,6 +49,7 @@ def plan_of(study: Study) -> FederationPlan:
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
+        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
     )  # fmt: skip
 
 

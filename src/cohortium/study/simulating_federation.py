@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cohortium.contracts.federation import Coefficient, FederatedResults, FederationPlan, MessageRow
+from cohortium.contracts.federation import Coefficient, FederatedResults, FederationPlan, MessageRow, SitePerformance
 from cohortium.errors import FederationError, StudyError, did_you_mean
 from cohortium.study.federating import asking, drive, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
@@ -37,12 +37,14 @@ def simulate_federation(
     *,
     by: str | None = None,
     compare: bool = False,
+    evaluate: bool = False,
     tell: Tell | None = None,
 ) -> FederatedResults:
     """Fit the study's primary endpoint as sites that share nothing but sums would.
 
     by: column of the unit table whose values are the sites; default ``design.site``. compare: also each site's own fit, and
-    the fit on all rows together, which no real federation has. out: new folder for records, log of messages and page. tell: called
+    the fit on all rows together, which no real federation has. evaluate: also how well the model predicts, by sites and folds held
+    out, as ``federation: {evaluate: true}`` says in the study file. out: new folder for records, log of messages and page. tell: called
     with round and phase.
 
     Raises :class:`StudyError`, :class:`DataError` and :class:`FederationError`; then nothing is written.
@@ -53,7 +55,7 @@ def simulate_federation(
     from cohortium.study.load import Study, load_study
 
     loaded = study if isinstance(study, Study) else load_study(study)
-    plan = plan_of(loaded)
+    plan = plan_of(loaded, evaluate)
     folder = None if out is None else free_folder(Path(out), ours)
     column = _column(loaded, by)
     data = load_data(loaded)
@@ -144,13 +146,18 @@ def _cautions(plan: FederationPlan, sites: Mapping[str, Site]) -> list[str]:
 def _compared(
     found: FederatedResults, state: State, sites: Mapping[str, Site], plan: FederationPlan
 ) -> FederatedResults:
-    """The results with each site's own coefficients, and those of all rows together, beside them."""
+    """The results with each site's own coefficients (and performance), and those of all rows together, beside them."""
+    from cohortium.federation_coordinator.performance import alone_performance, with_own
+
     local: dict[str, dict[tuple[str, str], float]] = {}
     reasons: dict[str, str] = {}
+    own: list[SitePerformance] = []
     alone = replace(plan, quorum=1)
     for name in state.here:
         try:
-            local[name] = _coefficients(drive(alone, {name: asking(sites[name], alone)}).state)
+            fitted = drive(alone, {name: asking(sites[name], alone)}).state
+            local[name] = _coefficients(fitted)
+            own += alone_performance(fitted)
         except FederationError as e:
             reasons[name] = str(e)
     pooled = _coefficients(drive(*_pooled(state, sites, plan)).state)
@@ -160,6 +167,8 @@ def _compared(
         rows.append(replace(c, local={n: v[key] for n, v in local.items() if key in v}, pooled=pooled.get(key)))
     gaps = [abs(c.estimate - c.pooled) for c in rows if c.estimate is not None and c.pooled is not None]
     records = [replace(s, local_reason=reasons.get(s.site, "")) for s in found.sites]
+    if found.evaluation is not None:
+        found = replace(found, evaluation=with_own(found.evaluation, own))
     return replace(found, coefficients=rows, sites=records, largest_difference=max(gaps, default=None))
 
 
@@ -186,7 +195,7 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
         y = [np.array([state.classes.index(c) for c in s.classes])[s.y.astype(int)].astype(float) for s in here]
     every = [np.concatenate(a) for a in ([s.weight for s in here], y, [s.time for s in here], [s.entry for s in here])]
     one = Site("all", features, np.arange(len(x)), every[0], stratum, every[1], state.classes, every[2], every[3])
-    free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1)
+    free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0)
     return free, {"all": asking(one, free)}
 
 
