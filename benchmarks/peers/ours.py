@@ -47,7 +47,10 @@ def main() -> None:
     within = inner(train, groups, 5, folds.SEED)
     fold = Fold(cohort.take(split.train), train, groups, within, folds.SEED, f"peers/{repeat}/{number}")
     made = predict_all(fit_all(config, fold, [name]), cohort.take(split.test))[name]
-    frame = pd.DataFrame(made.p, index=made.units, columns=[f"p_{c}" for c in made.classes])
+    if folds.is_survival(train):
+        frame = pd.DataFrame({"risk": made.risk}, index=made.units)
+    else:
+        frame = pd.DataFrame(made.p, index=made.units, columns=[f"p_{c}" for c in made.classes])
     frame.to_csv(Path(out) / "predictions.csv")
     (Path(out) / "fits.json").write_text(json.dumps(fits(learner, config, train, list(cohort.modalities), len(within))))
 

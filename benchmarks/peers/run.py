@@ -1,11 +1,12 @@
 """Ours and peers on the same folds: accuracy, CPU time and peak memory, measured in one session.
 
 usage: python benchmarks/peers/run.py breast [--sides auto,flexynesis:DirectPred] [--repeats 1] [--folds 2] [--hpo 10]
-       [--environments environments] [--out runs]
+       [--environments environments] [--out runs] [--first auto] [--table]
 cohorts: those of benchmarks/deep.py. sides: auto, auto:plain, deep:attention, joint:factors, joint:vae (ours);
 flexynesis:DirectPred, flexynesis:supervised_vae (``@N`` after it: N iterations of its tuning), mofa, avail. The README
 beside this file says how their environments are made. Sides take turns within a fold. Folds that are done (in scores.csv)
-are not done again. The first side of ours is what the others are compared with.
+are not done again. The others are compared with --first, or the first side of ours. avail is for classes alone.
+--table runs nothing and prints the table of what is done.
 """
 
 from __future__ import annotations
@@ -41,8 +42,13 @@ def command(side: str, study: Path, split, folder: Path, out: Path, args: argpar
     if name in ("mofa", "avail"):
         return [str(args.environments / name / "bin/python"), str(HERE / f"{name}.py"), str(folder), str(out)]
     model, _, tuned = rest.partition("@")
-    layers = ",".join(sorted(f.stem for f in (folder / "train").glob("*.csv") if f.stem != "clin"))
-    target = ["--target_variables", "label"]
+    clin = list(pd.read_csv(folder / "train" / "clin.csv", index_col=0, nrows=1))
+    beside = [c for c in clin if ":" in c]
+    narrow = {"clin", *(c.partition(":")[0] for c in beside)}
+    layers = ",".join(sorted(f.stem for f in (folder / "train").glob("*.csv") if f.stem not in narrow))
+    survival = ["--surv_event_var", "event", "--surv_time_var", "time"]
+    target = survival if "event" in clin else ["--target_variables", "label"]
+    target += ["--covariates", ",".join(beside)] if beside else []
     own = ["--hpo_iter", tuned or str(args.hpo), "--disable_marker_finding", "--device", "cpu", "--threads", "1"]
     files = ["--data_path", str(folder), "--data_types", layers, "--outdir", str(out), "--prefix", "job"]
     return [str(args.environments / "flexynesis/bin/flexynesis"), "--model_class", model, *files, *target, *own]
@@ -53,6 +59,8 @@ def predictions(side: str, out: Path) -> dict[str, pd.DataFrame]:
     if side.startswith("flexynesis"):
         rows = pd.read_csv(out / "job.predicted_labels.csv", dtype={"sample_id": str})
         rows = rows[rows["split"] == "test"]
+        if rows["probability"].isna().all():  # survival: the log hazard
+            return {side: rows.set_index("sample_id")[["predicted_label"]].set_axis(["risk"], axis=1)}
         wide = rows.pivot_table(index="sample_id", columns="class_label", values="probability")
         return {side: wide.add_prefix("p_")}
     if side == "avail":
@@ -75,7 +83,9 @@ def fits(side: str, out: Path, n_train: int, n_modalities: int) -> tuple[int, in
     return (n_train + 1) * n_modalities * 4 + 2, 0  # three forests select features, one predicts
 
 
-def one(side: str, study: Path, cohort, outcome, split, args: argparse.Namespace) -> list[dict[str, object]]:
+def one(
+    side: str, study: Path, cohort, outcome, split, tau: float | None, args: argparse.Namespace
+) -> list[dict[str, object]]:
     """A side on a fold: a row for each of its predictions. Empty, with the end of its log printed, when it failed."""
     base = args.out / f"peers_{args.cohort}" / f"{split.repeat}_{split.fold}"
     folder, out = base / "files", base / side.replace(":", "_")
@@ -93,8 +103,9 @@ def one(side: str, study: Path, cohort, outcome, split, args: argparse.Namespace
         return []
     n, networks = fits(side, out, len(split.train), len(cohort.modalities))
     known = {"repeat": split.repeat, "fold": split.fold, "n_train": len(split.train), "n_test": len(split.test)}
+    train, test = outcome.take(split.train), outcome.take(split.test)
     return [
-        {"side": name, **known, **folds.scores(outcome.take(split.test), p), **facts, "fits": n, "networks": networks}
+        {"side": name, **known, **folds.scores(test, p, train, tau), **facts, "fits": n, "networks": networks}
         for name, p in predictions(side, out).items()
     ]
 
@@ -109,7 +120,7 @@ def compare(scores: pd.DataFrame, first: str) -> pd.DataFrame:
     for side, theirs in scores.groupby("side", sort=False):
         both = ours.join(theirs, rsuffix="_theirs", how="inner")
         row = {"side": side, "folds": len(both)}
-        for m in folds.METRICS:
+        for m in [m for m in folds.METRICS if m in scores]:
             row[m] = round(theirs[m].mean(), 4)
             if side != first and m != "log_loss" and len(both) > 1:
                 d = (both[m] - both[f"{m}_theirs"]).to_numpy()
@@ -144,24 +155,30 @@ def main() -> None:
     parser.add_argument("--hpo", type=int, default=10, help="--hpo_iter of flexynesis")
     parser.add_argument("--environments", type=Path, default=Path("environments"))
     parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--first", help="the side that the others are compared with")
+    parser.add_argument("--table", action="store_true", help="run nothing: the table of what is done")
     args = parser.parse_args()
     args.out, args.environments = args.out.resolve(), args.environments.absolute()
     args.out.mkdir(parents=True, exist_ok=True)
     study = study_file(args.cohort, args.out)
     cohort, outcome = folds.read(study)
+    tau = folds.last_time(cohort, outcome, args.repeats)
+    if "avail" in args.sides.split(",") and folds.is_survival(outcome):
+        parser.error("avail predicts classes only: leave it out of --sides")
     file = args.out / f"peers_{args.cohort}" / "scores.csv"
     file.parent.mkdir(exist_ok=True)
     done = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["side", "repeat", "fold"])
-    for split in folds.splits(cohort, outcome, args.repeats)[: args.folds]:
+    for split in [] if args.table else folds.splits(cohort, outcome, args.repeats)[: args.folds]:
         for side in args.sides.split(","):
             here = done[(done["repeat"] == split.repeat) & (done["fold"] == split.fold)]["side"]
             if (here.str.partition(":")[0] if side == "avail" else here).eq(side).any():
                 continue
-            for row in one(side, study, cohort, outcome, split, args):
+            for row in one(side, study, cohort, outcome, split, tau, args):
                 done = pd.concat([done, pd.DataFrame([row])], ignore_index=True)
                 print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
             done.to_csv(file, index=False)
-    first = next((s for s in [*args.sides.split(","), *OURS] if s in OURS and s in set(done["side"])), None)
+    known = [args.first] if args.first else [s for s in [*args.sides.split(","), *OURS] if s in OURS]
+    first = next((s for s in known if s in set(done["side"])), None)
     if first:
         print(markdown(compare(done, first)))
 
