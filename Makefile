@@ -6,12 +6,16 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 # One thread per process: the processes are many enough, and numbers do not depend on it.
 ONE = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/cohortium demo --out runs/demo
 
 test: lint
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not thorough"
+
+# Also further variants of the laws: longer than continuous integration may take.
+test-all: lint
 	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.test

@@ -64,6 +64,7 @@ def test_deleting_in_order_beats_deleting_at_random() -> None:
     assert min(gaps) > 0.05
 
 
+@pytest.mark.thorough
 def test_a_model_of_permuted_labels_is_explained_by_nothing() -> None:
     """Adebayo 2018 (NeurIPS): an explanation that looks the same of a model that has learned nothing explains nothing."""
     real, worth, loss, rank, gap = fitted("binary"), [], [], [], []

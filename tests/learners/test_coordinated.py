@@ -13,6 +13,7 @@ from cohortium.schema import EndpointKind
 from cohortium.testing import check_learner
 from cohortium.testing.laws import numbers, simulated_fold
 from cohortium.testing.simulate import simulate_cohort
+from tests.marks import thorough_but
 
 from .test_joint import auc, factor_cohort
 
@@ -49,7 +50,7 @@ def test_coordinated_learners_keep_the_laws(name, kind):
     check_learner(learner, np.random.default_rng(1), [kind], restore=restore, finds_signal=False, null_draws=draws)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", thorough_but(NAMES, *[n for n in NAMES if n not in ("sigmoid", "alone")]))
 def test_what_modalities_share_predicts_whatever_modality_a_unit_has(name):
     wanted(name)
     found = []

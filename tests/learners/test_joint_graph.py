@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.marks import thorough_but
+
 pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
 from cohortium.fusion import similarity
@@ -32,7 +34,10 @@ PAIRS = [("graph", k) for k in EndpointKind if k is not EndpointKind.COMPETING_R
 ]
 
 
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    thorough_but(PAIRS, *(p for p in PAIRS if p[1] in (EndpointKind.BINARY, EndpointKind.SURVIVAL))),
+)
 def test_graph_learners_keep_the_laws(name, kind):
     learner = SuiteLearner(f"joint:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)
     draws = 10 if kind is EndpointKind.BINARY else 0

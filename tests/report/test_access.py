@@ -16,7 +16,7 @@ from cohortium.contracts.audit import TRIALS, AuditResults, Trial
 from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.drawn import PatientDrawn
 from cohortium.contracts.explanations import Explanation
-from cohortium.contracts.federation import FederatedResults
+from cohortium.contracts.federation import FederatedEvaluation, FederatedResults, Performance, SitePerformance
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
 from cohortium.report.biomarkers import biomarker_page
@@ -32,6 +32,11 @@ from tests.report.test_patient import NOTE, explained
 
 TEMPLATES = Path(__file__).parents[2] / "src" / "cohortium" / "report" / "templates"
 CSS = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+EVALUATED = made_up(
+    FederatedEvaluation,
+    across=[made_up(Performance, design="folds", metric="roc_auc")],
+    sites=[made_up(SitePerformance, design="folds", metric="roc_auc")],
+)
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr", "use", "path", "rect"}
 
 
@@ -96,7 +101,9 @@ def pages(every_kind: Path) -> dict[str, Element]:
             made_up(AuditResults, accused={}, trials=[made_up(Trial, trial=t) for t in TRIALS])
         ),
         "patient.html.j2": patient_page(explained(), PatientDrawn([NOTE])),
-        "federation.html.j2": federation_page(made_up(FederatedResults, kind="binary", largest_difference=1e-12)),
+        "federation.html.j2": federation_page(
+            made_up(FederatedResults, kind="binary", largest_difference=1e-12, evaluation=EVALUATED)
+        ),
     }
     return {name: Reader(text).root for name, text in made.items()}
 
