@@ -101,8 +101,7 @@ def server(kit: KitFolder) -> None:
     """
     from cohortium.federation_engine import run_server
 
-    show.say(f"Serving; stop with Ctrl-C. What it does is in {kit / 'console.txt'}.")
-    run_server(kit)
+    run_server(kit, show.say)
 
 
 @federate.command()
@@ -118,7 +117,6 @@ def site(kit: KitFolder, study: StudyFile) -> None:
     """
     from cohortium.federation_engine import run_site
 
-    show.say(f"Stop with Ctrl-C. Every message will be in {kit / 'messages.csv'}.")
     run_site(kit, study, show.say)
 
 

@@ -29,10 +29,12 @@ HEARTBEAT, SILENCE = 2, 15
 """Seconds between a site's signs of life, and without one after which the server takes it for dead."""
 
 
-def run_server(kit: Path) -> NoReturn:
-    """Become the server. Raises :class:`DataError` for what is no kit of a server."""
+def run_server(kit: Path, tell: Callable[[str], None] | None = None) -> NoReturn:
+    """Become the server; tell: is told so once the kit is known to be one. Raises :class:`DataError` for what is no kit of a server."""
     about(kit, "server")
     _engine()
+    if tell is not None:
+        tell(f"Serving; stop with Ctrl-C. What it does is in {kit / 'console.txt'}.")
     command = [*_RUN, "nvflare.private.fed.app.server.server_train", "-m", str(kit.resolve()),
                "-s", "fed_server.json", "--set", "secure_train=true", "org=lead", "config_folder=config"]  # fmt: skip
     _storage(kit.resolve())
@@ -54,6 +56,7 @@ def run_site(kit: Path, study: Path, tell: Callable[[str], None] | None = None) 
     site = site_of_study(str(known["name"]), loaded, plan)
     if tell is not None:
         tell(_said(site, plan))
+        tell(f"Stop with Ctrl-C. Every message will be in {kit / 'messages.csv'}.")
     command = [*_RUN, "nvflare.private.fed.app.client.client_train", "-m", str(kit.resolve()),
                "-s", "fed_client.json", "--set", "secure_train=true", f"uid={known['name']}", f"org={known['name']}",
                "config_folder=config", f"heart_beat_interval={HEARTBEAT}"]  # fmt: skip

@@ -55,7 +55,7 @@ def open_source(run: str | Path, study: Study | str | Path | None) -> Source:
     was = mark.get("hashes", {})
     if was.get("study") != loaded.hash:
         raise RunFolderError(
-            f"{folder} holds a run of another study than {loaded.path}, or of it before it was changed."
+            f"{folder} holds a run of another study than {loaded.path}, or of it before it was changed, or by another version."
         )
     data = load_data(loaded)
     plan = make_plan(loaded, data)
