@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from federation import FEW, STUDY, write
 
-from cohortium.contracts.federation import Performance, SitePerformance
+from cohortium.contracts.federation_results import Performance, SitePerformance
 from cohortium.study import simulate_federation
 
 

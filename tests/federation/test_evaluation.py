@@ -16,11 +16,11 @@ from cohortium.contracts.federation import (
     AskScores,
     AskTrials,
     Histogram,
-    SitePerformance,
     SiteTrials,
     TrialQuestion,
     Withdrawn,
 )
+from cohortium.contracts.federation_results import SitePerformance
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.federation_coordinator import begin, question, restore, step, store
 from cohortium.federation_coordinator.performance import across_sites, binned_auc

@@ -16,7 +16,7 @@ from cohortium.contracts.audit import TRIALS, AuditResults, Trial
 from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.drawn import PatientDrawn
 from cohortium.contracts.explanations import Explanation
-from cohortium.contracts.federation import FederatedEvaluation, FederatedResults, Performance, SitePerformance
+from cohortium.contracts.federation_results import FederatedEvaluation, FederatedResults, Performance, SitePerformance
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
 from cohortium.report.biomarkers import biomarker_page

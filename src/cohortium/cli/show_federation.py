@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cohortium.cli.show import _print, _table, emit, say
 
 if TYPE_CHECKING:
-    from cohortium.contracts.federation import FederatedEvaluation, FederatedResults
+    from cohortium.contracts.federation_results import FederatedEvaluation, FederatedResults
 
 _MOST = 40
 

@@ -27,8 +27,11 @@ class MessageError(ValueError):
 MOST_BYTES = 512 * 1024 * 1024
 """A longer message is refused before it is read."""
 
+_MODULES = (federation,)
+"""Modules of contracts whose records may be sent."""
+
 _RECORDS: dict[str, type] = {
-    c.__name__: c for c in vars(federation).values() if isinstance(c, type) and dataclasses.is_dataclass(c)
+    c.__name__: c for m in _MODULES for c in vars(m).values() if isinstance(c, type) and dataclasses.is_dataclass(c)
 }
 
 

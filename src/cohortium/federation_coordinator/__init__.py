@@ -4,9 +4,7 @@
 May know: contracts, numpy, scipy. May not know: cohort, sources, patients, files, any engine: it handles counts and sums.
 """
 
-from cohortium.federation_coordinator.evaluating import question, step
-from cohortium.federation_coordinator.protocol import begin
-from cohortium.federation_coordinator.results import results
-from cohortium.federation_coordinator.state import State, restore, store
+from cohortium.federation_coordinator.methods import begin, question, restore, results, step, store
+from cohortium.federation_coordinator.state import State
 
 __all__ = ["State", "begin", "question", "restore", "results", "step", "store"]

@@ -9,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cohortium.contracts.federation import (
-    FederatedEvaluation,
-    Histogram,
-    Performance,
-    SitePerformance,
-    SiteScores,
-)
+from cohortium.contracts.federation import Histogram, SiteScores
+from cohortium.contracts.federation_results import FederatedEvaluation, Performance, SitePerformance
 from cohortium.federation_coordinator.state import State, Trial
 from cohortium.metrics.intervals import random_effects
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cohortium.contracts.federation import Coefficient, FederatedResults, MessageRow, SiteRecord
+from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SiteRecord
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_coordinator.fitting import size, total
 from cohortium.federation_coordinator.newton import estimable, inverse

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, SiteSchema, SiteScores, SiteSums
-from cohortium.contracts.federation_wire import decode, encode
 
 Array = NDArray[np.float64]
 
@@ -73,15 +72,3 @@ class Trial:
     failed: str
     scores: dict[str, SiteScores]
     unscored: dict[str, str]
-
-
-def store(state: State) -> bytes:
-    """The state as bytes; equal states give equal bytes."""
-    return encode(state)
-
-
-def restore(data: bytes) -> State:
-    """What :func:`store` gave. Raises :class:`cohortium.contracts.federation_wire.MessageError`."""
-    found = decode(data, State)
-    assert isinstance(found, State)
-    return found

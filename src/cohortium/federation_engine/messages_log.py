@@ -6,7 +6,7 @@ import csv
 import datetime
 from pathlib import Path
 
-from cohortium.contracts.federation import MessageRow
+from cohortium.contracts.federation_results import MessageRow
 
 HEAD = ("time", "round", "site", "to", "kind", "bytes", "blake2b", "holds")
 

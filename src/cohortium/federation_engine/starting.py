@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cohortium._optional import require
-from cohortium.contracts.federation import FederatedResults, MessageRow
+from cohortium.contracts.federation_results import FederatedResults, MessageRow
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
 from cohortium.federation_engine.kits import COORDINATOR, EXECUTOR, LEAD, LEAD_NAME, about

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,15 +45,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
-    if isinstance(question, AskSchema):
-        counts = tuple(int(n) for n in _counts(site, plan))
-        features = schema_of(site, plan.least_cell)
-        return SiteSchema(site.name, own, question.round, len(site), site.patients(), site.classes, counts, features)
-    if isinstance(question, AskTrials):
-        return trial_answers(site, plan, question, own, (answer, too_few, standardised))
-    if isinstance(question, AskMoments):
-        return _moments(site, plan, question, own)
-    return _sums(site, plan, question, own)
+    return _ANSWERING[type(question)](site, plan, question, own)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -66,6 +61,16 @@ def too_few(site: Site, plan: FederationPlan) -> str:
         if any(n < plan.least_events for n in sizes if n or plan.kind == "binary"):
             return f"a class has fewer than {plan.least_events} of its patients"
     return ""
+
+
+def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:
+    counts = tuple(int(n) for n in _counts(site, plan))
+    features = schema_of(site, plan.least_cell)
+    return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
+
+
+def _trials(site: Site, plan: FederationPlan, q: AskTrials, own: str) -> Answer:
+    return trial_answers(site, plan, q, own, (answer, too_few, standardised))
 
 
 def _counts(site: Site, plan: FederationPlan) -> NDArray[np.int64]:
@@ -124,3 +129,12 @@ def scores(kind: str, n_classes: int) -> tuple[int, int]:
     if kind == "multiclass":
         return n_classes, n_classes
     return 1, 0 if kind == "survival" else 1
+
+
+_ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
+    AskSchema: _schema,
+    AskMoments: _moments,
+    AskSums: _sums,
+    AskTrials: _trials,
+}
+"""How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from cohortium.contracts.federation import ANSWERS, ENVELOPE, Coefficient, FederatedResults, SiteRecord
+from cohortium.contracts.federation import ANSWERS, ENVELOPE
+from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
 from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
 from cohortium.report.html import render
 from cohortium.report.page import Tile

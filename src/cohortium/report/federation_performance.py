@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cohortium.contracts.federation import FederatedEvaluation, Performance, SitePerformance
+from cohortium.contracts.federation_results import FederatedEvaluation, Performance, SitePerformance
 from cohortium.federation_coordinator.performance import NAMES
 from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count
