@@ -21,12 +21,14 @@ from cohortium.contracts.federation import (
     SiteSums,
     Withdrawn,
 )
+from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
+from cohortium.federation_site.trees import histograms, quantile_counts
 from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
@@ -38,7 +40,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > (8 if plan.folds else 4) * plan.rounds:
+    if not reason and question.round > (8 if plan.folds else 4) * most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -46,6 +48,12 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if how is None:
         return Withdrawn(site.name, own, question.round, "it was sent something that is no question")
     return how(site, plan, question, own)
+
+
+def most_rounds(plan: FederationPlan) -> int:
+    """Rounds of one fit, at most."""
+    trees = plan.trees
+    return plan.rounds if trees is None else plan.rounds + trees.rounds * trees.depth
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -116,5 +124,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskMoments: _moments,
     AskSums: _sums,
     AskTrials: _trials,
+    AskQuantiles: quantile_counts,
+    AskHistograms: histograms,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, Withdrawn
+from cohortium.contracts.federation import Answer, FederationPlan, TreesPlan, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import StudyError
@@ -50,7 +50,8 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
-        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
+        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)), method=f.method,
+        trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
     )  # fmt: skip
 
 
