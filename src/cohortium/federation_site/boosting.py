@@ -39,8 +39,8 @@ def unfit(model: TreesModel, plan: FederationPlan) -> str:
     )  # fmt: skip
     if not shapes or fits_splits(model.splits, model) or np.isnan(model.edges).any():
         return "the question does not fit its columns"
-    rising = np.diff(model.edges, axis=1)
-    if not ((rising > 0) | np.isnan(rising)).all():
+    earlier, later = model.edges[:, :-1], model.edges[:, 1:]
+    if np.isneginf(model.edges).any() or not ((earlier < later) | (np.isinf(earlier) & np.isinf(later))).all():
         return "the question has no bins"
     numbers = np.concatenate([model.values.ravel(), model.base, model.outcome])
     if not np.isfinite(numbers).all() or np.abs(numbers[: model.values.size]).max(initial=0.0) > FARTHEST:

@@ -25,25 +25,25 @@ def enough(people: Array, least: int) -> Bools:
 
 def merged(left: Array, right: Array, ends: Bools, least: int) -> Bools:
     """(P, q, B) whether a group of bins ends at a bin, of P pairs of children. left, right: (P, q, B) patients; ends: of the parents."""
-    a, b, ends = (np.moveaxis(x, -1, 0) for x in (left, right, ends))  # bins first: each step is over all pairs and columns
-    out = np.zeros(a.shape, bool)
-    sum_a, sum_b = np.zeros(a.shape[1:]), np.zeros(a.shape[1:])
-    for t in range(len(a)):
-        sum_a, sum_b = sum_a + a[t], sum_b + b[t]
-        closes = ends[t] & (sum_a + sum_b > ROUNDING) & enough(sum_a, least) & enough(sum_b, least)
-        out[t] = closes
-        sum_a, sum_b = np.where(closes, 0.0, sum_a), np.where(closes, 0.0, sum_b)
+    # Bins first: each step is over all pairs and columns. Both children at once, 0 and 1.
+    both = np.moveaxis(np.stack([left, right]), -1, 0).copy()
+    close = np.moveaxis(ends, -1, 0).copy()
+    sums = np.zeros(both.shape[1:])
+    for t in range(len(both)):
+        sums += both[t]
+        close[t] &= enough(sums, least).all(0)
+        sums *= ~close[t]
     # What is left over at the end joins the groups before it, until it is enough.
-    short = np.ones(a.shape[1:], bool)
-    sum_a, sum_b = np.zeros(a.shape[1:]), np.zeros(a.shape[1:])
-    for t in range(len(a) - 1, -1, -1):
-        short &= ~(out[t] & enough(sum_a, least) & enough(sum_b, least))
+    short = np.ones(sums.shape[1:], bool)
+    sums[:] = 0.0
+    for t in range(len(both) - 1, -1, -1):
+        short &= ~(close[t] & enough(sums, least).all(0))
         if not short.any():
             break
-        out[t] &= ~short
-        sum_a, sum_b = sum_a + a[t], sum_b + b[t]
-    out[-1] = True
-    return np.moveaxis(out, 0, -1)
+        close[t] &= ~short
+        sums += both[t]
+    close[-1] = True
+    return np.moveaxis(close, 0, -1)
 
 
 def shared(sums: Array, ends: Bools, root: Array) -> Array:
