@@ -77,3 +77,49 @@ def test_equal_to_boosting_by_hand(kind, least):
         levels = [(int(np.log2(i + 1)), int(c), int(b)) for i, (c, b, _) in enumerate(mine[t]) if c >= 0]
         assert sorted(levels) == sorted(theirs)
     assert len({s[1] for t in trees for s in t}) > 2 and max(s[0] for t in trees for s in t) == 2
+
+
+LIGHT = {"binary": "binary", "continuous": "regression", "multiclass": "multiclass"}
+
+
+@pytest.mark.parametrize("kind", LIGHT)
+def test_the_same_trees_as_lightgbm(kind):
+    """Its sums are of single precision, so that scores of rows that are binned alike are the same to that. (Its counts of a leaf are
+    guessed from second derivatives: the least number of units in one is off.)"""
+    import lightgbm
+
+    from cohortium.federation_site.grouping import binned
+
+    ridge = 0.0 if kind == "multiclass" else 1.0  # with one, it tries no column again that gained nothing in the node above
+    made = plan(kind, rounds=8, learning_rate=0.2, bins=12, least_leaf=1, least_curvature=3.0, ridge=ridge)
+    found = sites(kind, gaps=False)
+    state = fit(made, found)
+    x, y, *_ = rows(state, found)
+    k, t = len(state.fit.base), made.trees
+    how = {
+        "objective": LIGHT[kind], "learning_rate": t.learning_rate, "num_leaves": 2**t.depth, "max_depth": t.depth,
+        "lambda_l2": t.ridge, "min_data_in_leaf": t.least_leaf, "min_sum_hessian_in_leaf": t.least_curvature, "max_bin": 64,
+        "min_data_in_bin": 1, "feature_pre_filter": False, "verbose": -1, "num_threads": 1, "seed": 1,
+    }  # fmt: skip
+    how |= {"num_class": k} if k > 1 else {}
+    z = (y - state.outcome[0]) / state.outcome[1] if kind == "continuous" else y
+    theirs = lightgbm.train(how, lightgbm.Dataset(binned(x, state.fit.edges).astype(float), z), t.rounds)
+    f = theirs.predict(binned(x, state.fit.edges).astype(float), raw_score=True).reshape(len(x), k)
+    np.testing.assert_allclose(scores(state, found), f, rtol=0, atol=2e-6)
+    assert np.ptp(f) > 1
+
+
+def test_cox_derivatives_are_those_of_the_linear_model():
+    """By a column for each unit; and those are derivatives of the loss (tests/federation/test_exact.py)."""
+    rng = np.random.default_rng(3)
+    n = 30
+    time, entry = rng.integers(2, 9, n) + 0.5, rng.integers(0, 3, n).astype(float)
+    event, w, eta = rng.integers(0, 2, n).astype(float), rng.uniform(0.5, 2, n), rng.normal(size=n)
+    loss, g, h = cox_derivatives(eta, time, event, entry, w)
+    found = cox_sums(np.eye(n), time, event, entry, w, np.zeros(n, int), eta)
+    assert loss == pytest.approx(found[0], rel=1e-12)
+    np.testing.assert_allclose(g, found[1], atol=1e-12)
+    np.testing.assert_allclose(h, np.diag(found[2]), atol=1e-12)
+    step, again = 1e-5, [cox_derivatives(eta + d * 1e-5 * np.eye(n)[4], time, event, entry, w) for d in (1, -1)]
+    assert (again[0][0] - again[1][0]) / (2 * step) == pytest.approx(g[4], abs=1e-8)
+    assert (again[0][1][4] - again[1][1][4]) / (2 * step) == pytest.approx(h[4], abs=1e-7)
