@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cohortium.contracts.federation import TreesPlan
@@ -123,3 +124,22 @@ def test_cox_derivatives_are_those_of_the_linear_model():
     step, again = 1e-5, [cox_derivatives(eta + d * 1e-5 * np.eye(n)[4], time, event, entry, w) for d in (1, -1)]
     assert (again[0][0] - again[1][0]) / (2 * step) == pytest.approx(g[4], abs=1e-8)
     assert (again[0][1][4] - again[1][1][4]) / (2 * step) == pytest.approx(h[4], abs=1e-7)
+
+
+def for_xgboost(kind):
+    """A plan, and sites with unknown cells; of survival one site without ties: it knows neither strata nor Efron."""
+    made, found = plan(kind, rounds=6, learning_rate=0.2, bins=12, least_leaf=1), sites(kind)
+    if kind == "survival":
+        s = found["north"]
+        found = {"north": replace(s, time=np.round(s.time, 3) + 1e-2 * np.argsort(np.argsort(s.time)), entry=s.entry * 0)}
+        made = replace(made, quorum=1)
+    return made, found
+
+
+@pytest.mark.parametrize("kind", ["binary", "survival"])
+def test_the_same_scores_as_xgboost(kind):
+    """Unknown cells go to the side that gains more; values of oracle/trees_xgboost.py, of single precision."""
+    made, found = for_xgboost(kind)
+    theirs = pd.read_csv(cut.ORACLE / "trees.csv").query("kind == @kind").score.to_numpy()
+    np.testing.assert_allclose(scores(fit(made, found), found)[:, 0], theirs, rtol=0, atol=2e-6)
+    assert np.ptp(theirs) > 1

@@ -130,16 +130,22 @@ def parts_of(site: Site, plan: FederationPlan) -> list[tuple[Site, Site | None]]
 
 
 def _parted(site: Site, plan: FederationPlan) -> tuple[Site, Site | None]:
+    held = held_rows(site, plan)
+    return (take(site, np.flatnonzero(~held)), take(site, np.flatnonzero(held))) if held.any() else (site, None)
+
+
+def held_rows(site: Site, plan: FederationPlan) -> NDArray[np.bool_]:
+    """(n,) which units are held out to know when to stop; by the plan's seed and the site's name."""
     from cohortium.federation_site.answering import too_few
 
-    trees = plan.trees
+    trees, nobody = plan.trees, np.zeros(len(site), bool)
     assert trees is not None
     k = round(1 / trees.held)
     if not trees.stop or site.patients() < k:
-        return site, None
+        return nobody
     name = int.from_bytes(hashlib.blake2b(site.name.encode(), digest_size=8).digest(), "little")
     strata = site.y.astype(np.int64) if site.classes else np.zeros(len(site), np.int64)
     needed = [int(s) for s in np.unique(strata)]
     fold = deal(strata, site.patient, k, needed, np.random.default_rng([plan.seed, name, 1]))
-    train, held = (take(site, np.flatnonzero(rows)) for rows in (fold > 0, fold == 0))
-    return (site, None) if too_few(train, plan) or too_few(held, plan) else (train, held)
+    small = any(too_few(take(site, np.flatnonzero(rows)), plan) for rows in (fold > 0, fold == 0))
+    return nobody if small else fold == 0

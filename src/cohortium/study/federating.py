@@ -33,6 +33,11 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
             f"{study.path.name}: endpoint '{name}' is of kind {endpoint.kind}; federated fits know {', '.join(KINDS)}. "
             "Name another one as primary."
         )
+    if f.method == "trees" and f.penalty:
+        raise StudyError(
+            f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
+            "federation: {trees: {ridge: ...}}."
+        )
     modalities = f.modalities if f.modalities is not None else spec.reference or list(spec.cohort.modalities)
     for m in modalities:
         shape = spec.cohort.modalities[m].shape
