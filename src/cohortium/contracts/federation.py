@@ -175,7 +175,9 @@ class SiteSchema(FitAnswer):
     counts: tuple[int, ...]
     features: tuple[FeatureSchema, ...]
 
-    EXPOSES: ClassVar[str] = "that the site has so many patients, with so many of each outcome; names of features and of levels that enough share"
+    EXPOSES: ClassVar[str] = (
+        "that the site has so many patients, with so many of each outcome; names of features and of levels that enough share"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "units": "number of units with a label",
         "patients": "number of their patients",
@@ -200,7 +202,9 @@ class SiteMoments(FitAnswer):
     outcome_mean: float
     outcome_squares: float
 
-    EXPOSES: ClassVar[str] = "the site's means, spreads and shares of levels, each of at least the declared number of patients"
+    EXPOSES: ClassVar[str] = (
+        "the site's means, spreads and shares of levels, each of at least the declared number of patients"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "count": "known cells by column",
         "mean": "mean by column",
@@ -222,7 +226,9 @@ class SiteSums(FitAnswer):
     gradient: FloatArray
     hessian: FloatArray
 
-    EXPOSES: ClassVar[str] = "of two levels how many patients have both, however few; with many columns against patients who took part, and single rows (see attacks)"
+    EXPOSES: ClassVar[str] = (
+        "of two levels how many patients have both, however few; with many columns against patients who took part, and single rows (see attacks)"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "loss": "negative log likelihood, summed over the site's units",
         "gradient": "its gradient: sums over units of column times residual",
