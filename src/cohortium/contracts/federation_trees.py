@@ -42,6 +42,9 @@ class SiteQuantiles(FitAnswer):
     LEAVES: ClassVar[dict[str, str]] = {
         "counts": "units by cell of a grid over a column; patients of neighbouring values, at least the declared number, are counted together where their mean is",
     }
+    EXPOSES: ClassVar[str] = (
+        "how a column is spread, to groups of at least the declared number of patients; one that lies can find where the mean of a group is"
+    )
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class SiteHistograms(FitAnswer):
         "held_loss": "the same over units held out to know when to stop",
         "held": "their number",
     }
+    EXPOSES: ClassVar[str] = (
+        "of each group of a column how many had the outcome; of nodes below the root the same of at least the declared number; "
+        "differences between nodes of two trees may be of few"
+    )
 
 
 def open_nodes(growing: FloatArray, level: int, scores: int) -> list[tuple[int, int]]:

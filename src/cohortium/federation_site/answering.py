@@ -40,7 +40,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > (8 if plan.folds else 4) * most_rounds(plan):
+    if not reason and question.round > most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -51,9 +51,9 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
 
 
 def most_rounds(plan: FederationPlan) -> int:
-    """Rounds of one fit, at most."""
-    trees = plan.trees
-    return plan.rounds if trees is None else plan.rounds + trees.rounds * trees.depth
+    """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
+    grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
+    return (8 if plan.folds else 4) * (plan.rounds + grown)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
