@@ -46,7 +46,7 @@ endpoints: {{recurrence: {{kind: binary, column: recurrence, positive: "yes"}}}}
 design: {{site: site}}
 federation: {{modalities: [clinical, pathological, blood], least_events: 5, folds: 3, {how}}}
 """
-TREES = "rounds: 40, depth: 2, least_leaf: 10"
+TREES = "rounds: 20, depth: 2, learning_rate: 0.2, least_leaf: 10"
 FITS = {
     "linear": "least_cell: {linear}, penalty: 3",
     "trees": f"method: trees, least_cell: 10, trees: {{{{{TREES}}}}}",
@@ -56,7 +56,10 @@ FITS = {
 
 def hancock(data: Path, folder: Path) -> None:
     """Four sites by age and a draw (seed 1), so that they differ; one has no blood counts."""
-    every = {n: pd.read_csv(data / f"{n}.csv", dtype={"patient_id": str}) for n in ("targets", "clinical", "pathological", "blood")}
+    every = {
+        n: pd.read_csv(data / f"{n}.csv", dtype={"patient_id": str})
+        for n in ("targets", "clinical", "pathological", "blood")
+    }
     targets = every["targets"]
     rng = np.random.default_rng(1)
     age = every["clinical"].set_index("patient_id").iloc[:, -1].reindex(targets.patient_id).rank(pct=True).fillna(0.5)
@@ -84,7 +87,9 @@ def row(name: str, r: FederatedResults, seconds: float) -> None:
         mine = {x.design: text(x) for x in e.sites if x.site == s and x.metric == metric}
         print(f"    {s}: {mine}", flush=True)
     if r.trees is not None:
-        print(f"    pooled: {r.trees.pooled}; first: {[(i.column, round(i.gain, 3)) for i in r.trees.importance[:5]]}; off {r.trees.off:.4f}")
+        print(
+            f"    pooled: {r.trees.pooled}; first: {[(i.column, round(i.gain, 3)) for i in r.trees.importance[:5]]}; off {r.trees.off:.4f}"
+        )
 
 
 def cohort(name: str, study: str, folder: Path, linear_cell: int) -> None:
@@ -101,9 +106,13 @@ def cohort(name: str, study: str, folder: Path, linear_cell: int) -> None:
 
 def cost() -> None:
     """Bytes and seconds against sites and columns."""
-    print("\ncost: | sites | columns | CPU s a round | largest answer, bytes | bytes a site and tree | over all rows in one place |")
+    print(
+        "\ncost: | sites | columns | CPU s a round | largest answer, bytes | bytes a site and tree | over all rows in one place |"
+    )
     how = TreesPlan(rounds=3)
-    plan = FederationPlan("cost", "os", "survival", (), "days", ("m",), 0.0, 10, 10, 10, 1, 50, False, method="trees", trees=how)
+    plan = FederationPlan(
+        "cost", "os", "survival", (), "days", ("m",), 0.0, 10, 10, 10, 1, 50, False, method="trees", trees=how
+    )
     drive(plan, {p.name: asking(p, plan) for p in sites(2, 2)})
     for n in (2, 8, 32):
         for q in (10, 40, 160):
@@ -120,7 +129,10 @@ def cost() -> None:
             answers = [m.size for m in found.messages if m.kind == "SiteHistograms"]
             rounds = len(found.seconds)
             each = sum(answers) / n / 3
-            print(f"| {n} | {q} | {spent[0] / rounds:.3f} | {max(answers):,} | {each:,.0f} | {spent[0] / spent[1]:.2f} |", flush=True)
+            print(
+                f"| {n} | {q} | {spent[0] / rounds:.3f} | {max(answers):,} | {each:,.0f} | {spent[0] / spent[1]:.2f} |",
+                flush=True,
+            )
 
 
 def main() -> None:

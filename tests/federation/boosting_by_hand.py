@@ -102,7 +102,7 @@ class Tree:
 
     def __init__(self, bins, g, h, site, plan, least, widths):
         self.bins, self.g, self.h, self.site, self.plan, self.least, self.widths = bins, g, h, site, plan, least, widths
-        n, q = bins.shape
+        n = len(bins)
         self.value = np.zeros(n)
         self.splits = []
         sites = {s: [[[b] for b in range(w)] for w in widths] for s in sorted(set(site))}

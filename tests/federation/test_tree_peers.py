@@ -72,7 +72,12 @@ DAMAGED = {
 }
 CASES = [(k, n, r) for k in ("survival", "binary", "continuous", "multiclass") for n in DAMAGED for r in (0, 6)]
 SHOWN = [("survival", n, 0) for n in ("NaN", "shape", "counts", "round")]
-SHOWN += [("survival", "large", 6), ("continuous", "gradients", 6), ("binary", "one column", 0), ("multiclass", "curvature", 6)]
+SHOWN += [
+    ("survival", "large", 6),
+    ("continuous", "gradients", 6),
+    ("binary", "one column", 0),
+    ("multiclass", "curvature", 6),
+]
 
 
 @pytest.mark.parametrize(("kind", "name", "from_round"), thorough_but(CASES, *SHOWN))
@@ -117,7 +122,9 @@ def test_a_stored_state_goes_on_to_the_bit_and_order_does_not_matter():
     while state.phase != "done":
         state = restore(store(state))
         fresh = {n: replace(s) for n, s in found.items()}  # sites that were restarted, too
-        state = step(state, {n: decode(encode(answer(s, made, decode(encode(question(state)))))) for n, s in fresh.items()})
+        state = step(
+            state, {n: decode(encode(answer(s, made, decode(encode(question(state)))))) for n, s in fresh.items()}
+        )
     assert store(state) == store(whole)
 
 
@@ -138,8 +145,18 @@ def test_a_site_refuses_models_that_no_honest_coordinator_sends():
         replace(m, values=m.values + 1e3), replace(m, values=m.values * np.nan), many,
     ]  # fmt: skip
     bad = [replace(fine, model=x) for x in models]
-    bad += [replace(fine, growing=fine.growing[1:]), replace(fine, growing=fine.growing + 9), replace(fine, level=2), replace(fine, level=-1)]
-    bad += [replace(grid, grid=-grid.grid), replace(grid, grid=grid.grid * np.nan), replace(grid, grid=grid.grid[:1]), replace(fine, round=9999)]
+    bad += [
+        replace(fine, growing=fine.growing[1:]),
+        replace(fine, growing=fine.growing + 9),
+        replace(fine, level=2),
+        replace(fine, level=-1),
+    ]
+    bad += [
+        replace(grid, grid=-grid.grid),
+        replace(grid, grid=grid.grid * np.nan),
+        replace(grid, grid=grid.grid[:1]),
+        replace(fine, round=9999),
+    ]
     bad += [replace(grid, grid=np.tile(np.arange(600.0), (len(grid.columns), 1)))]
     for q in bad:
         assert isinstance(answer(site, made, q), Withdrawn)
@@ -186,7 +203,9 @@ def test_no_bin_of_a_node_and_none_of_its_sibling_is_of_few():
 def test_edges_are_quantiles_of_all_sites_within_the_stated_error():
     made, found = plan("continuous", 1, bins=10, rounds=1, depth=1), cut.sites("continuous")
     skewed = {
-        n: replace(s, features=tuple(replace(f, values=np.exp(f.values / 2)) if f.name == "size" else f for f in s.features))
+        n: replace(
+            s, features=tuple(replace(f, values=np.exp(f.values / 2)) if f.name == "size" else f for f in s.features)
+        )
         for n, s in found.items()
     }
     for least in (1, 6):

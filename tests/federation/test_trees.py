@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from cohortium.contracts.federation import TreesPlan
+from cohortium.federation_coordinator.trees import model
 from cohortium.federation_site.boosting import scores_by
 from cohortium.federation_site.cox import cox_derivatives, cox_sums
 from cohortium.federation_site.encoding import columns_of
-from cohortium.federation_coordinator.trees import model
 from cohortium.study.federating import asking, drive
 from tests.federation import boosting_by_hand
 from tests.federation import sites as cut
@@ -70,7 +70,9 @@ def test_equal_to_boosting_by_hand(kind, least):
     assert not state.left
     x, y, whose, time, entry = rows(state, found)
     edges = [row[np.isfinite(row)] for row in state.fit.edges]
-    f, trees = boosting_by_hand.boost(kind, x, y, whose, edges, made.trees, least, state.fit.base, state.outcome, time, entry)
+    f, trees = boosting_by_hand.boost(
+        kind, x, y, whose, edges, made.trees, least, state.fit.base, state.outcome, time, entry
+    )
     np.testing.assert_allclose(scores(state, found), f, rtol=0, atol=1e-9)
     mine = state.fit.splits.reshape(len(trees), -1, 3)
     for t, theirs in enumerate(trees):
@@ -90,7 +92,9 @@ def test_the_same_trees_as_lightgbm(kind):
 
     from cohortium.federation_site.grouping import binned
 
-    ridge = 0.0 if kind == "multiclass" else 1.0  # with one, it tries no column again that gained nothing in the node above
+    ridge = (
+        0.0 if kind == "multiclass" else 1.0
+    )  # with one, it tries no column again that gained nothing in the node above
     made = plan(kind, rounds=8, learning_rate=0.2, bins=12, least_leaf=1, least_curvature=3.0, ridge=ridge)
     found = sites(kind, gaps=False)
     state = fit(made, found)
@@ -130,7 +134,9 @@ def for_xgboost(kind):
     made, found = plan(kind, rounds=6, learning_rate=0.2, bins=12, least_leaf=1), sites(kind)
     if kind == "survival":
         s = found["north"]
-        found = {"north": replace(s, time=np.round(s.time, 3) + 1e-2 * np.argsort(np.argsort(s.time)), entry=s.entry * 0)}
+        found = {
+            "north": replace(s, time=np.round(s.time, 3) + 1e-2 * np.argsort(np.argsort(s.time)), entry=s.entry * 0)
+        }
         made = replace(made, quorum=1)
     return made, found
 

@@ -174,7 +174,6 @@ class AttackRecord:
     reason: str = ""
 
 
-
 @dataclass(frozen=True)
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held

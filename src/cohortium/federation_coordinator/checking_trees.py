@@ -60,7 +60,11 @@ def _padded(x: Array, mask: NDArray[np.bool_]) -> Array:
 
 
 def _counts(a: SiteHistograms, n: Array, state: State) -> str:
-    units, least, tolerance = state.schemas[a.site].units, state.plan.least_cell, SLACK * (1 + state.schemas[a.site].units)
+    units, least, tolerance = (
+        state.schemas[a.site].units,
+        state.plan.least_cell,
+        SLACK * (1 + state.schemas[a.site].units),
+    )
     if not 0 <= a.held <= units or (a.held and not plan_of(state).stop) or 0 < a.held < state.plan.least_patients:
         return "its counts do not fit the number of its units"
     if (n < -tolerance).any():
@@ -72,7 +76,9 @@ def _counts(a: SiteHistograms, n: Array, state: State) -> str:
         few = ((n > 0) & (n < least - tolerance)).any()
     else:
         k = n_scores(state)
-        each = np.bincount([score for score, _ in open_nodes(boosting(state).growing, boosting(state).level, k)], whole, k)
+        each = np.bincount(
+            [score for score, _ in open_nodes(boosting(state).growing, boosting(state).level, k)], whole, k
+        )
         if (each > units - a.held + tolerance).any():
             return "its counts do not fit the number of its units"
         few = ((whole > tolerance) & (whole < least - tolerance)).any()

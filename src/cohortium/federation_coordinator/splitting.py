@@ -56,6 +56,6 @@ def best_split(sums: Array, plan: TreesPlan) -> Split | None:
     if top <= near:
         return None
     j, b, way = (int(i) for i in np.unravel_index(int((gain >= top - near).argmax()), gain.shape))
-    l, r = left[:, j, b, way], right[:, j, b, way]
-    unknown = float(l[2] >= r[2]) if lacking[2, j, 0] <= SLACK else float(way == 0)
-    return Split(j, b, unknown, float(gain[j, b, way]), l.copy(), r.copy())
+    one, other = left[:, j, b, way], right[:, j, b, way]
+    unknown = float(one[2] >= other[2]) if lacking[2, j, 0] <= SLACK else float(way == 0)
+    return Split(j, b, unknown, float(gain[j, b, way]), one.copy(), other.copy())

@@ -31,7 +31,7 @@ from cohortium.federation_coordinator.checking_trees import wrong_histograms, wr
 from cohortium.federation_coordinator.results_trees import results
 from cohortium.federation_coordinator.state import State
 
-__all__ = ["advance", "answered_by", "check", "grid", "model", "progress", "question", "results", "restarts", "start"]
+__all__ = ["advance", "answered_by", "check", "grid", "model", "progress", "question", "restarts", "results", "start"]
 
 WIDE = 2.0
 """Bins of scores reach so many times the sum of the trees' standard deviations, which that of their sum cannot exceed."""

@@ -63,9 +63,7 @@ def _stratum(
     return loss, gradient, (hessian + hessian.T) / 2
 
 
-def cox_derivatives(
-    eta: Array, time: Array, event: Array, entry: Array, weight: Array
-) -> tuple[float, Array, Array]:
+def cox_derivatives(eta: Array, time: Array, event: Array, entry: Array, weight: Array) -> tuple[float, Array, Array]:
     """Of one stratum: negative log partial likelihood, and its first and second derivatives (n,) by each unit's score ``eta`` (n,)."""
     dead = event > 0
     if not dead.any():

@@ -60,4 +60,7 @@ def scores(kind: str, n_classes: int) -> tuple[int, int]:
     return 1, 0 if kind == "survival" else 1
 
 
-_PREDICTING: dict[type, Callable[[Site, FederationPlan, Any], Array | str]] = {LinearModel: _linear, TreesModel: predicted}
+_PREDICTING: dict[type, Callable[[Site, FederationPlan, Any], Array | str]] = {
+    LinearModel: _linear,
+    TreesModel: predicted,
+}

@@ -31,7 +31,9 @@ def trees_answer(r: FederatedResults) -> str:
         first = t.importance[0]
         text += f" {first.column} explains most: {100 * first.gain:.0f}% of what splits gained."
     if t.pooled is not None:
-        text += f" Boosting on all rows together, by the same rules, differs by at most {t.pooled.same:.1g}; {_plain(t)}."
+        text += (
+            f" Boosting on all rows together, by the same rules, differs by at most {t.pooled.same:.1g}; {_plain(t)}."
+        )
     if r.evaluation is not None:
         text += said(r.evaluation)
     return text
@@ -78,7 +80,9 @@ def _notes(r: FederatedResults, t: FederatedTrees) -> list[str]:
         "causes the outcome; of columns that say the same the first is used."
     ]
     if t.losses:
-        notes.append(f"Loss ({LOSSES[r.kind]}): {t.losses[0]:.4g} before the first tree, {t.losses[-1]:.4g} before the last question.")
+        notes.append(
+            f"Loss ({LOSSES[r.kind]}): {t.losses[0]:.4g} before the first tree, {t.losses[-1]:.4g} before the last question."
+        )
     if t.held_losses:
         best = min(t.held_losses)
         notes.append(

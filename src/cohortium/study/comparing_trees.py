@@ -86,7 +86,10 @@ def _boosted(state: State, one: Site, least: int, held: NDArray[np.bool_]) -> tu
         state, plan=plan, sites=("all",), left={}, phase="fit", schemas={"all": schema}, moments={"all": moments}, trials=(), round=1,
     )  # fmt: skip
     s = replace(s, fit=replace(fresh(s), grid=np.zeros((0, 0)), edges=boosting(state).edges))
-    mine = [(np.flatnonzero((one.stratum == g) & ~held), np.flatnonzero((one.stratum == g) & held)) for g in np.unique(one.stratum)]
+    mine = [
+        (np.flatnonzero((one.stratum == g) & ~held), np.flatnonzero((one.stratum == g) & held))
+        for g in np.unique(one.stratum)
+    ]
     one.folds["parts", plan] = [(take(one, a), take(one, b) if len(b) else None) for a, b in mine]
     while s.phase != "done":
         s = step(s, {"all": answer(one, plan, question(s))})
