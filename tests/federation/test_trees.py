@@ -63,7 +63,7 @@ def scores(state, found, groups=True):
     return np.vstack([scores_by(found[s], state.plan, model(state), groups) for s in state.here])
 
 
-@pytest.mark.parametrize(("kind", "least"), thorough_but(HAND, ("survival", 1), ("binary", 6), ("continuous", 6)))
+@pytest.mark.parametrize(("kind", "least"), thorough_but(HAND, ("survival", 1), ("binary", 6)))
 def test_equal_to_boosting_by_hand(kind, least):
     made, found = plan(kind, least, rounds=2), sites(kind)
     state = fit(made, found)

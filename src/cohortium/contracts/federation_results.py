@@ -128,7 +128,7 @@ class PooledTrees:
 class FederatedTrees:
     """Boosted trees. trees: of each class where there are several; stopped: whether it ended before the declared number. losses, held_losses: per
     unit before each tree (of survival per event), of those trained on and those held out to know when to stop; held: their number. off: largest distance of an edge of
-    a bin from the quantile it stands for, as a share of units. columns: names, in the order of edges; edges, base, splits, values: the model, as in
+    a bin from the quantile it stands for, as a share of units, of columns that have all bins. columns: names, in the order of edges; edges, base, splits, values: the model, as in
     :class:`cohortium.contracts.federation_trees.TreesModel`. pooled: where a simulation was asked for it."""
 
     trees: int

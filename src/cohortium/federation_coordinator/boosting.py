@@ -21,7 +21,7 @@ class Boosting(Progress):
     """Trees between two rounds, as in :mod:`cohortium.contracts.federation_trees`; K scores, S = 2^depth - 1.
 
     grid: (c, m - 1) of the numeric columns that are asked for quantiles, empty afterwards; laid: how often it was laid. off:
-    largest distance of an edge from its quantile. splits, values: trees that are done. growing: (K S, 3), sums: (K (2 S + 1), 3) of
+    largest distance of an edge from its quantile, of columns that have all bins. splits, values: trees that are done. growing: (K S, 3), sums: (K (2 S + 1), 3) of
     the nodes of those that are grown, level: of the nodes that are asked about. gains, uses: (T / K, q) gain by column and splits
     of each round of trees. spread: (T / K, K) standard deviation of their values. losses, held_losses: (T / K + 1,) before each round of
     trees. said: by site its losses, by which a repeated answer is known. held: units held out.
@@ -124,7 +124,8 @@ def counted(state: State, answers: dict[str, SiteQuantiles]) -> State:
         return replace(state, fit=replace(fit, grid=grid, laid=fit.laid + 1))
     made = {j: quantiles.edges_of(fit.grid[i], counts[i], plan_of(state).bins) for i, j in enumerate(at)}
     edges = all_edges(state, {j: e for j, (e, _) in made.items()})
-    off = max(off for _, off in made.values())
+    # Where many units share a value no edge can be near a quantile: that is no error of the counts.
+    off = max((off for e, off in made.values() if len(e) == plan_of(state).bins - 1), default=0.0)
     return replace(state, fit=replace(fit, grid=np.zeros((0, 0)), laid=fit.laid + 1, edges=edges, off=off))
 
 

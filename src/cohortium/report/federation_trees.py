@@ -31,9 +31,7 @@ def trees_answer(r: FederatedResults) -> str:
         first = t.importance[0]
         text += f" {first.column} explains most: {100 * first.gain:.0f}% of what splits gained."
     if t.pooled is not None:
-        text += (
-            f" Boosting on all rows together, by the same rules, differs by at most {t.pooled.same:.1g}; {_plain(t)}."
-        )
+        text += f" Boosting on all rows together, by the same rules, differs by at most {t.pooled.same:.1g} from it; {_plain(t)}."
     if r.evaluation is not None:
         text += said(r.evaluation)
     return text
@@ -91,7 +89,9 @@ def _notes(r: FederatedResults, t: FederatedTrees) -> list[str]:
     elif plan.stop:
         notes.append("No site has enough patients to hold some out: all declared trees were grown.")
     if t.off:
-        notes.append(f"Edges of bins are at most {100 * t.off:.1f}% of units from the quantiles they stand for.")
+        notes.append(
+            f"Of columns with all {plan.bins} bins the edges are at most {100 * t.off:.1f}% of units from the quantiles they stand for."
+        )
     if t.pooled is not None:
         notes.append(
             "All rows in one place, the same edges of bins: with the same groups of neighbouring values and the same shared bins scores differ by at most "
