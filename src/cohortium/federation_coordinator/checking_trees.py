@@ -48,7 +48,7 @@ def wrong_histograms(a: SiteHistograms, state: State) -> str:
         return NUMBERS
     g, h, n = (_padded(x, mask) for x in sums)
     return (
-        _counts(a, n, state) or _same_everywhere(g, h, n) or _beyond(a, g, h, n, state) or _repeated(a, n, state)
+        _counts(a, n, state) or _same_everywhere(g, h, n) or _beyond(a, g, h, n, state) or _repeated(a, h, state)
     )  # fmt: skip
 
 
@@ -129,9 +129,9 @@ def _beyond(a: SiteHistograms, g: Array, h: Array, n: Array, state: State) -> st
     return LARGE if far else ""
 
 
-def _repeated(a: SiteHistograms, n: Array, state: State) -> str:
+def _repeated(a: SiteHistograms, h: Array, state: State) -> str:
     """The loss is that of the trees so far: another at each round of trees, and the same at all levels of one. It stays what it was
-    only where the last trees did not tell the site's units apart."""
+    only where the last trees did not tell apart the site's units whose scores matter (of survival those in a risk set)."""
     fit = boosting(state)
     said = fit.said.get(a.site, np.zeros(0))
     if fit.level:
@@ -142,12 +142,13 @@ def _repeated(a: SiteHistograms, n: Array, state: State) -> str:
     since = said[int(np.flatnonzero(said == a.loss)[-1]) :]
     places, k = fit.values.shape[1] - 1, n_scores(state)
     roots = fit.splits[-k * places :: places]
-    parted = any(_parts(n[0], *root) for root in roots if root[0] >= 0)
-    return "its loss is one that it gave before: a repeated message" if len(since) > 1 or parted else ""
+    parted = any(_parts(h[score], *root) for score, root in enumerate(roots) if root[0] >= 0)
+    moved = (since != a.loss).any() or parted
+    return "its loss is one that it gave before: a repeated message" if moved else ""
 
 
-def _parts(n: Array, column: float, cut: float, unknown: float) -> bool:
-    """Whether a split has units on both sides. n: (q, B + 1) units at the root."""
-    own = n[int(column)]
+def _parts(h: Array, column: float, cut: float, unknown: float) -> bool:
+    """Whether a split has curvature on both sides. h: (q, B + 1) second derivatives at the root."""
+    own = h[int(column)]
     left = own[: int(cut) + 1].sum() + unknown * own[-1]
     return bool(SLACK < left < own.sum() - SLACK)
