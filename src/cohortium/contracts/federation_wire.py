@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.contracts import federation
+from cohortium.contracts import federation, federation_preparing
 
 
 class MessageError(ValueError):
@@ -27,7 +27,7 @@ class MessageError(ValueError):
 MOST_BYTES = 512 * 1024 * 1024
 """A longer message is refused before it is read."""
 
-_MODULES = (federation,)
+_MODULES = (federation, federation_preparing)
 """Modules of contracts whose records may be sent."""
 
 _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator.state")
@@ -36,6 +36,13 @@ _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator
 _RECORDS: dict[str, type] = {
     c.__name__: c for m in _MODULES for c in vars(m).values() if isinstance(c, type) and dataclasses.is_dataclass(c)
 }
+
+
+ANSWERS: tuple[type, ...] = (
+    *federation.ANSWERS,
+    *(c for c in _RECORDS.values() if hasattr(c, "LEAVES") and c not in federation.ANSWERS),
+)
+"""All that may leave a site."""
 
 
 def encode(message: Any) -> bytes:

@@ -27,9 +27,9 @@ def together(count: Array, mean: Array, squares: Array) -> tuple[Array, Array, A
     return total, centre, np.sqrt(np.maximum(spread / safe, 0.0))
 
 
-def scaled(moments: Mapping[str, SiteMoments]) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Mean and sd (q,) of all sites, and which columns vary at all."""
-    count, mean, squares = (np.array([getattr(m, f) for m in moments.values()]) for f in ("count", "mean", "squares"))
+def scaled(moments: Mapping[str, tuple[Array, Array, Array]]) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Mean and sd (q,) of all sites, and which columns vary at all; of their counts, means and squares (q,)."""
+    count, mean, squares = (np.array([m[i] for m in moments.values()]) for i in range(3))
     total, centre, sd = together(count, mean, squares)
     varies = (total > 0) & (sd > 1e-9 * np.maximum(1.0, np.abs(centre)))
     return centre, np.where(varies, sd, 1.0), varies
