@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cohortium.contracts.federation import FederationPlan
 
@@ -94,14 +94,33 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class CalibrationLine:
+    """Regression of the outcome on scores of all sites that were held out. design: as in :class:`SitePerformance`. intercept: None
+    of survival; slope; error, low, high of each; None with a reason."""
+
+    design: str
+    sites: int
+    intercept: float | None = None
+    intercept_error: float | None = None
+    intercept_low: float | None = None
+    intercept_high: float | None = None
+    slope: float | None = None
+    slope_error: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class FederatedEvaluation:
-    """How well the model predicts patients whom it was not fitted on, without pooling them."""
+    """How well the model predicts patients whom it was not fitted on, without pooling them. calibration: of all together, by design."""
 
     folds: int
     seed: int
     across: list[Performance]
     sites: list[SitePerformance]
     notices: list[str]
+    calibration: list[CalibrationLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

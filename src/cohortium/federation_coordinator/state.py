@@ -99,9 +99,9 @@ class Trial:
 class Calibration:
     """Newton's method for intercept and slope of scores, of F fits at once. design: as in
     :class:`cohortium.contracts.federation_results.SitePerformance`. who: empty for all sites together, then sites. at: (F, 2) asked
-    now; best, loss: the best so far, infinite at first; step: (F, 2) Newton's, scaled by share: (F,); curvature: (F, 3) at ``best``.
-    over: (F,) 1 where it has ended. failed: fit -> why there is none; ``gone``: site -> why it takes no part. last, first: (trial, site)
-    as text -> answers. tries: answers so far."""
+    now; best, loss: the best so far, infinite at first; step: (F, 2) Newton's from there, slope: (F,) along it, share: (F,) of it that is
+    tried; curvature, start: (F, 3) at ``best``, and at first. over: (F,) 1 where it has ended. failed: fit -> why there is none;
+    gone: site -> why it takes no part. last, first: trial and site -> answers; last_at: where. tries: answers so far."""
 
     design: str
     who: tuple[str, ...]
@@ -109,8 +109,10 @@ class Calibration:
     best: NDArray[np.float64]
     loss: NDArray[np.float64]
     step: NDArray[np.float64]
+    slope: NDArray[np.float64]
     share: NDArray[np.float64]
     curvature: NDArray[np.float64]
+    start: NDArray[np.float64]
     over: NDArray[np.float64]
     failed: dict[str, str]
     gone: dict[str, str]
