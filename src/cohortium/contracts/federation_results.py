@@ -124,6 +124,44 @@ class FederatedEvaluation:
 
 
 @dataclass(frozen=True)
+class SelectedColumn:
+    """A column that was chosen of many. score: chi-squared statistic of ``freedom`` degrees of freedom, p: of it, not corrected for the
+    number of candidates; or its variance, freedom 0. times: of the fits of the evaluation, how many chose it too."""
+
+    column: str
+    score: float
+    freedom: int
+    p: float
+    times: int
+
+
+@dataclass(frozen=True)
+class BatchEffect:
+    """What was taken out of a table's numeric columns at a site. columns: adjusted; shift: median over them of how far values were moved,
+    in standard deviations of the column, without sign; factor: median, and its 5% and 95% quantiles, of what values were multiplied by."""
+
+    site: str
+    modality: str
+    columns: int
+    shift: float
+    factor: float
+    factor_low: float
+    factor_high: float
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What was done before the fit. by: how columns were chosen, of so many candidates; empty where none were. fits: of the
+    evaluation, that chose anew."""
+
+    by: str
+    candidates: int
+    chosen: list[SelectedColumn]
+    fits: int
+    batches: list[BatchEffect]
+
+
+@dataclass(frozen=True)
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
@@ -149,3 +187,4 @@ class FederatedResults:
     version: str
     largest_difference: float | None = None
     evaluation: FederatedEvaluation | None = None
+    preparing: Preparing | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,15 @@ class Site:
     def __len__(self) -> int:
         return len(self.y)
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether every patient has one unit."""
+        return len(np.unique(self.patient)) == len(self.patient)
+
     def patients(self, rows: NDArray[np.bool_] | None = None) -> int:
         """Number of distinct patients, among the given units."""
+        if self.single:
+            return len(self) if rows is None else int(np.count_nonzero(rows))
         return len(np.unique(self.patient if rows is None else self.patient[rows]))
 
 

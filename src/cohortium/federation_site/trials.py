@@ -78,15 +78,16 @@ def _scores(
     predicted = predicted_by(site, plan, q.model)
     if isinstance(predicted, str):
         return Withdrawn(site.name, own, q.round, predicted)
+    held = take(replace(site, features=()), rows)  # what is scored needs them no more
     if isinstance(q, AskCalibration):
-        line = calibration_of(take(site, rows), predicted[rows], plan, q, own)
+        line = calibration_of(held, predicted[rows], plan, q, own)
         return Withdrawn(site.name, own, q.round, line) if isinstance(line, str) else line
     grid = q.grid
     if grid.ndim != 1 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
         return Withdrawn(site.name, own, q.round, "the question has no bins of scores")
     if plan.kind == "multiclass" and set(site.classes) - set(q.classes):
         return Withdrawn(site.name, own, q.round, "it has a class that sites did not agree on")
-    found = scores_of(take(site, rows), predicted[rows], plan, q)
+    found = scores_of(held, predicted[rows], plan, q)
     return replace(found, site=site.name, plan=own, round=q.round)
 
 
