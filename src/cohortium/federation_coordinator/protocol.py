@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cohortium.contracts.federation import (
     Answer,
@@ -30,7 +31,7 @@ from cohortium.federation_coordinator import checking, selecting
 from cohortium.federation_coordinator.agreeing import agree
 from cohortium.federation_coordinator.harmonising import harmonised
 from cohortium.federation_coordinator.methods import method_of
-from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled
+from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled, unlike_columns
 from cohortium.federation_coordinator.state import State
 
 SILENT = "it did not answer in time"
@@ -147,9 +148,10 @@ def _ready(state: State) -> State:
     moments = {s: state.moments[s] for s in state.here}
     asked, adjusted = harmonised(state.plan.harmonise, state.asked, moments)
     mean, sd, varies = scaled(adjusted)
-    still = [c.name for c, v in zip(state.asked, varies, strict=True) if not v]
-    gone = tuple(f"Column '{n}' is the same everywhere: not used." for n in still)
-    gone = tuple(n for n in gone if n not in state.notices)
+    unlike = unlike_columns(moments, state.asked)
+    gone = _unused(state, "is the same everywhere", "are the same everywhere", ~varies)
+    gone += _unused(state, "is of another size at some site", "are of another size at some site", varies & unlike)
+    varies &= ~unlike
     columns = tuple(c for c, v in zip(asked, varies, strict=True) if v)
     if not columns:
         raise FederationError("No column varies at the sites that are left.")
@@ -165,6 +167,17 @@ def _ready(state: State) -> State:
     if state.plan.select is not None and state.plan.select.by == "variance":
         return _start(selecting.by_variance(state))
     return replace(state, phase="select")
+
+
+def _unused(state: State, one: str, several: str, which: NDArray[np.bool_]) -> tuple[str, ...]:
+    """A notice of columns that are left out; of many only some are named."""
+    names = [c.name for c, w in zip(state.asked, which, strict=True) if w]
+    if len(names) > MOST_NAMED:
+        shown = ", ".join(f"'{n}'" for n in names[:MOST_NAMED])
+        said = [f"{len(names)} columns {several}, and are not used: {shown} and {len(names) - MOST_NAMED} more."]
+    else:
+        said = [f"Column '{n}' {one}: not used." for n in names]
+    return tuple(n for n in said if n not in state.notices)
 
 
 def _start(state: State) -> State:
