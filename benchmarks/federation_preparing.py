@@ -20,6 +20,7 @@ import pandas as pd
 from cohortium.encoders.combat import ComBat
 from cohortium.federation_coordinator import results
 from cohortium.federation_coordinator.results import estimates
+from cohortium.federation_coordinator.scaling import scaled, unlike_columns
 from cohortium.federation_site.encoding import columns_of
 from cohortium.study import load_study
 from cohortium.study.data import load_data
@@ -39,7 +40,7 @@ endpoints:
   os: {{kind: survival, time: survival_months, event: event, time_unit: months}}
 design: {{site: region, batch: region}}
 reference: [clinical, rna]
-federation: {{penalty: {penalty}, least_events: 3, least_cell: 5, evaluate: true, folds: 2, select: {select}}}
+federation: {{penalty: {penalty}, least_events: 3, least_cell: 1, evaluate: true, folds: 2, select: {select}}}
 """
 
 
@@ -61,7 +62,9 @@ def write(data: Path, folder: Path, cohort: str) -> None:
 def fit(folder: Path, cohort: str, harmonise: bool, select: bool = True):
     """Seconds of the federated study, its state, its sites, its records."""
     chosen = f"{{features: {GENES}, modalities: [rna]}}" if select else "null"
-    text = STUDY.format(cohort=cohort, penalty=PENALTY, select=chosen, harmonise=", harmonise: combat" if harmonise else "")
+    text = STUDY.format(
+        cohort=cohort, penalty=PENALTY, select=chosen, harmonise=", harmonise: combat" if harmonise else ""
+    )
     (folder / "study.yaml").write_text(text)
     study = load_study(folder / "study.yaml")
     plan = plan_of(study)
@@ -81,7 +84,10 @@ def describe(name: str, seconds: float, driven, sites) -> None:
     for site in sites:
         mine = {r.metric: r for r in e.sites if r.site == site and r.design == "leave_one_site_out"}
         c, slope = mine["c_index"], mine["calibration_slope"]
-        cells = [f"{c.value:.3f} ({c.low:.2f} to {c.high:.2f})", f"{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f})"]
+        cells = [
+            f"{c.value:.3f} ({c.low:.2f} to {c.high:.2f})",
+            f"{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f})",
+        ]
         print(f"| {site} | {c.units} | {c.events} | {' | '.join(cells)} |")
     for p in e.across:
         said = p.reason
@@ -94,6 +100,13 @@ def describe(name: str, seconds: float, driven, sites) -> None:
         print("!", n)
 
 
+def unused(s):
+    """Which columns asked for are the same everywhere, or of another size at some site: R is not asked about them."""
+    moments = {n: s.moments[n] for n in s.here}
+    varies = scaled({n: (m.count, m.mean, m.squares) for n, m in moments.items()})[2]
+    return ~varies | unlike_columns(moments, s.asked)
+
+
 def against_r(folder: Path, driven, sites) -> None:
     """Choice, coefficients and held-out C-indices of R on all rows together."""
     state = driven.state
@@ -103,8 +116,14 @@ def against_r(folder: Path, driven, sites) -> None:
     frame.insert(0, "event", np.concatenate([s.y for s in sites.values()]))
     frame.insert(0, "time", np.concatenate([s.time for s in sites.values()]))
     frame.to_csv(folder / "r.csv", index=False, float_format="%.17g")
+    fits = {"all": state, **{t.without: t.state for t in state.trials if t.without}}
+    left_out = [(n, c.name) for n, s in fits.items() for c, u in zip(s.asked, unused(s), strict=True) if u]
+    pd.DataFrame(left_out, columns=["fit", "name"]).to_csv(folder / "unused.csv", index=False)
+    print("columns that are not used:", {n: sum(f == n for f, _ in left_out) for n in fits})
     script = Path(__file__).with_suffix(".R")
-    subprocess.run(["Rscript", str(script), str(folder / "r.csv"), str(folder / "out.csv"), str(GENES), str(PENALTY)], check=True)
+    subprocess.run(
+        ["Rscript", str(script), str(folder / "r.csv"), str(folder / "out.csv"), str(folder / "unused.csv"), str(GENES), str(PENALTY)], check=True
+    )
     r = pd.read_csv(folder / "out.csv")
     scores = r[r.what == "score"].set_index("name").value
     chosen = {c.column: c.score for c in state.chosen}

@@ -180,3 +180,39 @@ def test_folds_are_some(call, study, tmp_path):
         call("federate", "simulate", study, "--out", tmp_path / "fed", "--json").json["federation"]["evaluation"]
         is None
     )
+
+
+PREPARED = STUDY.replace("[age, size, grade, node]}", "[age, size, grade, node], harmonise: combat}").replace(
+    "{site: site}", "{site: site, batch: site}"
+)
+
+
+def test_choice_and_harmonising_are_on_the_page(call, study, tmp_path):
+    study.write_text(PREPARED.replace("least_cell: 3", "least_cell: 3, select: {features: 2}") + "primary: value\n")
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed", "--compare")
+    assert done.code == 0 and "2 of 5 columns were chosen by association" in " ".join(done.out.split())
+    found = json.loads((tmp_path / "fed" / "federation.json").read_text())
+    assert [c["column"] for c in found["preparing"]["chosen"]] == ["age", "size"] or len(found["coefficients"]) == 2
+    assert len(found["preparing"]["batches"]) == 4 and found["largest_difference"] < 1e-12
+    page = (tmp_path / "fed" / "federation.html").read_text()
+    assert "Before the fit" in page and "Effects of sites" in page and "SiteAssociation" in page
+
+
+REFUSED = {
+    "a misspelt key": (STUDY.replace("least_cell: 3", "select: {feature: 3}"), "Did you mean 'features'"),
+    "no such way": (STUDY.replace("least_cell: 3", "select: {features: 3, by: varance}"), "varance"),
+    "no column": (STUDY.replace("least_cell: 3", "select: {features: 0}"), "greater than or equal to 1"),
+    "no such table": (STUDY.replace("least_cell: 3", "select: {features: 3, modalities: [rna]}"), "no table of the fit"),
+    "covariates": (PREPARED.replace("combat}", "combat, harmonise_covariates: [age]}"), "harmonise_covariates"),
+    "weights": (PREPARED.replace("batch: site", "batch: site, weight: w"), "design.weight"),
+    "batches within sites": (PREPARED.replace("batch: site", "batch: node"), "has 2 values at site"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_prepared_is_refused(call, study, tmp_path, name):
+    text, said = REFUSED[name]
+    study.write_text(text)
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed")
+    assert done.code == 2 and said in " ".join(done.err.split()), done.err
+    assert not (tmp_path / "fed").exists()

@@ -108,7 +108,9 @@ def test_true_scores_have_slope_one_and_those_of_another_scale_do_not():
 
     rng = np.random.default_rng(3)
     score = rng.normal(size=4000)
-    site = replace(cut.site("a", cut.table().head(40), "binary"), y=(rng.uniform(size=4000) < expit(score / 2 - 1)) * 1.0)
+    site = replace(
+        cut.site("a", cut.table().head(40), "binary"), y=(rng.uniform(size=4000) < expit(score / 2 - 1)) * 1.0
+    )
     q = AskCalibration("p", 1, None, (), ("",), np.array([[-1.0, 0.5]]))
     said = calibration_of(site, score, cut.plan("binary"), q, "p")
     h = np.array([[said.hessian[0, 0], said.hessian[0, 1]], [said.hessian[0, 1], said.hessian[0, 2]]])

@@ -171,7 +171,9 @@ def test_the_main_fit_is_what_it_is_without_an_evaluation_and_a_stored_state_goe
     made, found, state, answers = before["binary"]
     plain = cut.plan("binary")
     alone = drive(plain, {n: asking(s, plain) for n, s in found.items()}).state
-    np.testing.assert_array_equal(estimates(finished(before, "binary", step(state, answers))).coef, estimates(alone).coef)
+    np.testing.assert_array_equal(
+        estimates(finished(before, "binary", step(state, answers))).coef, estimates(alone).coef
+    )
     assert store(until("binary", "scores", made, found, stored=True)) == store(state)
 
 

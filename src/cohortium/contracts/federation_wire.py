@@ -12,7 +12,7 @@ import hashlib
 import json
 import types
 import typing
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,7 @@ def _member(family: type, x: Any, where: str, known: dict[str, type]) -> Any:
     return _record(found, {k: v for k, v in x.items() if k != "type"}, known)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _taken_apart(hint: Any) -> tuple[Any, tuple[Any, ...], bool, bool]:
     """Origin and arguments of a hint, whether it is a family, and whether a record: asked for each of thousands of values."""
     origin = typing.get_origin(hint)

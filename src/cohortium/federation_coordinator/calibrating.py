@@ -125,7 +125,9 @@ def key(t: Trial, site: str) -> str:
     return f"{t.without}|{t.fold}|{site}"
 
 
-def _total(state: State, c: Calibration, who: str, answers: Mapping[str, SiteCalibration]) -> tuple[float, Array, Array]:
+def _total(
+    state: State, c: Calibration, who: str, answers: Mapping[str, SiteCalibration]
+) -> tuple[float, Array, Array]:
     loss, gradient, hessian = 0.0, np.zeros(2), np.zeros(3)
     for site in c.who[1:] if who == "" else (who,):
         for t in _parts(state, c.design, site):

@@ -38,7 +38,9 @@ def _at_site(state: State, c: Calibration | None, design: str, metric: str, site
     scores = [t.scores[site] for t in mine if site in t.scores]
     units = sum(a.units for a in scores)
     events = sum(a.counts[-1] for a in scores) if state.plan.kind != "continuous" else 0
-    missing = next((t.unscored.get(site) or t.state.left.get(site, "").partition(": ")[2] or t.failed for t in mine), "")
+    missing = next(
+        (t.unscored.get(site) or t.state.left.get(site, "").partition(": ")[2] or t.failed for t in mine), ""
+    )
     reason = missing or "it has no scores"
     if c is not None:
         reason = c.gone.get(site) or c.failed.get(site) or ("" if site in c.who else reason)

@@ -112,7 +112,9 @@ def _notices(state: State) -> list[str]:
             every.setdefault(f"Site '{site}' was left out: {reason}.", []).append(name)
     for c in state.calibration:
         for site, reason in c.gone.items():
-            every.setdefault(f"Site '{site}' was left out of the calibration: {reason}.", []).append(f"with {DESIGNS[c.design]}")
+            every.setdefault(f"Site '{site}' was left out of the calibration: {reason}.", []).append(
+                f"with {DESIGNS[c.design]}"
+            )
     folds = [f"of fold {k + 1}" for k in range(state.plan.folds)]
     return [
         f"Evaluation, fit {'of every fold' if who == folds else ', '.join(who)}. {said}" for said, who in every.items()

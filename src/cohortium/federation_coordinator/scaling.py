@@ -16,7 +16,7 @@ FAR = 20.0
 """A site whose mean is so many standard deviations away from the others' median, or whose spread is so many times theirs,
 measures something else."""
 
-MANY, FEW = 50, 0.02
+MANY, FEW = 50, 0.1
 """Of a table with so many numeric columns, this share may be so far: those columns are not used, and the site stays."""
 
 

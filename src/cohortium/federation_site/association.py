@@ -30,9 +30,7 @@ def association(site: Site, plan: FederationPlan, q: AskAssociation, own: str) -
     squares = w @ z**2
     if plan.kind == "survival":
         none = np.zeros(n_columns)
-        _, gradient, squares = cox_sums(
-            z, site.time, site.y, site.entry, w, site.stratum, none, diagonal=True
-        )
+        _, gradient, squares = cox_sums(z, site.time, site.y, site.entry, w, site.stratum, none, diagonal=True)
         weights, sums = np.array([float(w @ (site.y > 0))]), -gradient[:, None]
     elif plan.kind == "continuous":
         y = (site.y - q.outcome[0]) / q.outcome[1]

@@ -14,7 +14,9 @@ from cohortium.federation_site.sums import linear_sums, logistic_sums
 Array = NDArray[np.float64]
 
 
-def calibration_of(site: Site, predicted: Array, plan: FederationPlan, q: AskCalibration, own: str) -> SiteCalibration | str:
+def calibration_of(
+    site: Site, predicted: Array, plan: FederationPlan, q: AskCalibration, own: str
+) -> SiteCalibration | str:
     """Of the units of ``site`` by their scores (n,), at the parameters of the fit of all and of the site's own; or why there is none."""
     if plan.kind not in ("survival", "binary", "continuous") or predicted.ndim != 1:
         return "scores of several classes are not calibrated"

@@ -12,7 +12,13 @@ Array = NDArray[np.float64]
 
 
 def cox_sums(
-    z: Array, time: Array, event: Array, entry: Array, weight: Array, stratum: NDArray[np.int64], parameters: Array,
+    z: Array,
+    time: Array,
+    event: Array,
+    entry: Array,
+    weight: Array,
+    stratum: NDArray[np.int64],
+    parameters: Array,
     diagonal: bool = False,
 ) -> tuple[float, Array, Array]:
     """Negative log partial likelihood and its derivatives, summed over strata. A unit is at risk at t when entry < t <= time.

@@ -84,7 +84,9 @@ def calibration_table(e: FederatedEvaluation) -> Table | None:
     lines = any(c.intercept is not None for c in e.calibration)
     note = "Regression of the outcome on the score of all who were held out, as one group: 1 is a slope that is right"
     note += ", 0 an intercept that is" if lines else ""
-    note += "; below 1 predictions are too far apart. " + _reasons([(DESIGNS[c.design], c.reason) for c in e.calibration if c.reason])
+    note += "; below 1 predictions are too far apart. " + _reasons(
+        [(DESIGNS[c.design], c.reason) for c in e.calibration if c.reason]
+    )
     return Table(["all together", "intercept (95%)", "slope (95%)"], rows, note=note)
 
 

@@ -14,7 +14,8 @@ class SelectSpec(Declaration):
 
     features: int = Field(ge=1, description="columns that are kept; a level counts as one")
     by: Literal["association", "variance"] = Field(
-        "association", description="association: score test of the endpoint, each column by itself; variance: in the column's own units"
+        "association",
+        description="association: score test of the endpoint, each column by itself; variance: in the column's own units",
     )
     modalities: list[str] | None = Field(
         None, description="tables of which columns are chosen, those of others are all kept; default: all of the fit"
