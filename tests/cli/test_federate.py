@@ -192,7 +192,7 @@ def test_choice_and_harmonising_are_on_the_page(call, study, tmp_path):
     done = call("federate", "simulate", study, "--out", tmp_path / "fed", "--compare")
     assert done.code == 0 and "2 of 5 columns were chosen by association" in " ".join(done.out.split())
     found = json.loads((tmp_path / "fed" / "federation.json").read_text())
-    assert [c["column"] for c in found["preparing"]["chosen"]] == ["age", "size"] or len(found["coefficients"]) == 2
+    assert sorted(c["column"] for c in found["preparing"]["chosen"]) == sorted(c["column"] for c in found["coefficients"])
     assert len(found["preparing"]["batches"]) == 4 and found["largest_difference"] < 1e-12
     page = (tmp_path / "fed" / "federation.html").read_text()
     assert "Before the fit" in page and "Effects of sites" in page and "SiteAssociation" in page
@@ -205,7 +205,10 @@ REFUSED = {
     "no such table": (STUDY.replace("least_cell: 3", "select: {features: 3, modalities: [rna]}"), "no table of the fit"),
     "covariates": (PREPARED.replace("combat}", "combat, harmonise_covariates: [age]}"), "harmonise_covariates"),
     "weights": (PREPARED.replace("batch: site", "batch: site, weight: w"), "design.weight"),
-    "batches within sites": (PREPARED.replace("batch: site", "batch: node"), "has 2 values at site"),
+    "batches within sites": (
+        PREPARED.replace("batch: site", "batch: node").replace("grade, node]", "grade]"),
+        "has 2 values at site",
+    ),
 }  # fmt: skip
 
 
