@@ -122,7 +122,16 @@ def against_r(folder: Path, driven, sites) -> None:
     print("columns that are not used:", {n: sum(f == n for f, _ in left_out) for n in fits})
     script = Path(__file__).with_suffix(".R")
     subprocess.run(
-        ["Rscript", str(script), str(folder / "r.csv"), str(folder / "out.csv"), str(folder / "unused.csv"), str(GENES), str(PENALTY)], check=True
+        [
+            "Rscript",
+            str(script),
+            str(folder / "r.csv"),
+            str(folder / "out.csv"),
+            str(folder / "unused.csv"),
+            str(GENES),
+            str(PENALTY),
+        ],
+        check=True,
     )
     r = pd.read_csv(folder / "out.csv")
     scores = r[r.what == "score"].set_index("name").value

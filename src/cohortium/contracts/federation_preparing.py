@@ -48,6 +48,9 @@ class SiteAssociation(FitAnswer):
         "sums": "by column its sum over each class; or its sum, and its sum of products with the endpoint; or its gradient (survival)",
         "squares": "by column its sum of squares; or its information (survival)",
     }
+    EXPOSES: ClassVar[str] = (
+        "of each column how it goes with the outcome at the site: of a level, how many of each class have it"
+    )
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,4 @@ class SiteCalibration(FitAnswer):
         "gradient": "its gradient, two numbers",
         "hessian": "its second derivatives, three numbers",
     }
+    EXPOSES: ClassVar[str] = "intercept and slope of the model's scores there, and how far scores spread"
