@@ -82,7 +82,6 @@ WRONG = {
     "quorum": ("federation: {quorum: 9}", [], "quorum is 9"),
     "unknown key": ("federation: {quorom: 2}", [], "Did you mean 'quorum'"),
     "unknown modality": ("federation: {modalities: [clinicl]}", [], "Did you mean 'clinical'"),
-    "combat": ("combat", [], "cannot be fitted federated yet"),
     "negative": ("federation: {penalty: -1}", [], "penalty"),
     "all too small": ("federation: {least_patients: 100000}", [], "0 of 4 sites are left"),
 }
@@ -98,10 +97,6 @@ def test_mistakes_give_one_error_and_leave_nothing(call, study, tmp_path, name):
         text = (
             STUDY.replace("{kind: multiclass, column: cls}", "{kind: ordinal, column: cls, classes: [a, b, c]}")
             + "primary: class\n"
-        )
-    if more == "combat":
-        text = STUDY.replace("[age, size, grade, node]}", "[age, size], harmonise: combat}").replace(
-            "{site: site}", "{site: site, batch: site}"
         )
     study.write_text(text)
     done = call("federate", "simulate", study, "--out", tmp_path / "fed", *options)

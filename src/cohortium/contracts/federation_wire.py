@@ -103,7 +103,7 @@ def _plain_fields(record: Any) -> dict[str, Any]:
     return {f.name: _plain(getattr(record, f.name), _kind(hints[f.name])) for f in dataclasses.fields(record)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _kind(hint: Any) -> Any:
     """A field's hint without the possibility of None."""
     options = [o for o in typing.get_args(hint) if o is not type(None)]
