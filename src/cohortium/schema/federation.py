@@ -9,6 +9,19 @@ from pydantic import Field
 from cohortium.schema.declare import Declaration
 
 
+class SelectSpec(Declaration):
+    """Of many columns those that are fitted, chosen anew in every fit of the evaluation."""
+
+    features: int = Field(ge=1, description="columns that are kept; a level counts as one")
+    by: Literal["association", "variance"] = Field(
+        "association",
+        description="association: score test of the endpoint, each column by itself; variance: in the column's own units",
+    )
+    modalities: list[str] | None = Field(
+        None, description="tables of which columns are chosen, those of others are all kept; default: all of the fit"
+    )
+
+
 class TreesSpec(Declaration):
     """Gradient boosted trees on histograms, with ``method: trees``."""
 
@@ -38,5 +51,6 @@ class FederationSpec(Declaration):
     evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
+    select: SelectSpec | None = Field(None, description="fit some of many columns only")
     method: Literal["linear", "trees"] = Field("linear", description="what is fitted: a linear model, or boosted trees")
     trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
