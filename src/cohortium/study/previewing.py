@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cohortium.federation_site import Site
     from cohortium.study.load import Study
 
+TREES = 3
+
 LONGEST = 20.0
 """Seconds of a trial run; later rounds send what earlier ones did."""
 
@@ -41,7 +43,13 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
 
     if reason := too_few(site, plan):
         return _made(site, plan, reason, [], 0, most_rounds(plan), False)
-    alone = replace(plan, quorum=1)
+    # Of trees the first few show what all send, and the same each time that this is asked.
+    trees = (
+        None
+        if plan.trees is None
+        else replace(plan.trees, rounds=min(plan.trees.rounds, TREES), stop=min(plan.trees.stop, 1))
+    )
+    alone = replace(plan, quorum=1, trees=trees)
     ask = asking(site, alone)
     state = begin(alone, [site.name])
     said: list[Any] = []
