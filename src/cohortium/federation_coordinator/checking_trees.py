@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 LARGE = "its sums are larger than its declared counts allow"
 NUMBERS = "it sent NaN or infinite numbers"
 
+FEWEST_EVENTS = 10
+"""Of survival, below which a loss that comes again proves nothing."""
+
 
 def wrong_quantiles(a: SiteQuantiles, state: State) -> str:
     """Shapes, counts that are none or of few, more units than declared."""
@@ -131,13 +134,15 @@ def _beyond(a: SiteHistograms, g: Array, h: Array, n: Array, state: State) -> st
 
 def _repeated(a: SiteHistograms, h: Array, state: State) -> str:
     """The loss is that of the trees so far: another at each round of trees, and the same at all levels of one. It stays what it was
-    only where the last trees did not tell apart the site's units whose scores matter (of survival those in a risk set)."""
+    only where the last trees did not tell apart the site's units whose scores matter (of survival those in a risk set); with few
+    events these are few, and nothing is said."""
     fit = boosting(state)
     said = fit.said.get(a.site, np.zeros(0))
     if fit.level:
         fine = len(said) and abs(a.loss - said[-1]) <= SLACK * (1 + abs(a.loss))
         return "" if fine else "its loss is that of another round"
-    if not len(said) or not (said == a.loss).any():
+    events = state.schemas[a.site].counts[-1] if state.plan.kind == "survival" else FEWEST_EVENTS
+    if events < FEWEST_EVENTS or not len(said) or not (said == a.loss).any():
         return ""
     since = said[int(np.flatnonzero(said == a.loss)[-1]) :]
     places, k = fit.values.shape[1] - 1, n_scores(state)
