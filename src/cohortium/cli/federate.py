@@ -36,6 +36,9 @@ def simulate(
         bool,
         typer.Option("--evaluate", help="also how well the model predicts sites and folds that it was not fitted on"),
     ] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="the coordinator sees only sums over sites; needs the extra 'secure'")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -48,11 +51,12 @@ def simulate(
     Example:
       cohortium federate simulate mydata/study.yaml --by hospital --out federated
       cohortium federate simulate mydata/study.yaml --by hospital --out federated --evaluate
+      cohortium federate simulate mydata/study.yaml --by hospital --out federated --secure
     """
     from cohortium.cli.show_federation import show_federation
     from cohortium.study import simulate_federation
 
-    found = simulate_federation(study, out, by=by, compare=compare, evaluate=evaluate)
+    found = simulate_federation(study, out, by=by, compare=compare, evaluate=evaluate, secure=secure)
     show_federation(found, out, as_json, quiet)
 
 

@@ -17,6 +17,14 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class SecurePlan:
+    """Sums that nobody sees one by one. least_sites: that a sum is of, at least. bits: after the point, of the sums of a fit."""
+
+    least_sites: int = 3
+    bits: int = 64
+
+
+@dataclass(frozen=True)
 class FederationPlan:
     """What the lead declares and every site holds against its own study file.
 
@@ -24,7 +32,7 @@ class FederationPlan:
     used. penalty: ridge, on standardised coefficients. least_patients, least_events, least_cell: small-count
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
-    the coordinator's methods answers the study.
+    the coordinator's methods answers the study. secure: whether the coordinator sees only sums over sites, and how.
     """
 
     study: str
@@ -43,6 +51,7 @@ class FederationPlan:
     folds: int = 0
     seed: int = 0
     method: str = "linear"
+    secure: SecurePlan | None = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from cohortium.contracts.federation import Answer, FederationPlan, Question
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
 from cohortium.contracts.federation_wire import decode, encode
-from cohortium.federation_coordinator import evaluating, protocol
+from cohortium.federation_coordinator import evaluating, protocol, secure
 from cohortium.federation_coordinator.results import results as linear_results
+from cohortium.federation_coordinator.secure_results import results as secure_results
+from cohortium.federation_coordinator.secure_state import SecureState
 from cohortium.federation_coordinator.state import State
 
 
@@ -50,17 +52,23 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "linear": Method(State, protocol.begin, evaluating.question, evaluating.step, linear_results),
+    "linear, secure": Method(SecureState, secure.begin, secure.question, secure.step, secure_results),
 }
+
+
+def method_of(plan: FederationPlan) -> Method:
+    """The method that answers a plan."""
+    return METHODS[plan.method if plan.secure is None else f"{plan.method}, secure"]
 
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> Any:
     """The state before the first question. sites: names of all that may take part; their order does not matter."""
-    return METHODS[plan.method].begin(plan, sites)
+    return method_of(plan).begin(plan, sites)
 
 
 def question(state: AnyState) -> Question:
     """What all sites that are here are asked now."""
-    return METHODS[state.plan.method].question(state)
+    return method_of(state.plan).question(state)
 
 
 def step(state: AnyState, answers: Mapping[str, Answer]) -> Any:
@@ -68,14 +76,14 @@ def step(state: AnyState, answers: Mapping[str, Answer]) -> Any:
 
     Raises :class:`cohortium.errors.FederationError` when the study has no answer.
     """
-    return METHODS[state.plan.method].step(state, answers)
+    return method_of(state.plan).step(state, answers)
 
 
 def results(
     state: AnyState, messages: list[MessageRow], seconds: list[float], engine: str, version: str
 ) -> FederatedResults:
     """Records of a study that is done."""
-    return METHODS[state.plan.method].results(state, messages, seconds, engine, version)
+    return method_of(state.plan).results(state, messages, seconds, engine, version)
 
 
 def store(state: AnyState) -> bytes:

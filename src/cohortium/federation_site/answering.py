@@ -35,13 +35,19 @@ FARTHEST = 100.0
 """Parameters are of standardised columns: a question farther out than this asks about single patients, not about a model."""
 
 
+ROUNDS_EACH = 8
+"""A study with an evaluation has at most so many rounds for each that its plan declares; one without half of them."""
+
+
 def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     """What the site says to a question; ``Withdrawn`` where it may not or cannot answer. plan: by the site's own study file."""
     own = digest(encode(plan))
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > (8 if plan.folds else 4) * plan.rounds:
+    if plan.secure is not None:
+        reason = "its study file says that sums leave it only masked"
+    if not reason and question.round > (ROUNDS_EACH if plan.folds else ROUNDS_EACH // 2) * plan.rounds:
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -61,6 +67,11 @@ def too_few(site: Site, plan: FederationPlan) -> str:
         if any(n < plan.least_events for n in sizes if n or plan.kind == "binary"):
             return f"a class has fewer than {plan.least_events} of its patients"
     return ""
+
+
+def sums_answer(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | Withdrawn:
+    """The sums of these units, whatever their number: :func:`too_few` is asked before."""
+    return _sums(site, plan, q, own)
 
 
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:

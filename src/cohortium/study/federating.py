@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, Withdrawn
+from cohortium.contracts.federation import Answer, FederationPlan, SecurePlan, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import StudyError
@@ -15,13 +15,15 @@ from cohortium.errors import StudyError
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
     from cohortium.federation_site import Site
+    from cohortium.federation_site.secure import Journal
+    from cohortium.masking import SiteKeys
     from cohortium.study.load import Study
 
 KINDS = ("continuous", "binary", "multiclass", "survival")
 
 
-def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
-    """What a study file declares of a federated fit; no data are read. evaluate: also where the file does not ask for it.
+def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> FederationPlan:
+    """What a study file declares of a federated fit; no data are read. evaluate, secure: also where the file does not ask for it.
 
     Raises :class:`StudyError`.
     """
@@ -51,6 +53,7 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
         *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
+        secure=SecurePlan() if f.secure or secure else None,
     )  # fmt: skip
 
 
@@ -58,10 +61,17 @@ Ask = Callable[[bytes], bytes]
 """A site, seen from outside: the bytes of a question in, those of an answer out."""
 
 
-def asking(site: Site, plan: FederationPlan) -> Ask:
-    """A site in this process."""
+def asking(
+    site: Site, plan: FederationPlan, keys: SiteKeys | None = None, journal: Journal | None = None
+) -> Ask:
+    """A site in this process. keys, journal: of a plan with secure aggregation."""
     from cohortium.federation_site import answer
 
+    if keys is not None:
+        from cohortium.federation_site.secure import Journal, SecureSite
+
+        one = SecureSite(site, plan, keys, Journal() if journal is None else journal)
+        return lambda data: encode(one.answer(decode(data)))
     return lambda data: encode(answer(site, plan, decode(data)))
 
 
@@ -72,6 +82,17 @@ class Driven:
     state: State
     messages: list[MessageRow]
     seconds: list[float]
+
+
+def keys_for(plan: FederationPlan, sites: Sequence[str]) -> dict[str, SiteKeys | None]:
+    """New keys for each site of a simulation; None without secure aggregation. Raises :class:`cohortium.errors.MissingExtra`."""
+    if plan.secure is None:
+        return dict.fromkeys(sites)
+    from cohortium.masking import make_keys
+    from cohortium.masking.keys import need
+
+    need("Crypto.Protocol.SecretSharing")
+    return dict(make_keys(sites))
 
 
 def drive(plan: FederationPlan, sites: Mapping[str, Ask], tell: Callable[[int, str], None] | None = None) -> Driven:

@@ -15,7 +15,7 @@ import numpy as np
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SitePerformance
 from cohortium.errors import FederationError, StudyError, did_you_mean
-from cohortium.study.federating import asking, drive, plan_of
+from cohortium.study.federating import asking, drive, keys_for, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
 
 if TYPE_CHECKING:
@@ -39,13 +39,15 @@ def simulate_federation(
     by: str | None = None,
     compare: bool = False,
     evaluate: bool = False,
+    secure: bool = False,
     tell: Tell | None = None,
 ) -> FederatedResults:
     """Fit the study's primary endpoint as sites that share nothing but sums would.
 
     by: column of the unit table whose values are the sites; default ``design.site``. compare: also each site's own fit, and
     the fit on all rows together, which no real federation has. evaluate: also how well the model predicts, by sites and folds held
-    out, as ``federation: {evaluate: true}`` says in the study file. out: new folder for records, log of messages and page. tell: called
+    out, as ``federation: {evaluate: true}`` says in the study file. secure: the coordinator sees only sums over sites, as
+    ``federation: {secure: true}`` says. out: new folder for records, log of messages and page. tell: called
     with round and phase.
 
     Raises :class:`StudyError`, :class:`DataError` and :class:`FederationError`; then nothing is written.
@@ -56,12 +58,13 @@ def simulate_federation(
     from cohortium.study.load import Study, load_study
 
     loaded = study if isinstance(study, Study) else load_study(study)
-    plan = plan_of(loaded, evaluate)
+    plan = plan_of(loaded, evaluate, secure)
     folder = None if out is None else free_folder(Path(out), ours)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
-    driven = drive(plan, {n: asking(s, plan) for n, s in sites.items()}, tell)
+    keys = keys_for(plan, list(sites))
+    driven = drive(plan, {n: asking(s, plan, keys[n]) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
     notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
     notices += [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
