@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cohortium.contracts.federation import AskSums, Column, FeatureSchema, FederationPlan, FloatArray
+from cohortium.contracts.federation import Column, FeatureSchema, FederationPlan, FitQuestion, FloatArray, Model
 
 
 @dataclass(frozen=True)
-class AskTotals:
+class AskTotals(FitQuestion):
     """How many, and sums of columns. classes: those that sites agreed on, in the order of the counts."""
 
     plan: str
@@ -26,7 +26,7 @@ class AskTotals:
 
 
 @dataclass(frozen=True)
-class AskSpread:
+class AskSpread(FitQuestion):
     """Sums of squared deviations from ``mean`` (q,), and of a continuous endpoint from ``outcome``."""
 
     plan: str
@@ -37,31 +37,24 @@ class AskSpread:
 
 
 @dataclass(frozen=True)
-class AskHeld:
-    """How well does this model predict those who are held out? Model as in :class:`cohortium.contracts.federation.AskSums`."""
+class AskHeld(FitQuestion):
+    """How well does this model predict those who are held out? classes: in the order of the model's scores."""
 
     plan: str
     round: int
-    columns: tuple[Column, ...]
+    model: Model
     classes: tuple[str, ...]
-    mean: FloatArray
-    sd: FloatArray
-    outcome: tuple[float, float]
-    parameters: FloatArray
 
 
 @dataclass(frozen=True)
 class SealedQuestion:
-    """One of these, about all patients (fold -1) or a fold: those outside it, and for ``held`` those in it. weight, events: of all
-    sites together; no site's sums can be larger than these allow."""
+    """A question about all patients (fold -1), or about a fold: about those outside it, and ``AskHeld`` about those in it. weight, events:
+    of all sites together; no site's sums can be larger than these allow."""
 
     fold: int
     weight: float
     events: float
-    totals: AskTotals | None = None
-    spread: AskSpread | None = None
-    sums: AskSums | None = None
-    held: AskHeld | None = None
+    question: FitQuestion
 
 
 @dataclass(frozen=True)
@@ -177,9 +170,7 @@ def content_of(asks: Sequence[SealedQuestion]) -> str:
     """Digest of what is asked, whatever the round: the same numbers are asked for again by the same content."""
     from cohortium.contracts.federation_wire import digest, encode
 
-    parts = [
-        encode(replace(a, **{k: replace(v, round=0) for k, v in vars(a).items() if hasattr(v, "round")})) for a in asks
-    ]
+    parts = [encode(replace(a, question=replace(a.question, round=0))) for a in asks]  # type: ignore[type-var]
     return digest(json.dumps([p.decode() for p in parts]).encode())
 
 
@@ -191,7 +182,7 @@ def context_of(plan: str, content: str, sites: Sequence[str]) -> bytes:
 def form_of(asks: Sequence[SealedQuestion], plan: FederationPlan) -> tuple[int, int]:
     """Words of 64 bits, and bits after the point, of the numbers that answer these questions."""
     assert plan.secure is not None
-    raw = any(a.totals is not None or a.spread is not None for a in asks)  # of columns in their own units
+    raw = any(isinstance(a.question, AskTotals | AskSpread) for a in asks)  # of columns in their own units
     return (4, 128) if raw else (2, plan.secure.bits)
 
 

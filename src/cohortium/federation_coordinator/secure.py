@@ -16,6 +16,7 @@ import numpy as np
 
 from cohortium.contracts.federation import AskSchema, FederationPlan, SiteSchema
 from cohortium.contracts.federation_secure import (
+    AskHeld,
     AskOpen,
     AskSealed,
     SiteNames,
@@ -74,7 +75,9 @@ def _asks(state: SecureState) -> tuple[Any, ...]:
 
 def _open_lanes(state: SecureState) -> list[Any]:
     open_ = [n for n in state.lanes if n.stage != "done" and not n.failed]
-    raw = [n for n in open_ if n.stage in ("totals", "spread")]  # their numbers take more bits: not in one sum with others
+    raw = [
+        n for n in open_ if n.stage in ("totals", "spread")
+    ]  # their numbers take more bits: not in one sum with others
     return raw or [n for n in open_ if n.stage == "sums"] or open_
 
 
@@ -116,9 +119,7 @@ def _schemas(state: SecureState, good: dict[str, SiteNames], left: dict[str, str
     start = replace(protocol.begin(state.plan, state.sites), schemas=schemas)
     classes, other = protocol._classes(start)
     left |= other
-    columns, disagreeing, notices = agree(
-        {s: a for s, a in schemas.items() if s not in left}, state.plan.least_cell
-    )
+    columns, disagreeing, notices = agree({s: a for s, a in schemas.items() if s not in left}, state.plan.least_cell)
     state = _leave(replace(state, names=good), left | disagreeing)
     if not columns:
         raise FederationError("The sites share no feature that varies. Compare the names of their features.")
@@ -126,7 +127,11 @@ def _schemas(state: SecureState, good: dict[str, SiteNames], left: dict[str, str
     small = [s for s in state.here if state.names[s].folds]
     why = f"site '{small[0]}' cannot have folds: {state.names[small[0]].folds}" if small else ""
     return replace(
-        state, phase="seal", lanes=(lane,), notices=(*state.notices, *notices), evaluation=why if state.plan.folds else ""
+        state,
+        phase="seal",
+        lanes=(lane,),
+        notices=(*state.notices, *notices),
+        evaluation=why if state.plan.folds else "",
     )
 
 
@@ -140,9 +145,7 @@ def _sealed(state: SecureState, good: dict[str, SiteSealed], left: dict[str, str
     kept = {s: a for s, a in good.items() if s not in left}
     invited = state.here
     state = _leave(state, left)
-    return replace(
-        state, phase="open", asks=asks, invited=invited, sealed=kept, inside=tuple(sorted(kept)), tries=0
-    )
+    return replace(state, phase="open", asks=asks, invited=invited, sealed=kept, inside=tuple(sorted(kept)), tries=0)
 
 
 def wrong_sealed(a: SiteSealed, content: str, invited: Sequence[str], numbers: int, words: int) -> str:
@@ -187,17 +190,17 @@ def _opened(state: SecureState, good: dict[str, SiteOpening], left: dict[str, st
     return _advanced(_leave(state, left, enough=False), numbers)
 
 
-def _told(a: SiteOpening) -> dict[str, bytes]:
-    out = {}
+def _told(a: SiteOpening) -> dict[tuple[str, str], bytes]:
+    out: dict[tuple[str, str], bytes] = {}
     for s in a.shares:
         try:
-            out[f"{s.of}|{s.other}" if s.other else s.of] = base64.b64decode(s.text, validate=True)
+            out[s.of, s.other] = base64.b64decode(s.text, validate=True)
         except (binascii.Error, ValueError):
             continue
     return out
 
 
-def _sum(state: SecureState, told: Mapping[int, Mapping[str, bytes]]) -> Any:
+def _sum(state: SecureState, told: Mapping[int, Mapping[tuple[str, str], bytes]]) -> Any:
     words, bits = form_of(state.asks, state.plan)
     sealed = {
         s: Sealed(base64.b64decode(a.masked), a.own, a.pairs, {}, {})
@@ -217,7 +220,7 @@ def _advanced(state: SecureState, numbers: Any) -> SecureState:
         own = numbers[at : (at := at + length(q, state.plan))]
         lane = lanes[q.fold]
         try:
-            if q.held is not None:
+            if isinstance(q.question, AskHeld):
                 lanes[q.fold] = replace(lane, stage="done", held=own)
             else:
                 lanes[q.fold] = moved(lane, own, bool(gone))

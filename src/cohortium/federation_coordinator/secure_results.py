@@ -36,7 +36,7 @@ PAIRS = ("c_index", "roc_auc")
 
 
 def results(
-    state: SecureState, messages: list[MessageRow], seconds: list[float], engine: str, version: str
+    state: SecureState, messages: Sequence[MessageRow], seconds: Sequence[float], engine: str, version: str
 ) -> FederatedResults:
     """Everything that is reported of a study that is done."""
     model = replace(state.lanes[0].model, round=state.round, trials=())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation import FederationPlan, SiteMoments, SiteSchema, SiteSums
+from cohortium.contracts.federation import AskSums, FederationPlan, SiteMoments, SiteSchema, SiteSums
 from cohortium.contracts.federation_secure import (
     AskHeld,
     AskSpread,
@@ -16,10 +16,10 @@ from cohortium.contracts.federation_secure import (
 )
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, protocol
-from cohortium.federation_coordinator.fitting import advance, fresh, size
+from cohortium.federation_coordinator import checking, linear, protocol
+from cohortium.federation_coordinator.fitting import advance, fresh
 from cohortium.federation_coordinator.secure_state import TOGETHER, Lane
-from cohortium.federation_coordinator.state import State
+from cohortium.federation_coordinator.state import State, newton
 
 Array = NDArray[np.float64]
 
@@ -33,30 +33,28 @@ def asked(lane: Lane, plan: str, round_: int) -> SealedQuestion:
     weight = m.moments[TOGETHER].weight if m.moments else 0.0
     events = (weight if m.plan.weighted else float(s.counts[-1])) if s is not None and s.counts else 0.0
     if lane.stage == "totals":
-        return SealedQuestion(lane.fold, 0.0, 0.0, totals=AskTotals(plan, round_, m.asked, m.classes))
+        return SealedQuestion(lane.fold, 0.0, 0.0, AskTotals(plan, round_, m.asked, m.classes))
     if lane.stage == "spread":
         mean = m.moments[TOGETHER].mean
         ask = AskSpread(plan, round_, m.asked, mean, m.moments[TOGETHER].outcome_mean)
-        return SealedQuestion(lane.fold, weight, events, spread=ask)
+        return SealedQuestion(lane.fold, weight, events, ask)
     if lane.stage == "held":
-        assert m.fit is not None
-        held = AskHeld(plan, round_, m.columns, m.classes, m.mean, m.sd, m.outcome, m.fit.accepted)
-        return SealedQuestion(lane.fold, weight, events, held=held)
-    inner = replace(protocol.question(m), plan=plan, round=round_)
-    return SealedQuestion(lane.fold, weight, events, sums=inner)  # type: ignore[arg-type]
+        return SealedQuestion(lane.fold, weight, events, AskHeld(plan, round_, linear.model(m), m.classes))
+    return SealedQuestion(lane.fold, weight, events, replace(linear.question(m), plan=plan, round=round_))
 
 
 def length(q: SealedQuestion, plan: FederationPlan) -> int:
     """How many numbers answer a question."""
-    if q.totals is not None:
-        return 4 + len(q.totals.classes) + 2 * len(q.totals.columns)
-    if q.spread is not None:
-        return 1 + len(q.spread.columns)
-    if q.sums is not None:
-        p = len(q.sums.parameters)
-        return 1 + p + p * (p + 1) // 2
-    assert q.held is not None
-    return 2 + 5 * ratios(plan.kind, len(q.held.classes))
+    a = q.question
+    if isinstance(a, AskTotals):
+        return 4 + len(a.classes) + 2 * len(a.columns)
+    if isinstance(a, AskSpread):
+        return 1 + len(a.columns)
+    if isinstance(a, AskHeld):
+        return 2 + 5 * ratios(plan.kind, len(a.classes))
+    assert isinstance(a, AskSums)
+    p = len(a.parameters)
+    return 1 + p + p * (p + 1) // 2
 
 
 def ratios(kind: str, classes: int) -> int:
@@ -98,8 +96,7 @@ def _spread(lane: Lane, x: Array, shrunk: bool) -> Lane:
 
 def _sums(lane: Lane, x: Array, shrunk: bool) -> Lane:
     m = lane.model
-    fit = m.fit
-    assert fit is not None
+    fit = newton(m)
     p = len(fit.asked)
     hessian = np.zeros((p, p))
     hessian[np.triu_indices(p)] = x[1 + p :]
@@ -129,7 +126,7 @@ def _wrong_form(s: SiteSums) -> str:
 
 def begun(plan: FederationPlan, fold: int, like: State) -> Lane:
     """A fit before its first question, with the columns and classes of another."""
-    inner = replace(plan, quorum=1, folds=0)
+    inner = replace(plan, quorum=1, folds=0, secure=None)
     start = protocol.begin(inner, (TOGETHER,))
     return Lane(fold, "totals", replace(start, asked=like.asked, classes=like.classes), False, "", np.zeros(0))
 
@@ -137,9 +134,3 @@ def begun(plan: FederationPlan, fold: int, like: State) -> Lane:
 def plan_digest(plan: FederationPlan) -> str:
     """By which sites know what they are asked for."""
     return digest(encode(plan))
-
-
-def parameters(state: State) -> int:
-    """Of the model."""
-    intercepts, k = size(state)
-    return intercepts + k * len(state.columns)

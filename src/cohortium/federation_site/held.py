@@ -24,24 +24,22 @@ Array = NDArray[np.float64]
 PER_RATIO = 5
 
 
-def held_numbers(site: Site, rows: NDArray[np.intp], z: Array, plan: FederationPlan, q: AskHeld) -> Array:
-    """Units, events, then five sums for each measure of the endpoint's kind, in the order of the coordinator's list."""
+def held_numbers(site: Site, rows: NDArray[np.intp], predicted: Array, plan: FederationPlan, q: AskHeld) -> Array:
+    """predicted: as :func:`cohortium.federation_site.models.predicted_by` gives it. Units, events, then five sums for each measure of the endpoint's kind, in the order of the coordinator's list."""
     held = take(site, rows)
     _, who = np.unique(held.patient, return_inverse=True)
     found: list[tuple[Any, ...]]
     if plan.kind == "survival":
-        found = [pairs_by_patient(held.time, held.y > 0, held.entry, z @ q.parameters, held.patient)]
+        found = [pairs_by_patient(held.time, held.y > 0, held.entry, predicted, held.patient)]
     elif plan.kind == "continuous":
-        off = held.y - (q.outcome[0] + q.outcome[1] * (q.parameters[0] + z @ q.parameters[1:]))
+        off = held.y - predicted
         found = [(_by(who, off**2), _by(who, (held.y - held.y.mean()) ** 2)), (_by(who, np.abs(off)), _by(who))]
     elif plan.kind == "binary":
-        score = q.parameters[0] + z @ q.parameters[1:]
-        y, p = held.y, expit(score)
-        found = [_class_pairs(held, score, y > 0), (_by(who, (p - y) ** 2), _by(who)), (_by(who, y), _by(who, p)),
+        y, p = held.y, expit(predicted)
+        found = [_class_pairs(held, predicted, y > 0), (_by(who, (p - y) ** 2), _by(who)), (_by(who, y), _by(who, p)),
                  (_by(who, y - p), _by(who))]  # fmt: skip
     else:
-        b = q.parameters.reshape(-1, len(q.classes))
-        m = log_softmax(b[0] + z @ b[1:], axis=1)
+        m = log_softmax(predicted, axis=1)
         found = []
         for c, name in enumerate(q.classes):
             own = np.array([n == name for n in held.classes])[held.y.astype(int)]

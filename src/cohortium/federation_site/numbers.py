@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan
 from cohortium.contracts.federation_secure import AskHeld, AskSpread, AskTotals, SealedQuestion
-from cohortium.federation_site.answering import standardised, sums_answer
+from cohortium.federation_site.answering import sums_answer
 from cohortium.federation_site.encoding import columns_of
 from cohortium.federation_site.held import held_numbers
+from cohortium.federation_site.models import predicted_by
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
 
@@ -28,10 +29,11 @@ class Refused(ValueError):
 
 def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) -> tuple[Array, int]:
     """The numbers (n,) of a question, and how many were clipped. Raises :class:`Refused`."""
-    asked = [a for a in (q.totals, q.spread, q.sums, q.held) if a is not None]
-    if len(asked) != 1 or q.fold < -1 or q.fold >= max(plan.folds, 0) or (q.held is not None and q.fold < 0):
+    inner, part, rows = q.question, site, np.arange(len(site))
+    if not -1 <= q.fold < plan.folds or (isinstance(inner, AskHeld) and q.fold < 0):
         raise Refused("the question is about folds that the study does not declare")
-    inner, part, rows = asked[0], site, np.arange(len(site))
+    if getattr(inner, "plan", "") != own:
+        raise Refused("its study file asks for something else")
     if q.fold >= 0:
         cut = parts_of(site, plan)
         if isinstance(cut, str):
@@ -42,10 +44,12 @@ def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) ->
     if isinstance(inner, AskSpread):
         return spread(part, plan, inner), 0
     if isinstance(inner, AskHeld):
-        z = standardised(site, plan, inner)
-        if isinstance(z, str):
-            raise Refused(z)
-        return held_numbers(site, rows, z[rows], plan, inner), 0
+        predicted = predicted_by(site, plan, inner.model)
+        if isinstance(predicted, str):
+            raise Refused(predicted)
+        return held_numbers(site, rows, predicted[rows], plan, inner), 0
+    if not isinstance(inner, AskSums):
+        raise Refused("it was sent something that is no question")
     return fit_sums(part, plan, inner, own, q.weight, q.events)
 
 
@@ -72,9 +76,7 @@ def spread(site: Site, plan: FederationPlan, q: AskSpread) -> Array:
     return np.concatenate([[y], (w * np.where(w > 0, x - q.mean, 0.0) ** 2).sum(0)])
 
 
-def fit_sums(
-    site: Site, plan: FederationPlan, q: AskSums, own: str, weight: float, events: float
-) -> tuple[Array, int]:
+def fit_sums(site: Site, plan: FederationPlan, q: AskSums, own: str, weight: float, events: float) -> tuple[Array, int]:
     """Loss, gradient (P,), upper triangle of the Hessian; and how many of them were clipped."""
     found = sums_answer(site, plan, q, own)
     if hasattr(found, "reason"):

@@ -123,22 +123,24 @@ def recover(shares: Mapping[int, bytes], t: int, expected: str) -> bytes:
     raise MaskError("too few shares are right")
 
 
-Told = Mapping[int, Mapping[str, bytes]]
-"""Place of a site -> what it told: ``k`` its share of k's own seed, ``k|j`` of that which k has with j."""
+Told = Mapping[int, Mapping[tuple[str, str], bytes]]
+"""Place of a site, from 1 -> what it told: ``(k, "")`` its share of k's own seed, ``(k, j)`` of that which k has with j."""
 
 
-def masks_of(site: str, sites: Sequence[str], inside: Sequence[str], sealed: Sealed, told: Told, shape: tuple[int, ...]) -> Words:
+def masks_of(
+    site: str, sites: Sequence[str], inside: Sequence[str], sealed: Sealed, told: Told, shape: tuple[int, ...]
+) -> Words:
     """All masks of one site's numbers that do not cancel: its own, and those with sites that are not in the sum."""
     t = threshold(len(sites))
     others = [s for s in sites if s != site]
 
-    def put(key: str, expected: str) -> Words:
+    def put(key: tuple[str, str], expected: str) -> Words:
         return stream(recover({p: said[key] for p, said in told.items() if key in said}, t, expected), shape)
 
-    out = put(site, sealed.own)
+    out = put((site, ""), sealed.own)
     for s, expected in zip(others, sealed.pairs, strict=True):
         if s not in inside:
-            out = add(out, signed(site, s, put(f"{site}|{s}", expected)))
+            out = add(out, signed(site, s, put((site, s), expected)))
     return out
 
 

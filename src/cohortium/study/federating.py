@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cohortium.contracts.federation import Answer, FederationPlan, SecurePlan, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
-from cohortium.errors import StudyError
+from cohortium.errors import DataError, StudyError
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
@@ -61,9 +62,7 @@ Ask = Callable[[bytes], bytes]
 """A site, seen from outside: the bytes of a question in, those of an answer out."""
 
 
-def asking(
-    site: Site, plan: FederationPlan, keys: SiteKeys | None = None, journal: Journal | None = None
-) -> Ask:
+def asking(site: Site, plan: FederationPlan, keys: SiteKeys | None = None, journal: Journal | None = None) -> Ask:
     """A site in this process. keys, journal: of a plan with secure aggregation."""
     from cohortium.federation_site import answer
 
@@ -149,17 +148,40 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
     return site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
 
 
-def site_from_files(name: str, study: str) -> Ask:
-    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that."""
+def site_from_files(name: str, study: str, sealing: Path | None = None, journal: Path | None = None) -> Ask:
+    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that. sealing: file with its
+    key for secure aggregation; journal: where it keeps which sums it opened."""
     from cohortium.errors import UserError
     from cohortium.study.load import load_study
 
     try:
         loaded = load_study(study)
         plan = plan_of(loaded)
-        return asking(site_of_study(name, loaded, plan), plan)
+        site = site_of_study(name, loaded, plan)
+        if plan.secure is None:
+            return asking(site, plan)
+        from cohortium.federation_site.secure import Journal
+
+        return asking(site, plan, sealing_key(sealing), Journal(journal))
     except UserError:
         return lambda data: failed(name, data, "its study cannot be read there")
+
+
+def sealing_key(file: Path | None) -> SiteKeys:
+    """The key of a site's kit. Raises :class:`DataError` where there is none, :class:`cohortium.errors.MissingExtra`."""
+    import json
+
+    from cohortium.masking import keys_from
+    from cohortium.masking.keys import need
+
+    need("cryptography")
+    need("Crypto.Protocol.SecretSharing")
+    try:
+        return keys_from(json.loads(Path(file or "").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise DataError(
+            f"{file} is no key for secure aggregation. Make new kits with 'cohortium federate keys'."
+        ) from e
 
 
 def failed(name: str, question: bytes, reason: str = "it failed there; its own log says why") -> bytes:
