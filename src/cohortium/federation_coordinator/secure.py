@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from cohortium.contracts.federation import AskSchema, FederationPlan, SiteSchema
 from cohortium.contracts.federation_secure import (
     AskHeld,
@@ -44,6 +42,11 @@ def fewest(plan: FederationPlan) -> int:
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> SecureState:
     """The state before the first question. Raises :class:`FederationError` for too few sites."""
+    if plan.method != "linear":
+        raise FederationError(
+            f"Secure aggregation knows linear models, not method '{plan.method}'. Where updates of networks are combined robustly (median, "
+            "trimmed mean, Krum) single updates have to be compared, which is what secure aggregation hides: the two exclude each other."
+        )
     if len(sites) < fewest(plan):
         raise FederationError(
             f"Secure aggregation needs at least {fewest(plan)} sites, and there are {len(sites)}: of a sum of two, each of them "

@@ -23,21 +23,21 @@ Array = NDArray[np.float64]
 SLACK = 1 + 1e-6
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """Why a question is not answered, in words without counts or values."""
 
 
 def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) -> tuple[Array, int]:
-    """The numbers (n,) of a question, and how many were clipped. Raises :class:`Refused`."""
+    """The numbers (n,) of a question, and how many were clipped. Raises :class:`RefusedError`."""
     inner, part, rows = q.question, site, np.arange(len(site))
     if not -1 <= q.fold < plan.folds or (isinstance(inner, AskHeld) and q.fold < 0):
-        raise Refused("the question is about folds that the study does not declare")
+        raise RefusedError("the question is about folds that the study does not declare")
     if getattr(inner, "plan", "") != own:
-        raise Refused("its study file asks for something else")
+        raise RefusedError("its study file asks for something else")
     if q.fold >= 0:
         cut = parts_of(site, plan)
         if isinstance(cut, str):
-            raise Refused(cut)
+            raise RefusedError(cut)
         part, rows = cut[q.fold]
     if isinstance(inner, AskTotals):
         return totals(part, plan, inner), 0
@@ -46,10 +46,10 @@ def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) ->
     if isinstance(inner, AskHeld):
         predicted = predicted_by(site, plan, inner.model)
         if isinstance(predicted, str):
-            raise Refused(predicted)
+            raise RefusedError(predicted)
         return held_numbers(site, rows, predicted[rows], plan, inner), 0
     if not isinstance(inner, AskSums):
-        raise Refused("it was sent something that is no question")
+        raise RefusedError("it was sent something that is no question")
     return fit_sums(part, plan, inner, own, q.weight, q.events)
 
 
@@ -57,7 +57,7 @@ def totals(site: Site, plan: FederationPlan, q: AskTotals) -> Array:
     """Units, patients, units by class (K), weight, weighted sum of the endpoint; then by column known cells and sum."""
     x, w = _columns(site, plan, q.columns)
     if set(site.classes) - set(q.classes):
-        raise Refused("it has a class that sites did not agree on")
+        raise RefusedError("it has a class that sites did not agree on")
     code = np.array([q.classes.index(c) for c in site.classes])
     counts = np.bincount(code[site.y.astype(int)], minlength=len(q.classes)) if site.classes else np.zeros(0)
     count = w.sum(0) if plan.weighted else (w > 0).sum(0).astype(float)
@@ -71,7 +71,7 @@ def spread(site: Site, plan: FederationPlan, q: AskSpread) -> Array:
     """Squared deviations of a continuous endpoint, then by column."""
     x, w = _columns(site, plan, q.columns)
     if q.mean.shape != (x.shape[1],) or not (np.isfinite(q.mean).all() and np.isfinite(q.outcome)):
-        raise Refused("the question does not fit its columns")
+        raise RefusedError("the question does not fit its columns")
     y = float(site.weight @ (site.y - q.outcome) ** 2) if plan.kind == "continuous" else 0.0
     return np.concatenate([[y], (w * np.where(w > 0, x - q.mean, 0.0) ** 2).sum(0)])
 
@@ -80,7 +80,7 @@ def fit_sums(site: Site, plan: FederationPlan, q: AskSums, own: str, weight: flo
     """Loss, gradient (P,), upper triangle of the Hessian; and how many of them were clipped."""
     found = sums_answer(site, plan, q, own)
     if hasattr(found, "reason"):
-        raise Refused(found.reason)
+        raise RefusedError(found.reason)
     upper = np.triu_indices(len(found.gradient))
     numbers = np.concatenate([[found.loss], found.gradient, found.hessian[upper]])
     steep, curved = largest_sums(plan.kind, weight, events)

@@ -35,7 +35,7 @@ from cohortium.contracts.federation_secure import (
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site.answering import ROUNDS_EACH, too_few
 from cohortium.federation_site.encoding import schema_of
-from cohortium.federation_site.numbers import Refused, numbers_of
+from cohortium.federation_site.numbers import RefusedError, numbers_of
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
 from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
@@ -80,19 +80,19 @@ class SecureSite:
         own, plan = digest(encode(self.plan)), self.plan
         try:
             if question.plan != own:
-                raise Refused("its study file asks for something else")
+                raise RefusedError("its study file asks for something else")
             if reason := too_few(self.site, plan):
-                raise Refused(reason)
+                raise RefusedError(reason)
             if question.round > 2 * ROUNDS_EACH * plan.rounds:
-                raise Refused("more rounds were asked for than the study declares")
+                raise RefusedError("more rounds were asked for than the study declares")
             if isinstance(question, AskSchema):
                 return self._names(question, own)
             if isinstance(question, AskSealed):
                 return self._sealed(question, own)
             if isinstance(question, AskOpen):
                 return self._opening(question, own)
-            raise Refused("its study file says that sums leave it only masked")
-        except Refused as e:
+            raise RefusedError("its study file says that sums leave it only masked")
+        except RefusedError as e:
             return Withdrawn(self.site.name, question.plan, question.round, str(e))
 
     def _names(self, q: AskSchema, own: str) -> SiteNames:
@@ -104,12 +104,12 @@ class SecureSite:
         secure = self.plan.secure
         assert secure is not None
         if list(sites) != sorted(set(sites)) or self.site.name not in sites:
-            raise Refused("the question names no set of sites that it is one of")
+            raise RefusedError("the question names no set of sites that it is one of")
         strangers = set(sites) - set(self.keys.public)
         if strangers or self.keys.name != self.site.name:
-            raise Refused("it has no key of a site that is named")
+            raise RefusedError("it has no key of a site that is named")
         if len(sites) < max(secure.least_sites, self.plan.quorum):
-            raise Refused("the sum is of fewer sites than the study declares")
+            raise RefusedError("the sum is of fewer sites than the study declares")
 
     def _sealed(self, q: AskSealed, own: str) -> SiteSealed:
         self._checked(q.sites)
@@ -117,7 +117,7 @@ class SecureSite:
         if set(self.journal.last.get(own, ())) - set(q.sites) and any(
             isinstance(a.question, AskTotals) for a in q.asks
         ):
-            raise Refused(
+            raise RefusedError(
                 "counts of fewer sites than before were asked for: the difference would be those of single ones"
             )
         words, bits = form_of(q.asks, self.plan)
@@ -125,7 +125,7 @@ class SecureSite:
         try:
             fixed = to_fixed(np.concatenate(every), words, bits)
         except ValueError as e:
-            raise Refused("its numbers are not finite, or larger than any that can be sealed") from e
+            raise RefusedError("its numbers are not finite, or larger than any that can be sealed") from e
         made = seal(self.keys, q.sites, context_of(own, content, q.sites), fixed)
         boxes, pairs = (
             tuple(Box(me, s, _text(b)) for s, b in found.items()) for found in (made.own_boxes, made.pair_boxes)
@@ -145,12 +145,12 @@ class SecureSite:
         self._checked(q.sites)
         self._checked(q.inside)
         if set(q.inside) - set(q.sites):
-            raise Refused("the question names no set of sites that it is one of")
+            raise RefusedError("the question names no set of sites that it is one of")
         me, before = self.site.name, self.journal.opened.get(own, {}).get(q.content)
         if before is not None and before != list(q.inside):
-            raise Refused("it has opened this sum for other sites: the difference would be those of single ones")
+            raise RefusedError("it has opened this sum for other sites: the difference would be those of single ones")
         if set(q.inside) - set(self.journal.last.get(own, q.inside)):
-            raise Refused("a site that was not in the last sum cannot be in this one")
+            raise RefusedError("a site that was not in the last sum cannot be in this one")
         context = context_of(own, q.content, q.sites)
         absent = [s for s in q.sites if s not in q.inside]
         shares, unreadable = [], []

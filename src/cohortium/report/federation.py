@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from cohortium.contracts.federation import ANSWERS, ENVELOPE
+from cohortium.contracts.federation import ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
+from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
 from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
 from cohortium.report.html import render
 from cohortium.report.page import Tile
@@ -34,13 +35,15 @@ def federation_page(r: FederatedResults) -> str:
         coefficients=_coefficients(r),
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
-        by_site=None if r.evaluation is None else site_table(r.evaluation),
-        evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell),
+        by_site=None if r.evaluation is None or not r.evaluation.sites else site_table(r.evaluation),
+        evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell, r.secure is not None),
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(),
-        exposed=exposed(r),
+        kinds=_kinds(r),
+        protected=protected(r),
+        cost=cost(r),
+        exposed=unprotected(r) or exposed(r),
         facts=[
             ("study", r.study),
             ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
@@ -63,10 +66,9 @@ def federation_page(r: FederatedResults) -> str:
 def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
     here = [s for s in r.sites if not s.left]
-    units = sum(s.units or 0 for s in here)
-    text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
+    text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
     text += (
-        f": fitted on sums{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site."
+        f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{', and nobody saw a single site' + chr(39) + 's sums' if r.secure else ''}."
     )
     if r.plan.penalty:
         text += f" Coefficients are shrunken (ridge {r.plan.penalty:g}) and have no intervals."
@@ -87,7 +89,7 @@ def _tiles(r: FederatedResults) -> list[Tile]:
     answers = [m for m in r.messages if m.to == "coordinator"]
     tiles = [
         Tile("sites", f"{len(here)} of {len(r.sites)}", f"quorum {r.plan.quorum}"),
-        Tile("units", f"{sum(s.units or 0 for s in here):,}", _events(r)),
+        Tile("units", f"{units(r):,}", _events(r)),
         Tile("rounds", str(r.rounds), _seconds(r) + " a round" if r.seconds else ""),
         Tile("left the sites", _size(sum(m.size for m in answers)), count(len(answers), "message")),
     ]
@@ -97,7 +99,7 @@ def _tiles(r: FederatedResults) -> list[Tile]:
 def _events(r: FederatedResults) -> str:
     if r.kind != "survival":
         return ""
-    return count(sum(s.counts[-1] for s in r.sites if not s.left and s.counts), "event")
+    return count(events(r), "event")
 
 
 def _coefficients(r: FederatedResults) -> Table:
@@ -115,7 +117,9 @@ def _coefficients(r: FederatedResults) -> Table:
         note += "Intervals of Wald. "
     if r.reference and r.kind == "multiclass":
         note += f"Odds against '{r.reference}'. "
-    if not r.plan.penalty:
+    if r.secure:
+        note += "Differences between sites are not known with secure aggregation."
+    elif not r.plan.penalty:
         note += (
             "I²: the share of the differences between sites that is more than chance, from sums that left anyway; – where fewer "
             "than two sites can tell."
@@ -157,6 +161,11 @@ def _beside(r: FederatedResults) -> Table:
 
 
 def _sites(r: FederatedResults) -> Table:
+    if r.secure:
+        rows = [[Cell(s.site), Cell(s.left or "to the end", mark="prose")] for s in r.sites]
+        note = f"All together: {count(r.secure.units, 'unit')} of {count(r.secure.patients, 'patient')}"
+        note += f"; by class {', '.join(map(str, r.secure.counts))}" if r.kind != "continuous" else ""
+        return Table(["site", "took part"], rows, note=f"{note}. Counts by site are not known with secure aggregation.")
     head = ["site", "units", "patients", "by class" if r.kind in ("binary", "multiclass") else "events", "took part"]
     return Table(head, [[Cell(s.site), *_counts(s, r), Cell(s.left or "to the end", mark="prose")] for s in r.sites])
 
@@ -182,8 +191,8 @@ def _left(r: FederatedResults) -> Table:
     return Table(["site", "message", "times", "bytes", "last one held"], rows, note=note)
 
 
-def _kinds() -> Table:
-    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in ANSWERS for f, said in t.LEAVES.items()]
+def _kinds(r: FederatedResults) -> Table:
+    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in kinds(r) for f, said in t.LEAVES.items()]
     return Table(
         ["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round."
     )
@@ -200,7 +209,7 @@ def exposed(r: FederatedResults) -> list[str]:
         "patients and events, but fewer of it may share a level. A coordinator that lies can ask for scores by bins of its choosing."
     ]
     return [
-        "Each site's sums are seen by the coordinator one by one: there is no secure aggregation and no noise in this version.",
+        "Each site's sums are seen by the coordinator one by one: without secure aggregation (federation: {secure: true}), and without noise.",
         cells,
         "With more columns than patients sums can be solved for single rows. Use few columns for the patients that a site has.",
         "The coordinator chooses the parameters that sites are asked about. Sites refuse parameters that no model has, another "

@@ -152,11 +152,14 @@ def _compared(
 ) -> FederatedResults:
     """The results with each site's own coefficients (and performance), and those of all rows together, beside them."""
     from cohortium.federation_coordinator.performance import alone_performance, with_own
+    from cohortium.federation_coordinator.secure_state import SecureState
 
     local: dict[str, dict[tuple[str, str], float]] = {}
     reasons: dict[str, str] = {}
     own: list[SitePerformance] = []
-    alone = replace(plan, quorum=1)
+    if isinstance(state, SecureState):  # all sites are one to its model; here they are told apart
+        state = replace(state.lanes[0].model, sites=state.sites, left=state.left)
+    alone = replace(plan, quorum=1, secure=None)
     for name in state.here:
         try:
             fitted = drive(alone, {name: asking(sites[name], alone)}).state
@@ -199,7 +202,7 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
         y = [np.array([state.classes.index(c) for c in s.classes])[s.y.astype(int)].astype(float) for s in here]
     every = [np.concatenate(a) for a in ([s.weight for s in here], y, [s.time for s in here], [s.entry for s in here])]
     one = Site("all", features, np.arange(len(x)), every[0], stratum, every[1], state.classes, every[2], every[3])
-    free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0)
+    free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0, secure=None)
     return free, {"all": asking(one, free)}
 
 
