@@ -191,7 +191,7 @@ SECURE_ANSWERS: tuple[type, ...] = (SiteNames, SiteSealed, SiteOpening)
 
 @dataclass(frozen=True)
 class SecureRecord:
-    """How the sums of a study were protected, for its page. units, patients, counts: of all sites of the first sums together.
+    """How the sums of a study were protected, for its page. units, patients, counts: of all sites of the first sums together; units of a linear model after a drop-out: those that are left.
     fewest: sites in the smallest sum that was opened. needed: sites whose shares open a sum of the first ones. sums: that were
     opened. bound: how far a number of a sum can be from the exact one, before rounding to float64. dropped: sites that dropped out after sums
     with them were opened."""

@@ -174,13 +174,16 @@ def _opened(state: SecureState, good: dict[str, SiteOpening], left: dict[str, st
     for site, a in good.items():
         if a.content != content or a.inside != state.inside:
             left[site] = "it opened another sum than what was asked: a repeated message"
-    unreadable = sorted({s for t, a in good.items() if t not in left for s in a.unreadable if s in state.inside})
-    if unreadable and state.tries < MOST_TRIES:
-        bad = dict.fromkeys(unreadable, "its shares cannot be read by others: another key, or a damaged message")
-        state = _leave(state, bad)
+    good = {s: a for s, a in good.items() if s not in left}
+    bad = _unreadable(good)
+    if bad and state.tries < MOST_TRIES:
+        state = _leave(state, dict.fromkeys(bad, "its shares cannot be read by others: another key, or a damaged message"))
         inside = tuple(s for s in state.inside if s not in bad)
         return replace(state, inside=inside, tries=state.tries + 1)
-    told = {state.invited.index(s) + 1: _told(a) for s, a in good.items() if s not in left}
+    for site, a in good.items():
+        if a.unreadable:
+            left[site] = f"it cannot read the shares of '{a.unreadable[0]}', which others can"
+    told = {state.invited.index(s) + 1: _told(a) for s, a in good.items() if s not in left and s in state.invited}
     try:
         numbers = _sum(state, told)
     except MaskError as e:
@@ -191,6 +194,12 @@ def _opened(state: SecureState, good: dict[str, SiteOpening], left: dict[str, st
             f"({e}).{said}"
         ) from e
     return _advanced(_leave(state, left, enough=False), numbers)
+
+
+def _unreadable(good: Mapping[str, SiteOpening]) -> set[str]:
+    """Sites whose shares most others cannot read; what one alone says against another is not believed."""
+    named = [s for t, a in good.items() for s in set(a.unreadable) - {t}]
+    return {s for s in named if 2 * named.count(s) > len(set(good) - {s})}
 
 
 def _told(a: SiteOpening) -> dict[tuple[str, str], bytes]:

@@ -91,7 +91,8 @@ def _spread(lane: Lane, x: Array, shrunk: bool) -> Lane:
         raise FederationError(f"The sites' moments together cannot be: {reason}. {NOBODY_KNOWS}")
     if (x < 0).any():
         raise FederationError(f"The sites' squares together are negative. {NOBODY_KNOWS}")
-    return replace(lane, stage="sums", model=protocol._ready(replace(m, moments={TOGETHER: moments})))
+    model = protocol._ready(replace(m, moments={TOGETHER: moments}))
+    return replace(lane, stage="sums", model=model, dropped=lane.dropped or shrunk)
 
 
 def _sums(lane: Lane, x: Array, shrunk: bool) -> Lane:
@@ -104,16 +105,17 @@ def _sums(lane: Lane, x: Array, shrunk: bool) -> Lane:
     sums = SiteSums(TOGETHER, "", m.round, float(x[0]), x[1 : 1 + p], hessian)
     if shrunk:  # a loss of other patients: the fit goes on from where it is, as if it began there
         m = replace(m, fit=replace(fresh(p), asked=fit.asked, tries=fit.tries))
-        if m.plan.kind == "continuous" and not m.plan.weighted:
-            n = round(float(hessian[0, 0]))
-            m = replace(m, schemas={TOGETHER: replace(m.schemas[TOGETHER], units=n, counts=(n,))})
+    lane = replace(lane, dropped=lane.dropped or shrunk)
+    if lane.dropped and m.plan.kind == "continuous" and not m.plan.weighted:
+        n = round(float(hessian[0, 0]))  # the intercept's curvature: units of those who are left
+        m = replace(m, schemas={TOGETHER: replace(m.schemas[TOGETHER], units=n, counts=(n,))})
     # After a drop-out the counts of those who are left are not known, and must not be.
-    reason = _wrong_form(sums) if lane.dropped or shrunk else checking.wrong_sums(sums, m)
+    reason = _wrong_form(sums) if lane.dropped else checking.wrong_sums(sums, m)
     if reason:
         raise FederationError(f"The sites' sums together cannot be: {reason}. {NOBODY_KNOWS}")
     m = advance(m, {TOGETHER: sums})
     stage = "sums" if m.phase != "done" else "held" if lane.fold >= 0 else "done"
-    return replace(lane, stage=stage, model=m, dropped=lane.dropped or shrunk)
+    return replace(lane, stage=stage, model=m)
 
 
 def _wrong_form(s: SiteSums) -> str:
