@@ -60,15 +60,15 @@ def site(name: str, rng: np.random.Generator, columns: int, n: int = 1500) -> Si
 
 def costs() -> None:
     """Seconds and bytes of one sum (sealing and opening), sites in one process one after the other."""
-    print("sites parameters | without: bytes from a site, s | secure: bytes from a site, to a site, s, of which sites (mean of one)")
+    print(
+        "sites parameters | without: bytes from a site, s | secure: bytes from a site, to a site, s, of which sites (mean of one)"
+    )
     for n in (3, 8, 32):
         for parameters in (10, 100, 1000):
             rng = np.random.default_rng(0)
             rows = max(200, 3 * parameters // n)
             sites = {f"s{i:02d}": site(f"s{i:02d}", rng, parameters - 1, rows) for i in range(n)}
-            plan = FederationPlan(
-                "cost", "y", "binary", (), "", ("clinical",), 1.0, 5, 3, 3, 3, 50, False
-            )
+            plan = FederationPlan("cost", "y", "binary", (), "", ("clinical",), 1.0, 5, 3, 3, 3, 50, False)
             secure = FederationPlan(*list(vars(plan).values())[:13], secure=SecurePlan())
             print(n, parameters, one_sum(plan, sites), one_sum(secure, sites), flush=True)
 
@@ -89,7 +89,9 @@ def one_sum(plan: FederationPlan, sites: dict[str, Site]) -> str:
     class Enough(Exception):
         """The first sums of the fit are there."""
 
-    last = 7 if plan.secure else 3  # schema, two sums of columns (four rounds), and sealing and opening of the first of the fit
+    last = (
+        7 if plan.secure else 3
+    )  # schema, two sums of columns (four rounds), and sealing and opening of the first of the fit
     log: list[tuple[int, int]] = []
 
     def tell(round_: int, phase: str) -> None:

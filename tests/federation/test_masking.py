@@ -23,7 +23,9 @@ def test_sums_are_exact_to_the_derived_bound(words, bits):
     for row in x[1:]:
         total = add(total, to_fixed(row, words, bits))
     exact = [sum(map(Fraction, column)) for column in x.T]
-    off = [abs(Fraction(g) - e) - abs(e) * Fraction(2) ** -52 for g, e in zip(from_fixed(total, bits), exact, strict=True)]
+    off = [
+        abs(Fraction(g) - e) - abs(e) * Fraction(2) ** -52 for g, e in zip(from_fixed(total, bits), exact, strict=True)
+    ]
     assert max(off) <= resolution(bits, 7)
     if bits < 64:  # and the bound is not a wide one
         assert max(off) > resolution(bits, 7) / 5
@@ -159,6 +161,11 @@ def test_keys_are_read_back_and_damaged_ones_are_not():
     plain = made["a"].plain()
     assert keys_from(plain).shared("b") == made["b"].shared("a")
     assert made["a"].private.hex() not in repr(made["a"])
-    for bad in ({**plain, "private": "00"}, {**plain, "name": "x"}, {**plain, "private": "no"}, {**plain, "public": {"a": "00"}}):
+    for bad in (
+        {**plain, "private": "00"},
+        {**plain, "name": "x"},
+        {**plain, "private": "no"},
+        {**plain, "public": {"a": "00"}},
+    ):
         with pytest.raises(ValueError):
             keys_from(bad)

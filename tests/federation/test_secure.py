@@ -52,7 +52,7 @@ def test_the_fit_is_that_without_secure_aggregation(kind):
     p = secure_plan(kind)
     sites = sites_of(p)
     state, plain = run(p, sites, stored=kind == "binary"), open_fit(kind)
-    assert not any(s.journal.clipped for s in sites.values())  # an honest site's sums are never changed
+    assert not any(s.journal.remarks for s in sites.values())  # an honest site's sums are never changed
     np.testing.assert_allclose(fitted(state).coef, estimates(plain).coef, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(fitted(state).error, estimates(plain).error, rtol=1e-12)
     found = results(state, [], [], "", "")
@@ -113,7 +113,10 @@ def drive_without(kind):
 def test_with_three_sites_nobody_may_drop_out_between_sealing_and_opening():
     p, found = secure_plan("survival"), cut.sites("survival")
     three = {n: found[n] for n in list(found)[:3]}
-    for r, said in ((2, "2 of 3 sites are left, and a sum has to be of 3"), (3, "cannot be opened: shares of 3 of its 3")):
+    for r, said in (
+        (2, "2 of 3 sites are left, and a sum has to be of 3"),
+        (3, "cannot be opened: shares of 3 of its 3"),
+    ):
         with pytest.raises(FederationError, match=said):
             run(p, sites_of(p, found=three), silent=lambda at, phase, r=r: ["north"] if at >= r else [])
 
@@ -175,6 +178,40 @@ def at_round(number, make, name=BAD):
     return lambda site, said, asked: make(said, asked) if site == name and asked.round >= number else said
 
 
+def test_levels_and_features_of_fewer_than_three_sites_are_in_no_sum():
+    """Or the sum would be theirs: counts of the level would be that site's."""
+    p = secure_plan("survival")
+    found = cut.sites("survival")
+    d = cut.table()
+    d.loc[(d.site == BAD) & (d.grade == "high"), "grade"] = "odd"
+    found[BAD] = cut.site(BAD, d[d.site == BAD], "survival")
+    for name in ("east", BAD):
+        f = found[name].features
+        hidden = replace(f[1], values=np.full(len(found[name]), np.nan))
+        found[name] = replace(found[name], features=(f[0], hidden, *f[2:]))
+    sites = sites_of(p, found=found)
+    state = run(p, sites, stop=4)
+    model = state.lanes[0].model
+    assert [c.name for c in model.asked] == ["age", "grade=low", "grade=mid", "node"] and "odd" not in model.asked[
+        1
+    ].levels
+    assert any("'size', grade=odd" in n for n in state.notices)
+    one = cut.sites("survival")  # and where a site drops out by which others are three
+    f = one["east"].features
+    one["east"] = replace(one["east"], features=(f[0], replace(f[1], values=np.full(len(one["east"]), np.nan)), *f[2:]))
+    with pytest.raises(FederationError, match="fewer than 3 know 'size'"):
+        run(p, sites_of(p, found=one), silent=lambda r, phase: [BAD] if r >= 4 else [])
+
+
+def test_a_class_of_fewer_than_three_sites_is_refused_by_name():
+    p = secure_plan("multiclass")
+    found = cut.sites("multiclass")
+    for name in ("east", BAD):
+        found[name] = replace(found[name], y=np.where(found[name].y == 2, 1, found[name].y))
+    with pytest.raises(FederationError, match="Class 'c' is known to 2 of the sites"):
+        run(p, sites_of(p, found=found))
+
+
 def other_bytes(said, asked):
     return replace(said, masked=said.masked[:-8]) if isinstance(said, SiteSealed) else said
 
@@ -212,7 +249,7 @@ def test_an_old_sealed_message_under_a_new_number_is_another_content():
 
     p = secure_plan("survival")
     state = run(p, sites_of(p), change=at_round(2, make), stop=6)
-    assert state.left[BAD].endswith("repeated message") 
+    assert state.left[BAD].endswith("repeated message")
 
 
 def test_a_site_with_another_key_is_left_out_before_anything_is_opened():
@@ -275,7 +312,7 @@ def test_a_thousand_times_too_large_is_clipped_and_the_sum_refused(kind, monkeyp
         run(p, sites)
     assert BAD not in str(e.value) and "cannot be told" in str(e.value)
     if kind != "continuous":  # the linear fit is at its end by then
-        assert sites[BAD].journal.clipped and not sites["north"].journal.clipped
+        assert sites[BAD].journal.remarks and not sites["north"].journal.remarks
 
 
 def test_a_site_that_lies_within_what_can_be_is_believed(monkeypatch):
@@ -361,7 +398,11 @@ def test_what_a_lone_site_says_against_another_is_not_believed():
 
     p = secure_plan("survival")
     state = run(p, sites_of(p), change=at_round(2, make), stop=4)
-    assert list(state.left) == [BAD] and "which others can" in state.left[BAD] and state.opened == ("east", "north", "south", "west")
+    assert (
+        list(state.left) == [BAD]
+        and "which others can" in state.left[BAD]
+        and state.opened == ("east", "north", "south", "west")
+    )
 
 
 def test_measures_of_folds_are_those_of_pairs_and_patients():
@@ -400,12 +441,16 @@ def test_an_evaluation_is_of_folds_of_all_sites_together(kind):
     p = secure_plan(kind, folds=2, seed=1)
     found = results(run(p, sites_of(p)), [], [], "", "").evaluation
     made = cut.plan(kind, folds=2, seed=1)
-    plain = results(drive(made, {n: asking(s, made) for n, s in cut.sites(kind).items()}).state, [], [], "", "").evaluation
+    plain = results(
+        drive(made, {n: asking(s, made) for n, s in cut.sites(kind).items()}).state, [], [], "", ""
+    ).evaluation
     assert found.sites == [] and {r.design for r in found.across} == {"folds"}
     by_site = [r for r in plain.sites if r.design == "folds" and r.metric == found.across[0].metric]
     if kind in ("survival", "continuous"):  # the others are exact here and binned there
         low, high = min(r.value for r in by_site), max(r.value for r in by_site)
-        assert low <= found.across[0].value <= high and found.across[0].low < found.across[0].value < found.across[0].high
+        assert (
+            low <= found.across[0].value <= high and found.across[0].low < found.across[0].value < found.across[0].high
+        )
     assert all(r.i2 is None and r.next_low is None for r in found.across)
 
 
@@ -414,7 +459,9 @@ def test_a_drop_out_ends_the_evaluation_and_leaves_the_fit():
     p = secure_plan("continuous", folds=2)
     sites = sites_of(p)
     for gone in (8, 14):
-        state = run(p, sites_of(p) if gone == 8 else sites, silent=lambda r, phase, gone=gone: [BAD] if r >= gone else [])
+        state = run(
+            p, sites_of(p) if gone == 8 else sites, silent=lambda r, phase, gone=gone: [BAD] if r >= gone else []
+        )
         found = results(state, [], [], "", "")
         assert found.evaluation.across[0].value is None and "dropped out" in found.evaluation.across[0].reason
         assert all(c.estimate is not None for c in found.coefficients)

@@ -26,12 +26,19 @@ from cohortium.contracts.federation_secure import (
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking, protocol
 from cohortium.federation_coordinator.agreeing import agree
+from cohortium.federation_coordinator.secure_names import not_shared, shared_by
 from cohortium.federation_coordinator.secure_state import SecureState
 from cohortium.federation_coordinator.secure_sums import asked, begun, length, moved, plan_digest
 from cohortium.masking import MaskError, Sealed, from_fixed, threshold, unmask
 
 MOST_TRIES = 3
 """Times that sites are asked to open a sum, each time without those whose boxes could not be read."""
+
+
+def least_sites(plan: FederationPlan) -> int:
+    """Sites that have to know a column or a class."""
+    assert plan.secure is not None
+    return plan.secure.least_sites
 
 
 def fewest(plan: FederationPlan) -> int:
@@ -122,7 +129,11 @@ def _schemas(state: SecureState, good: dict[str, SiteNames], left: dict[str, str
     start = replace(protocol.begin(state.plan, state.sites), schemas=schemas)
     classes, other = protocol._classes(start)
     left |= other
-    columns, disagreeing, notices = agree({s: a for s, a in schemas.items() if s not in left}, state.plan.least_cell)
+    least = least_sites(state.plan)
+    schemas, thin = shared_by({s: a for s, a in schemas.items() if s not in left}, least)
+    columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
+    notices = [*thin, *notices]
+    _classes_shared(state.plan.kind, classes, schemas, least)
     state = _leave(replace(state, names=good), left | disagreeing)
     if not columns:
         raise FederationError("The sites share no feature that varies. Compare the names of their features.")
@@ -138,6 +149,14 @@ def _schemas(state: SecureState, good: dict[str, SiteNames], left: dict[str, str
     )
 
 
+def _classes_shared(kind: str, classes: Sequence[str], schemas: Mapping[str, SiteSchema], least: int) -> None:
+    for c in classes if kind == "multiclass" else ():
+        if (n := sum(c in a.classes for a in schemas.values())) < least:
+            raise FederationError(
+                f"Class '{c}' is known to {n} of the sites; a sum has to be of {least}, or it would show a single one's counts."
+            )
+
+
 def _sealed(state: SecureState, good: dict[str, SiteSealed], left: dict[str, str]) -> SecureState:
     asks = _asks(state)
     numbers, content = sum(length(q, state.plan) for q in asks), content_of(asks)
@@ -148,7 +167,18 @@ def _sealed(state: SecureState, good: dict[str, SiteSealed], left: dict[str, str
     kept = {s: a for s, a in good.items() if s not in left}
     invited = state.here
     state = _leave(state, left)
+    _still_shared(state, sorted(kept))
     return replace(state, phase="open", asks=asks, invited=invited, sealed=kept, inside=tuple(sorted(kept)), tries=0)
+
+
+def _still_shared(state: SecureState, inside: Sequence[str]) -> None:
+    """Before a sum is opened: every column of it has to be known at enough of its sites."""
+    thin = not_shared(state.lanes[0].model.asked, {s: state.names[s] for s in inside}, least_sites(state.plan))
+    if thin:
+        raise FederationError(
+            f"Of the sites that are left fewer than {least_sites(state.plan)} know {', '.join(thin)}: sums would show a single one's. "
+            "Leave that feature out, or wait for the others."
+        )
 
 
 def wrong_sealed(a: SiteSealed, content: str, invited: Sequence[str], numbers: int, words: int) -> str:
@@ -177,8 +207,11 @@ def _opened(state: SecureState, good: dict[str, SiteOpening], left: dict[str, st
     good = {s: a for s, a in good.items() if s not in left}
     bad = _unreadable(good)
     if bad and state.tries < MOST_TRIES:
-        state = _leave(state, dict.fromkeys(bad, "its shares cannot be read by others: another key, or a damaged message"))
+        state = _leave(
+            state, dict.fromkeys(bad, "its shares cannot be read by others: another key, or a damaged message")
+        )
         inside = tuple(s for s in state.inside if s not in bad)
+        _still_shared(state, inside)
         return replace(state, inside=inside, tries=state.tries + 1)
     for site, a in good.items():
         if a.unreadable:

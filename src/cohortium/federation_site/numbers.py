@@ -56,9 +56,9 @@ def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) ->
 def totals(site: Site, plan: FederationPlan, q: AskTotals) -> Array:
     """Units, patients, units by class (K), weight, weighted sum of the endpoint; then by column known cells and sum."""
     x, w = _columns(site, plan, q.columns)
-    if set(site.classes) - set(q.classes):
+    code = np.array([q.classes.index(c) if c in q.classes else -1 for c in site.classes])
+    if site.classes and (code[site.y.astype(int)] < 0).any():
         raise RefusedError("it has a class that sites did not agree on")
-    code = np.array([q.classes.index(c) for c in site.classes])
     counts = np.bincount(code[site.y.astype(int)], minlength=len(q.classes)) if site.classes else np.zeros(0)
     count = w.sum(0) if plan.weighted else (w > 0).sum(0).astype(float)
     y = float(site.weight @ site.y) if plan.kind == "continuous" else 0.0

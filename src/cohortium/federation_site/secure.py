@@ -42,27 +42,39 @@ from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
 from cohortium.masking.masks import SEED
 
 
+MOST_REMARKS = 1000
+
+
 class Journal:
-    """Which sums this site has helped to open: plan -> content -> the sites in it; and the sites of the last one. file: where it
+    """Which sums this site has helped to open: plan -> content -> the sites in it; the sites of the last one; and remarks. file: where it
     is kept between processes; None in a simulation. Raises :class:`ValueError` where the file is damaged."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
         self.opened: dict[str, dict[str, list[str]]] = {}
         self.last: dict[str, list[str]] = {}
-        self.clipped: list[str] = []
+        self.remarks: list[str] = []
         if file is not None and file.exists():
             kept = json.loads(file.read_text(encoding="utf-8"))
-            self.opened, self.last = dict(kept["opened"]), dict(kept["last"])
+            self.opened, self.last, self.remarks = dict(kept["opened"]), dict(kept["last"]), list(kept["remarks"])
 
     def record(self, plan: str, content: str, inside: Sequence[str]) -> None:
         """Before shares leave."""
         self.opened.setdefault(plan, {})[content] = list(inside)
         self.last[plan] = list(inside)
+        self._write()
+
+    def remark(self, round_: int, text: str) -> None:
+        """What the site's person should see: questions that were refused, numbers that were clipped."""
+        self.remarks = [*self.remarks, f"round {round_}: {text}"][-MOST_REMARKS:]
+        self._write()
+
+    def _write(self) -> None:
         if self.file is not None:
             part = self.file.with_suffix(".part")
             part.touch(mode=0o600)
-            part.write_text(json.dumps({"opened": self.opened, "last": self.last}, indent=1), encoding="utf-8")
+            kept = {"remarks": self.remarks, "last": self.last, "opened": self.opened}
+            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
             part.replace(self.file)
 
 
@@ -93,6 +105,7 @@ class SecureSite:
                 return self._opening(question, own)
             raise RefusedError("its study file says that sums leave it only masked")
         except RefusedError as e:
+            self.journal.remark(question.round, f"refused: {e}")
             return Withdrawn(self.site.name, question.plan, question.round, str(e))
 
     def _names(self, q: AskSchema, own: str) -> SiteNames:
@@ -137,7 +150,8 @@ class SecureSite:
     def _numbers(self, a: SealedQuestion, own: str) -> Any:
         numbers, clipped = numbers_of(self.site, self.plan, a, own)
         if clipped:
-            self.journal.clipped.append(f"{clipped} numbers were larger than all sites together can have: clipped")
+            said = f"{clipped} numbers were larger than all sites together can have: clipped"
+            self.journal.remark(a.question.round, said)  # type: ignore[attr-defined]
         return numbers
 
     def _opening(self, q: AskOpen, own: str) -> SiteOpening:

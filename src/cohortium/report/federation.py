@@ -36,7 +36,9 @@ def federation_page(r: FederatedResults) -> str:
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
         by_site=None if r.evaluation is None or not r.evaluation.sites else site_table(r.evaluation),
-        evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell, r.secure is not None),
+        evaluation_notes=[]
+        if r.evaluation is None
+        else performance_notes(r.evaluation, r.plan.least_cell, r.secure is not None),
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
@@ -67,9 +69,7 @@ def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
     here = [s for s in r.sites if not s.left]
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
-    text += (
-        f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{', and nobody saw a single site' + chr(39) + 's sums' if r.secure else ''}."
-    )
+    text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{', and nobody saw a single site' + chr(39) + 's sums' if r.secure else ''}."
     if r.plan.penalty:
         text += f" Coefficients are shrunken (ridge {r.plan.penalty:g}) and have no intervals."
     else:

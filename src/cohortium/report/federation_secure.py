@@ -22,7 +22,8 @@ def protected(r: FederatedResults) -> list[str]:
         f"{s.needed} of {s.first}); a site gives its share for one set of sites only, and never for fewer than "
         f"{max(r.plan.secure.least_sites if r.plan.secure else 3, r.plan.quorum)}.",
         "Masks: ChaCha20 from keys that each two sites agree on by X25519 (Bonawitz 2017, ACM CCS, 1175), shares: Shamir's. Sites have "
-        "these keys in their kits, server and lead have none." + ("" if "FLARE" in r.engine else " This was a simulation: all keys were made for it, on one machine."),
+        "these keys in their kits, server and lead have none."
+        + ("" if "FLARE" in r.engine else " This was a simulation: all keys were made for it, on one machine."),
         f"Sums are exact to {s.bound:.1g} ({s.bits} bits after the point), far below the rounding of the fit: coefficients are those without "
         "secure aggregation.",
     ]
@@ -33,16 +34,15 @@ def unprotected(r: FederatedResults) -> list[str]:
     s = r.secure
     if s is None:
         return []
-    dropped = (
-        f" Here that happened: {', '.join(s.dropped)}." if s.dropped else " Here none did."
-    )
+    fewest = max(r.plan.secure.least_sites if r.plan.secure else 3, r.plan.quorum)
+    dropped = f" Here that happened: {', '.join(s.dropped)}." if s.dropped else " Here none did."
     return [
-        "A sum over few sites tells each of them about the others: who knows all parts but one knows that one. Sites that join forces "
-        "with the coordinator see the sum of the rest; more than a third of them can undo the masks of a round.",
+        "Who knows all parts of a sum but one knows that one. Sites that join forces see the sum of the rest; with a coordinator that lies about who "
+        f"dropped out, {fewest - 1} of them can have a sum opened that is theirs and that of one other. The quorum sets that number.",
         "A site that drops out after a sum with it was opened: the difference between sums with and without it shows about what is seen of it "
         f"without secure aggregation, also where the coordinator only says that it dropped out.{dropped} With all sites as quorum a study ends "
         "instead.",
-        "Names and coding of features, levels that enough patients of a site share, and who takes part are seen site by site.",
+        "Names and coding of features, levels that enough patients of a site share, and who takes part are seen site by site. A coordinator that lies can ask for a column that one site alone has.",
         "The sums themselves are exact: there is no noise in them. With more columns than patients of all sites together they can be solved for rows.",
         "Nobody can check a single site's sums. Sites check and clip their own; one that lies changes the answer as far as the sum stays possible, or "
         "spoils the study, and cannot be told from the others.",
@@ -61,7 +61,9 @@ def cost(r: FederatedResults) -> Table | None:
         own = [m for m in answers if m.kind == kind]
         if own:
             mean = sum(m.size for m in own) // len(own)
-            rows.append([Cell(kind, said), Cell(f"{len(own):,}"), Cell(f"{sum(m.size for m in own):,}"), Cell(f"{mean:,}")])
+            rows.append(
+                [Cell(kind, said), Cell(f"{len(own):,}"), Cell(f"{sum(m.size for m in own):,}"), Cell(f"{mean:,}")]
+            )
     rows.append([Cell("questions", "among them the boxes with shares"), Cell(f"{len(asked):,}"),
                  Cell(f"{sum(m.size for m in asked):,}"), Cell(f"{sum(m.size for m in asked) // max(len(asked), 1):,}")])  # fmt: skip
     note = f"Two rounds for each sum, one to seal and one to open it; {sum(r.seconds):.1f} s in {count(len(r.seconds), 'round')}."
