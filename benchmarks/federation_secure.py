@@ -6,8 +6,10 @@ usage: python benchmarks/federation_secure.py [--data ../shared/data/fed_tcga_br
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from benchmarks.federation import FEW, STUDY, write
 from cohortium.contracts.federation import FederationPlan, SecurePlan
 from cohortium.federation_site import Feature, Site
 from cohortium.study import simulate_federation
-from cohortium.study.federating import asking, drive, keys_for
+from cohortium.study.federating import Ask, asking, drive, keys_for
 
 
 def real(data: Path) -> None:
@@ -39,11 +41,7 @@ def real(data: Path) -> None:
                 asked = [m.size for m in r.messages if m.to == "site"]
                 print(f"  {what}: {r.rounds} rounds, {sum(left):,} bytes from sites (largest {max(left):,}), {sum(asked):,} to them, "
                       f"{sum(r.seconds):.2f} s")  # fmt: skip
-        study.write_text(STUDY.format(columns=f"columns: [{FEW}]", penalty=0).replace("{{", "{") + "")
-        text = STUDY.format(columns="exclude: [E, T, region]", penalty=1)
-        text = text.replace("least_events: 1,", "least_events: 1, folds: 3,")
-        text = text.replace("REGION", "")
-        study.write_text(text)
+        study.write_text(study.read_text().replace("least_events: 1,", "least_events: 1, folds: 3,"))
         found = simulate_federation(study, evaluate=True, secure=True)
         for p in found.evaluation.across:
             print(f"  folds held out, {p.metric}: {p.value} ({p.low} to {p.high}) {p.reason}")
@@ -69,68 +67,42 @@ def costs() -> None:
             rows = max(200, 3 * parameters // n)
             sites = {f"s{i:02d}": site(f"s{i:02d}", rng, parameters - 1, rows) for i in range(n)}
             plan = FederationPlan("cost", "y", "binary", (), "", ("clinical",), 1.0, 5, 3, 3, 3, 50, False)
-            secure = FederationPlan(*list(vars(plan).values())[:13], secure=SecurePlan())
+            secure = replace(plan, secure=SecurePlan())
             print(n, parameters, one_sum(plan, sites), one_sum(secure, sites), flush=True)
+
+
+class EnoughError(Exception):
+    """The first sums of a fit are there."""
 
 
 def one_sum(plan: FederationPlan, sites: dict[str, Site]) -> str:
     """The first sums of a fit: bytes and seconds."""
-    keys, spent = keys_for(plan, list(sites)), []
-
-    def timed(ask):  # type: ignore[no-untyped-def]
-        def answer(data: bytes) -> bytes:
-            begin = time.perf_counter()
-            said = ask(data)
-            spent.append(time.perf_counter() - begin)
-            return said
-
-        return answer
-
-    class Enough(Exception):
-        """The first sums of the fit are there."""
-
-    last = (
-        7 if plan.secure else 3
-    )  # schema, two sums of columns (four rounds), and sealing and opening of the first of the fit
-    log: list[tuple[int, int]] = []
-
-    def tell(round_: int, phase: str) -> None:
-        if round_ == last:
-            spent.clear()
-        if round_ == last - 1 and plan.secure:
-            spent.clear()
-        if round_ > last:
-            raise Enough
-
-    begin = {}
+    keys, log, begin = keys_for(plan, list(sites)), [], {}
+    # Schema, two sums of columns, then the fit's first; of a sum one round or two.
+    first, last = (6, 7) if plan.secure else (3, 3)
 
     def told(round_: int, phase: str) -> None:
-        begin.setdefault(round_, time.perf_counter())
-        if round_ == (last - 1 if plan.secure else last):
-            spent.clear()
+        begin[round_] = time.perf_counter()
+        if round_ == first:
+            log.clear()
         if round_ > last:
-            raise Enough
+            raise EnoughError
 
-    def wrap(name: str):  # type: ignore[no-untyped-def]
-        ask = timed(asking(sites[name], plan, keys[name]))
+    def wrap(name: str) -> Ask:
+        ask = asking(sites[name], plan, keys[name])
 
         def answer(data: bytes) -> bytes:
+            start = time.perf_counter()
             said = ask(data)
-            log.append((len(data), len(said)))
+            log.append((len(data), len(said), time.perf_counter() - start))
             return said
 
         return answer
 
-    try:
+    with contextlib.suppress(EnoughError):
         drive(plan, {s: wrap(s) for s in sites}, told)
-    except Enough:
-        pass
-    rounds = 2 if plan.secure else 1
-    n = len(sites)
-    own = log[-n * rounds :]
-    asked, left = (sum(x[k] for x in own) / n for k in (0, 1))
-    seconds = begin[last + 1] - begin[last - rounds + 1]
-    return f"from {left:,.0f} to {asked:,.0f} bytes, {seconds:.2f} s, of it {sum(spent) / n:.3f} at a site"
+    asked, left, spent = (sum(x[k] for x in log) / len(sites) for k in range(3))
+    return f"| {left:,.0f} | {asked:,.0f} | {spent:.3f} | {begin[last + 1] - begin[first] - spent * len(sites):.3f} "
 
 
 def main() -> None:

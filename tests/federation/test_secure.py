@@ -31,7 +31,7 @@ from tests.marks import thorough_but
 
 pytest.importorskip("cryptography", reason="needs pip install 'cohortium[secure]'")
 pytest.importorskip("Crypto", reason="needs pip install 'cohortium[secure]'")
-from tests.federation.secure_runs import run, secure_plan, sites_of  # noqa: E402
+from tests.federation.secure_runs import run, secure_plan, sites_of
 
 BAD = "south"
 KINDS = ("continuous", "binary", "multiclass", "survival")
@@ -123,7 +123,9 @@ def test_with_three_sites_nobody_may_drop_out_between_sealing_and_opening():
 
 def test_fewer_than_three_sites_and_other_methods_are_refused():
     p, found = secure_plan("survival", quorum=2), cut.sites("survival")
-    with pytest.raises(FederationError, match="at least 3 sites, and there are 2.*each of them knows the other's part"):
+    with pytest.raises(
+        FederationError, match=r"at least 3 sites, and there are 2.*each of them knows the other's part"
+    ):
         begin(p, list(found)[:2])
     with pytest.raises(FederationError, match=r"Krum.*single updates.*exclude each other"):
         begin(replace(p, method="network"), list(found))

@@ -41,7 +41,6 @@ from cohortium.federation_site.trials import parts_of
 from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
 from cohortium.masking.masks import SEED
 
-
 MOST_REMARKS = 1000
 
 
@@ -110,8 +109,13 @@ class SecureSite:
 
     def _names(self, q: AskSchema, own: str) -> SiteNames:
         cut = parts_of(self.site, self.plan) if self.plan.folds else []
-        features = schema_of(self.site, self.plan.least_cell)
-        return SiteNames(self.site.name, own, q.round, self.site.classes, features, cut if isinstance(cut, str) else "")
+        site, least = self.site, self.plan.least_cell
+        # What it has no values of is not named: others must not take it for one of those who are in a column's sum.
+        known = {(f.modality, f.name) for f in site.features if site.patients(~np.isnan(f.values)) >= least}
+        features = tuple(f for f in schema_of(site, least) if (f.modality, f.name) in known)
+        there = [bool((site.y == k).any()) or self.plan.kind != "multiclass" for k in range(len(site.classes))]
+        classes = tuple(c for c, some in zip(site.classes, there, strict=True) if some)
+        return SiteNames(site.name, own, q.round, classes, features, cut if isinstance(cut, str) else "")
 
     def _checked(self, sites: tuple[str, ...]) -> None:
         secure = self.plan.secure

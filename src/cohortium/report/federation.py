@@ -6,8 +6,8 @@ import math
 
 from cohortium.contracts.federation import ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
-from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
 from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
+from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
 from cohortium.report.html import render
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
