@@ -4,7 +4,7 @@ A site's own mask, and those that it has with others, come from seeds of 128 bit
 CACM 22:612), each share in a box that only its receiver can open. To open a sum the sites tell their shares of the own seeds
 of those who are in it, and of the seeds that these have with those who are not. A site tells never both of one site, so that
 a single one's numbers stay hidden, whatever the coordinator claims; with shares of more than two thirds needed this
-holds with up to a third of the sites on its side.
+holds with up to a third of the sites on its side, as long as the smallest sum that they open has two honest ones.
 """
 
 from __future__ import annotations

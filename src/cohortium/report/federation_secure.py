@@ -38,7 +38,7 @@ def unprotected(r: FederatedResults) -> list[str]:
     dropped = f" Here that happened: {', '.join(s.dropped)}." if s.dropped else " Here none did."
     return [
         "Who knows all parts of a sum but one knows that one. Sites that join forces see the sum of the rest; with a coordinator that lies about who "
-        f"dropped out, {fewest - 1} of them can have a sum opened that is theirs and that of one other. The quorum sets that number.",
+        f"dropped out, {fewest - 1} of them (the quorum less one), or more than a third of all, can see any one other.",
         "A site that drops out after a sum with it was opened: the difference between sums with and without it shows about what is seen of it "
         f"without secure aggregation, also where the coordinator only says that it dropped out.{dropped} With all sites as quorum a study ends "
         "instead.",
