@@ -221,3 +221,32 @@ def test_secure_aggregation_names_the_extra_it_needs(call, study, tmp_path, monk
     study.write_text(STUDY.replace("{least_cell: 3}", "{least_cell: 3, secure: true}"))
     done = call("federate", "simulate", study, "--out", tmp_path / "fed")
     assert done.code == 2 and "pip install 'cohortium[secure]'" in done.err and not (tmp_path / "fed").exists()
+
+
+def test_attacks_are_tried_and_too_few_shadows_refused(call, study, tmp_path):
+    out = tmp_path / "fed"
+    refused = call("federate", "simulate", study, "--out", out, "--attack", "--shadows", "10")
+    assert refused.code == 2 and "at least 64" in refused.err and not out.exists()
+    done = call("federate", "simulate", study, "--out", out, "--attack")
+    assert done.code == 0 and "who took part" in done.out and "shadow models 65/65" in done.err
+    page = (out / "federation.html").read_text()
+    assert "Attacks that were tried" in page and "likelihood ratio" in page
+
+
+def test_what_would_leave_is_shown_and_nothing_is_sent(call, study, tmp_path):
+    done = call("federate", "preview", study, "--name", "north")
+    assert done.code == 0 and "SiteMoments" in done.out and "5 x 5" in done.out
+    assert "levels of grade: high, low, mid" in done.out
+    found = call("federate", "preview", study, "--json").json["leaving"]
+    assert found["units"] == 260 and found["messages"][0]["kind"] == "SiteSchema"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.csv", "study.yaml"]
+    assert call("federate", "preview", tmp_path / "none.yaml").code == 2
+
+
+def test_a_preview_with_secure_aggregation_shows_masked_numbers(call, study):
+    for package in ("cryptography", "Crypto"):
+        pytest.importorskip(package, reason="needs pip install 'cohortium[secure]'")
+    study.write_text(STUDY.replace("{least_cell: 3}", "{least_cell: 3, secure: true}"))
+    found = call("federate", "preview", study, "--name", "north", "--json").json["leaving"]
+    assert [m["kind"] for m in found["messages"]] == ["SiteNames", "SiteSealed", "SiteOpening"] and not found["reason"]
+    assert found["features"] == ["age", "size", "grade", "node"]

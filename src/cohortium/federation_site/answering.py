@@ -32,10 +32,6 @@ from cohortium.federation_site.trials import trial_answers
 Array = NDArray[np.float64]
 
 
-ROUNDS_EACH = 8
-"""A study with an evaluation has at most so many rounds for each that its plan declares; one without half of them."""
-
-
 def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     """What the site says to a question; ``Withdrawn`` where it may not or cannot answer. plan: by the site's own study file."""
     own = digest(encode(plan))
@@ -44,7 +40,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     reason = too_few(site, plan)
     if plan.secure is not None:
         reason = "its study file says that sums leave it only masked"
-    if not reason and question.round > (ROUNDS_EACH if plan.folds else ROUNDS_EACH // 2) * plan.rounds:
+    if not reason and question.round > most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -52,6 +48,11 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if how is None:
         return Withdrawn(site.name, own, question.round, "it was sent something that is no question")
     return how(site, plan, question, own)
+
+
+def most_rounds(plan: FederationPlan) -> int:
+    """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
+    return (8 if plan.folds else 4) * plan.rounds
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:

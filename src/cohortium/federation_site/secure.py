@@ -33,7 +33,7 @@ from cohortium.contracts.federation_secure import (
     form_of,
 )
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.federation_site.answering import ROUNDS_EACH, too_few
+from cohortium.federation_site.answering import most_rounds, too_few
 from cohortium.federation_site.encoding import schema_of
 from cohortium.federation_site.numbers import RefusedError, numbers_of
 from cohortium.federation_site.site import Site
@@ -94,7 +94,7 @@ class SecureSite:
                 raise RefusedError("its study file asks for something else")
             if reason := too_few(self.site, plan):
                 raise RefusedError(reason)
-            if question.round > 2 * ROUNDS_EACH * plan.rounds:
+            if question.round > 2 * most_rounds(plan):  # two for each sum
                 raise RefusedError("more rounds were asked for than the study declares")
             if isinstance(question, AskSchema):
                 return self._names(question, own)
