@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cohortium.contracts.federation import FederationPlan
@@ -10,6 +11,7 @@ from cohortium.contracts.federation_results import FederatedResults, MessageRow
 from cohortium.contracts.federation_wire import decode, encode
 from cohortium.federation_coordinator import evaluating, protocol, secure, secure_results
 from cohortium.federation_coordinator.methods import METHODS, method_of
+from cohortium.federation_coordinator.preparing import preparing
 from cohortium.federation_coordinator.secure_state import SecureState
 from cohortium.federation_coordinator.state import State
 
@@ -52,4 +54,5 @@ def results(
     """Everything that is reported of a study that is done."""
     if isinstance(state, SecureState):
         return secure_results.results(state, messages, seconds, engine, version)
-    return method_of(state).results(state, messages, seconds, engine, version)
+    found = method_of(state).results(state, messages, seconds, engine, version)
+    return replace(found, preparing=preparing(state))

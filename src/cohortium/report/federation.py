@@ -7,7 +7,14 @@ import math
 from cohortium.contracts.federation import ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
 from cohortium.report.federation_attacks import attack_answer, attack_notes, attack_table
-from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
+from cohortium.report.federation_performance import (
+    across_table,
+    calibration_table,
+    performance_notes,
+    said,
+    site_table,
+)
+from cohortium.report.federation_preparing import batch_table, chosen_table, preparing_notes
 from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
 from cohortium.report.html import render
 from cohortium.report.page import Tile
@@ -40,6 +47,10 @@ def federation_page(r: FederatedResults) -> str:
         evaluation_notes=[]
         if r.evaluation is None
         else performance_notes(r.evaluation, r.plan.least_cell, r.secure is not None),
+        lines=None if r.evaluation is None else calibration_table(r.evaluation),
+        preparing=preparing_notes(r),
+        chosen=None if r.preparing is None else chosen_table(r.preparing),
+        batches=None if r.preparing is None else batch_table(r.preparing),
         attacks=attack_table(r) if r.attacks else None,
         attack_notes=[attack_answer(r), *attack_notes(r)] if r.attacks else [],
         sites=_sites(r),
@@ -73,6 +84,8 @@ def answer(r: FederatedResults) -> str:
     here = [s for s in r.sites if not s.left]
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
     text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{', and nobody saw a single site' + chr(39) + 's sums' if r.secure else ''}."
+    if r.preparing is not None and r.preparing.chosen:
+        text += f" {len(r.preparing.chosen)} of {r.preparing.candidates:,} columns were chosen by {r.preparing.by}."
     if r.plan.penalty:
         text += f" Coefficients are shrunken (ridge {r.plan.penalty:g}) and have no intervals."
     else:
@@ -211,6 +224,10 @@ def exposed(r: FederatedResults) -> list[str]:
         "The evaluation's sums of a training part, taken from those of all, are sums of a fold: a fold holds the declared fewest "
         "patients and events, but fewer of it may share a level. A coordinator that lies can ask for scores by bins of its choosing."
     ]
+    batches = [
+        "Where effects of sites are taken out, the questions hold for every site by how much its columns are moved and stretched: other "
+        "sites can tell its means and variances from them."
+    ]
     return [
         "Each site's sums are seen by the coordinator one by one: without secure aggregation (federation: {secure: true}), and without noise.",
         cells,
@@ -218,6 +235,7 @@ def exposed(r: FederatedResults) -> list[str]:
         "The coordinator chooses the parameters that sites are asked about. Sites refuse parameters that no model has, another "
         "plan and too many rounds; a coordinator that lies within these bounds can learn more than an honest one.",
         *(folds if r.plan.folds else []),
+        *(batches if r.plan.harmonise else []),
     ]
 
 

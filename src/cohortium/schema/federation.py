@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from cohortium.schema.declare import Declaration
+
+
+class SelectSpec(Declaration):
+    """Of many columns those that are fitted, chosen anew in every fit of the evaluation."""
+
+    features: int = Field(ge=1, description="columns that are kept; a level counts as one")
+    by: Literal["association", "variance"] = Field(
+        "association",
+        description="association: score test of the endpoint, each column by itself; variance: in the column's own units",
+    )
+    modalities: list[str] | None = Field(
+        None, description="tables of which columns are chosen, those of others are all kept; default: all of the fit"
+    )
 
 
 class FederationSpec(Declaration):
@@ -23,3 +38,4 @@ class FederationSpec(Declaration):
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     secure: bool = Field(False, description="the coordinator sees only sums over sites, of at least three")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
+    select: SelectSpec | None = Field(None, description="fit some of many columns only")
