@@ -107,6 +107,7 @@ class SiteNames:
         "features": "names and coding of features; levels that at least the declared number of patients share",
         "folds": "with an evaluation: why its patients cannot be dealt into folds, in words without counts",
     }
+    EXPOSES: ClassVar[str] = "names of features, and of levels and classes that enough share"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,9 @@ class SiteSealed:
         "boxes": "for each site a share of the own seed that only it can read",
         "pair_boxes": "for each site shares of the seeds with others that only it can read",
     }
+    EXPOSES: ClassVar[str] = (
+        "nothing of the site's numbers; with those of others and their shares the sum over the sites"
+    )
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,9 @@ class SiteOpening:
         "shares": "shares of the seeds of masks that have to be taken off this sum; never of both seeds of one site",
         "unreadable": "names of sites whose boxes it could not read",
     }
+    EXPOSES: ClassVar[str] = (
+        "one sum over at least the declared sites, together with shares of more than two thirds of them"
+    )
 
 
 def content_of(asks: Sequence[SealedQuestion]) -> str:

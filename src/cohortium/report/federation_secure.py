@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cohortium.contracts.federation import ANSWERS
 from cohortium.contracts.federation_results import FederatedResults
 from cohortium.contracts.federation_secure import SECURE_ANSWERS
+from cohortium.contracts.federation_wire import ANSWERS
 from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count
 
@@ -73,7 +73,7 @@ def cost(r: FederatedResults) -> Table | None:
 def kinds(r: FederatedResults) -> list[type]:
     """The messages that leave sites in such a study."""
     withdrawn = [t for t in ANSWERS if t.__name__ == "Withdrawn"]
-    return list(ANSWERS) if r.secure is None else [*SECURE_ANSWERS, *withdrawn]
+    return [t for t in ANSWERS if t not in SECURE_ANSWERS] if r.secure is None else [*SECURE_ANSWERS, *withdrawn]
 
 
 def units(r: FederatedResults) -> int:
