@@ -84,7 +84,7 @@ def _show_evaluation(found: FederatedEvaluation) -> None:
     """Across sites, then each."""
     from cohortium.report.federation_performance import across_table, site_table
 
-    for table in (across_table(found), site_table(found)):
+    for table in (across_table(found), *([site_table(found)] if found.sites else [])):
         t = _table(None, *table.head)
         for row in table.rows:
             t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))

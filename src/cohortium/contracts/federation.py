@@ -29,6 +29,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class SecurePlan:
+    """Sums that nobody sees one by one. least_sites: that a sum is of, at least. bits: after the point, of the sums of a fit."""
+
+    least_sites: int = 3
+    bits: int = 64
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which columns are fitted: ``features`` of those of ``modalities``, with the highest score ``by`` (``association`` with the
     endpoint, or ``variance``); columns of other tables are kept."""
@@ -64,7 +72,8 @@ class FederationPlan:
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
-    sites are taken out. trees: how trees are boosted, where that is the method.
+    sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
+    over sites, and how.
     """
 
     study: str
@@ -86,6 +95,7 @@ class FederationPlan:
     select: Selection | None = None
     harmonise: tuple[str, ...] = ()
     trees: TreesPlan | None = None
+    secure: SecurePlan | None = None
 
 
 @dataclass(frozen=True)

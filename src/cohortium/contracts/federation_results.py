@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.federation_secure import SecureRecord
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,8 @@ class AttackRecord:
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
-    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks: where they were asked for."""
+    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks: where they were asked for.
+    secure: how sums were protected, where they were."""
 
     study: str
     endpoint: str
@@ -260,3 +262,4 @@ class FederatedResults:
     attacks: list[AttackRecord] = field(default_factory=list)
     preparing: Preparing | None = None
     trees: FederatedTrees | None = None
+    secure: SecureRecord | None = None

@@ -42,6 +42,8 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
+    if plan.secure is not None:
+        reason = "its study file says that sums leave it only masked"
     if not reason and question.round > most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
@@ -71,6 +73,11 @@ def too_few(site: Site, plan: FederationPlan) -> str:
         if any(n < plan.least_events for n in sizes if n or plan.kind == "binary"):
             return f"a class has fewer than {plan.least_events} of its patients"
     return ""
+
+
+def sums_answer(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | Withdrawn:
+    """The sums of these units, whatever their number: :func:`too_few` is asked before."""
+    return _sums(site, plan, q, own)
 
 
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:

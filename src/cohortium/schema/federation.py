@@ -50,6 +50,7 @@ class FederationSpec(Declaration):
     rounds: int = Field(50, ge=3, le=500, description="at most")
     evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
+    secure: bool = Field(False, description="the coordinator sees only sums over sites, of at least three")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
     select: SelectSpec | None = Field(None, description="fit some of many columns only")
     method: Literal["linear", "trees"] = Field("linear", description="what is fitted: a linear model, or boosted trees")
