@@ -64,6 +64,5 @@ def means(total: Array, low: Array, high: Array, levels: Sequence[bool]) -> tupl
     second = np.clip(total[2 * q :] / count, 0.0, 1.0)
     variance = np.where(share, z * (1 - z), second - z * z)
     middle, half = (low + high) / 2, (high - low) / 2
-    narrow = np.where(share, NARROWEST * 2, NARROWEST * 2)
-    sd = np.sqrt(np.maximum(variance, narrow**2))
+    sd = np.sqrt(np.maximum(variance, (2 * NARROWEST) ** 2))
     return np.where(share, z, middle + half * z), np.where(share, sd, half * sd)

@@ -1,0 +1,257 @@
+"""The coordinator of a differentially private study: noisy counts, a fixed number of noisy gradient steps, noisy scores.
+
+The schedule is the plan's: not one question more, since each costs. A site that is lost keeps its part in the steps that were made; the
+fit goes on without it (to begin anew would spend the others' budget twice). All that is done to answers here costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.federation_private import (
+    AskPrivateCounts,
+    AskPrivateGradient,
+    AskPrivateScores,
+    SitePrivateCounts,
+    SitePrivateGradient,
+    SitePrivateScores,
+)
+from cohortium.contracts.federation_wire import digest, encode
+from cohortium.contracts.private_plan import PrivacyPlan, PrivateColumn
+from cohortium.errors import FederationError
+from cohortium.federation_coordinator import checking
+from cohortium.privacy import models
+from cohortium.privacy.schedule import Schedule, schedule
+from cohortium.privacy.statistics import means, moment_bound
+
+Array = NDArray[np.float64]
+
+SILENT = "it did not answer in time"
+BINS = 8
+TAILS = 8.0
+"""Noise beyond so many standard deviations is none: the answer is damaged."""
+
+AVERAGED = 0.5
+"""Share of the steps, the last, whose parameters are averaged: noise of single steps cancels (Polyak & Juditsky 1992)."""
+
+LARGEST = 20.0
+
+
+@dataclass(frozen=True)
+class PrivateState:
+    """phase: ``counts``, ``gradient``, ``scores``, ``done``. parameters: (P,) asked about now; average: (P,) of the last steps so far,
+    averaged: how many. steps: made. mean, sd: (q,). curvature: of the mean loss at the start. scores: noisy counts of those held out."""
+
+    plan: FederationPlan
+    sites: tuple[str, ...]
+    round: int
+    phase: str
+    left: dict[str, str]
+    notices: tuple[str, ...]
+    counts: dict[str, SitePrivateCounts]
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    parameters: NDArray[np.float64]
+    average: NDArray[np.float64]
+    averaged: int
+    steps: int
+    curvature: float
+    scores: dict[str, SitePrivateScores]
+
+    @property
+    def here(self) -> tuple[str, ...]:
+        """Sites that take part, in order."""
+        return tuple(s for s in self.sites if s not in self.left)
+
+
+def privacy_of(plan: FederationPlan) -> PrivacyPlan:
+    """The plan's privacy; it has one here."""
+    assert plan.privacy is not None
+    return plan.privacy
+
+
+def columns_of(plan: FederationPlan) -> list[tuple[PrivateColumn, str]]:
+    """Columns of the model: each number, and each level of a feature but the first."""
+    return [(c, level) for c in privacy_of(plan).columns for level in (c.levels[1:] if c.levels else ("",))]
+
+
+def classes_of(plan: FederationPlan) -> int:
+    """Number of classes; 0 without."""
+    return {"binary": 2, "multiclass": len(plan.classes)}.get(plan.kind, 0)
+
+
+def begin(plan: FederationPlan, sites: Sequence[str]) -> PrivateState:
+    """The state before the first question. Raises :class:`FederationError` for a plan that leaves nothing for the model."""
+    none = np.zeros(0)
+    try:
+        schedule(privacy_of(plan))
+    except ValueError as e:
+        raise FederationError(f"federation.privacy: {e}.") from e
+    return PrivateState(plan, tuple(sorted(sites)), 1, "counts", {}, (), {}, none, none, none, none, 0, 0, 1.0, {})
+
+
+def question(state: PrivateState) -> Any:
+    """What all sites that are here are asked now."""
+    plan = digest(encode(state.plan))
+    if state.phase == "counts":
+        return AskPrivateCounts(plan, state.round)
+    if state.phase == "gradient":
+        return AskPrivateGradient(plan, state.round, state.mean, state.sd, state.parameters)
+    grid = score_grid(state.plan.kind, state.average, len(columns_of(state.plan)))
+    return AskPrivateScores(plan, state.round, state.mean, state.sd, state.average, grid)
+
+
+def score_grid(kind: str, parameters: Array, q: int) -> Array:
+    """Edges between bins of the score: the quantiles it would have, were columns independent and normal."""
+    if kind not in ("binary", "survival"):
+        return np.zeros(0)
+    from scipy.stats import norm
+
+    b = parameters[len(parameters) - q :]
+    wide = max(float(np.sqrt(b @ b)), 1e-3)
+    middle = float(parameters[0]) if kind == "binary" else 0.0
+    return np.asarray(middle + wide * norm.ppf(np.arange(1, BINS) / BINS))
+
+
+def step(state: PrivateState, answers: Mapping[str, Any]) -> PrivateState:
+    """The state after a round. Raises :class:`FederationError` when fewer sites than the quorum are left."""
+    kinds = {"counts": SitePrivateCounts, "gradient": SitePrivateGradient, "scores": SitePrivateScores}
+    plan = digest(encode(state.plan))
+    made = schedule(privacy_of(state.plan))
+    left: dict[str, str] = {}
+    for site in state.here:
+        if site not in answers:
+            left[site] = SILENT
+        elif reason := checking.wrong_envelope(answers[site], kinds[state.phase], plan, state):  # type: ignore[arg-type]
+            left[site] = reason
+        elif reason := _WRONG[state.phase](answers[site], state, made):
+            left[site] = reason
+    good = {s: a for s, a in answers.items() if s in state.here and s not in left}
+    state = _leave(state, left)
+    after = {"counts": _counted, "gradient": _stepped, "scores": _scored}[state.phase]
+    return replace(after(state, good), round=state.round + 1)
+
+
+def _leave(state: PrivateState, left: Mapping[str, str]) -> PrivateState:
+    named = {s: f"round {state.round}: {reason}" for s, reason in sorted(left.items())}
+    state = replace(
+        state,
+        left={**state.left, **named},
+        notices=(*state.notices, *(f"Site '{s}' was left out in {reason}." for s, reason in named.items())),
+    )
+    if len(state.here) < state.plan.quorum:
+        said = "; ".join(f"'{s}' in {reason}" for s, reason in list(state.left.items())[:5])
+        raise FederationError(
+            f"{len(state.here)} of {len(state.sites)} sites are left, and the study declares a quorum of "
+            f"{state.plan.quorum}. Left out: {said}."
+        )
+    return state
+
+
+def _wrong_counts(a: SitePrivateCounts, state: PrivateState, made: Schedule) -> str:
+    plan, p = state.plan, privacy_of(state.plan)
+    n_cells = models.cells(plan.kind, p.times, classes_of(plan))
+    q = len(columns_of(plan))
+    if a.counts.shape != (n_cells,) or a.moments.shape != ((3 * q,) if made.moments else (0,)):
+        return "its counts are of another number of cells"
+    if not (np.isfinite(a.counts).all() and np.isfinite(a.moments).all()):
+        return "it sent NaN or infinite numbers"
+    if a.source not in ("system", "seed") or any(not 0 <= i < len(p.columns) for i in a.features):
+        return "it names features or noise that there are not"
+    if a.counts.sum() < plan.least_patients:
+        return f"by its noisy counts it has fewer than {plan.least_patients} patients"
+    if (a.counts < -TAILS / made.counts).any():
+        return "it sent counts far below none"
+    if made.moments:
+        noise = moment_bound([(bool(c.levels), max(len(c.levels) - 1, 1)) for c in p.columns]) / made.moments
+        if np.abs(a.moments).max(initial=0.0) > a.counts.sum() + TAILS * (n_cells / made.counts + noise):
+            return "its sums are larger than its noisy counts allow"
+    return ""
+
+
+def bound_of(plan: FederationPlan) -> float:
+    """L2 norm that a patient's gradient is cut to."""
+    return privacy_of(plan).clip * float(np.sqrt(1 + len(columns_of(plan))))
+
+
+def _wrong_gradient(a: SitePrivateGradient, state: PrivateState, made: Schedule) -> str:
+    p = len(state.parameters)
+    if a.gradient.shape != (p,):
+        return "its gradient is of another number of parameters"
+    if not np.isfinite(a.gradient).all():
+        return "it sent NaN or infinite numbers"
+    cells = len(state.counts[a.site].counts)
+    patients = max(float(state.counts[a.site].counts.sum()), 0.0) + TAILS * np.sqrt(cells) / made.counts
+    noise = (np.sqrt(p) + TAILS) / made.gradient
+    if np.linalg.norm(a.gradient) > bound_of(state.plan) * (patients + noise):
+        return "its gradient is larger than its noisy counts allow"
+    return ""
+
+
+def _wrong_scores(a: SitePrivateScores, state: PrivateState, made: Schedule) -> str:
+    plan, p = state.plan, privacy_of(state.plan)
+    cells = models.cells(plan.kind, p.times, classes_of(plan))
+    bins = {"continuous": 4, "multiclass": classes_of(plan) ** 2}.get(plan.kind, BINS * cells)
+    if a.counts.shape != (bins,):
+        return "its scores are of another number of cells"
+    if not np.isfinite(a.counts).all():
+        return "it sent NaN or infinite numbers"
+    most = float(state.counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+    return "its scores are larger than its noisy counts allow" if (np.abs(a.counts) > most).any() else ""
+
+
+_WRONG: dict[str, Any] = {"counts": _wrong_counts, "gradient": _wrong_gradient, "scores": _wrong_scores}
+
+
+def _counted(state: PrivateState, good: dict[str, SitePrivateCounts]) -> PrivateState:
+    plan, p = state.plan, privacy_of(state.plan)
+    columns = columns_of(plan)
+    total = sum((good[s].counts for s in state.here), np.zeros(models.cells(plan.kind, p.times, classes_of(plan))))
+    start, curvature, n = models.start(plan.kind, len(columns), p.times, classes_of(plan), total)
+    if p.delta > 1 / n:
+        raise FederationError(
+            f"federation.privacy.delta is {p.delta:g}, and there are about {n:,.0f} patients: a delta above 1/n lets a release give one "
+            "of them away whole. Take one well below it."
+        )
+    low, high = (np.array([getattr(c, a) for c, _ in columns]) for a in ("low", "high"))
+    coded = [bool(level) for _, level in columns]
+    if p.moments:
+        sums = sum((good[s].moments for s in state.here), np.zeros(3 * len(columns)))
+        mean, sd = means(sums, low, high, coded)
+    else:
+        # Without a release: as if numbers spread evenly over the middle of their bounds, and levels were as frequent as each other.
+        share = np.array([1 / len(c.levels) if level else 0.0 for c, level in columns])
+        mean = np.where(coded, share, (low + high) / 2)
+        sd = np.where(coded, np.sqrt(share * (1 - share)), (high - low) / 4)
+    return replace(
+        state, phase="gradient", counts=good, mean=mean, sd=sd, parameters=start, average=np.zeros(len(start)), curvature=curvature,
+    )  # fmt: skip
+
+
+def _stepped(state: PrivateState, good: dict[str, SitePrivateGradient]) -> PrivateState:
+    plan, p = state.plan, privacy_of(state.plan)
+    q = len(columns_of(plan))
+    n = max(sum(float(state.counts[s].counts.sum()) for s in state.here) * (1 - p.hold_out), 1.0)
+    gradient = sum((good[s].gradient for s in state.here), np.zeros(len(state.parameters))) / n
+    ridge = np.full(len(gradient), plan.penalty / n)
+    ridge[: models.intercepts(plan.kind, p.times, classes_of(plan))] = 0.0
+    length = p.step / (state.curvature + plan.penalty / n) / max(1.0, np.log2(max(q, 2)) / 2)
+    b = np.clip(state.parameters - length * (gradient + ridge * state.parameters), -LARGEST, LARGEST)
+    steps = state.steps + 1
+    late = steps > p.rounds * (1 - AVERAGED)
+    averaged = state.averaged + int(late)
+    average = state.average + (b - state.average) / averaged if late else state.average
+    state = replace(state, parameters=b, average=average, averaged=averaged, steps=steps)
+    if steps < p.rounds:
+        return state
+    return replace(state, phase="scores" if p.hold_out else "done")
+
+
+def _scored(state: PrivateState, good: dict[str, SitePrivateScores]) -> PrivateState:
+    return replace(state, phase="done", scores=good)
