@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from cohortium.contracts.federation import Answer, FederationPlan, Question
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
 from cohortium.contracts.federation_wire import decode, encode
-from cohortium.federation_coordinator import evaluating, protocol
+from cohortium.federation_coordinator import evaluating, private, protocol
+from cohortium.federation_coordinator.private_results import private_results
 from cohortium.federation_coordinator.results import results as linear_results
 from cohortium.federation_coordinator.state import State
 
@@ -50,6 +51,9 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "linear": Method(State, protocol.begin, evaluating.question, evaluating.step, linear_results),
+    "private_linear": Method(
+        private.PrivateState, private.begin, private.question, private.step, private_results
+    ),
 }
 
 

@@ -23,10 +23,11 @@ from cohortium.contracts.federation_private import (
     SitePrivateScores,
 )
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.contracts.private_plan import PrivacyPlan, PrivateColumn
+from cohortium.contracts.private_plan import PrivacyPlan
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking
 from cohortium.privacy import models
+from cohortium.privacy.planned import classes_of, columns_of, gradient_bound, groups_of
 from cohortium.privacy.schedule import Schedule, schedule
 from cohortium.privacy.statistics import means, moment_bound
 
@@ -76,16 +77,6 @@ def privacy_of(plan: FederationPlan) -> PrivacyPlan:
     return plan.privacy
 
 
-def columns_of(plan: FederationPlan) -> list[tuple[PrivateColumn, str]]:
-    """Columns of the model: each number, and each level of a feature but the first."""
-    return [(c, level) for c in privacy_of(plan).columns for level in (c.levels[1:] if c.levels else ("",))]
-
-
-def classes_of(plan: FederationPlan) -> int:
-    """Number of classes; 0 without."""
-    return {"binary": 2, "multiclass": len(plan.classes)}.get(plan.kind, 0)
-
-
 def begin(plan: FederationPlan, sites: Sequence[str]) -> PrivateState:
     """The state before the first question. Raises :class:`FederationError` for a plan that leaves nothing for the model."""
     none = np.zeros(0)
@@ -103,7 +94,7 @@ def question(state: PrivateState) -> Any:
         return AskPrivateCounts(plan, state.round)
     if state.phase == "gradient":
         return AskPrivateGradient(plan, state.round, state.mean, state.sd, state.parameters)
-    grid = score_grid(state.plan.kind, state.average, len(columns_of(state.plan)))
+    grid = score_grid(state.plan.kind, state.average, len(columns_of(privacy_of(state.plan))))
     return AskPrivateScores(plan, state.round, state.mean, state.sd, state.average, grid)
 
 
@@ -156,8 +147,8 @@ def _leave(state: PrivateState, left: Mapping[str, str]) -> PrivateState:
 
 def _wrong_counts(a: SitePrivateCounts, state: PrivateState, made: Schedule) -> str:
     plan, p = state.plan, privacy_of(state.plan)
-    n_cells = models.cells(plan.kind, p.times, classes_of(plan))
-    q = len(columns_of(plan))
+    n_cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
+    q = len(columns_of(p))
     if a.counts.shape != (n_cells,) or a.moments.shape != ((3 * q,) if made.moments else (0,)):
         return "its counts are of another number of cells"
     if not (np.isfinite(a.counts).all() and np.isfinite(a.moments).all()):
@@ -169,35 +160,30 @@ def _wrong_counts(a: SitePrivateCounts, state: PrivateState, made: Schedule) -> 
     if (a.counts < -TAILS / made.counts).any():
         return "it sent counts far below none"
     if made.moments:
-        noise = moment_bound([(bool(c.levels), max(len(c.levels) - 1, 1)) for c in p.columns]) / made.moments
+        noise = moment_bound(groups_of(p)) / made.moments
         if np.abs(a.moments).max(initial=0.0) > a.counts.sum() + TAILS * (n_cells / made.counts + noise):
             return "its sums are larger than its noisy counts allow"
     return ""
 
 
-def bound_of(plan: FederationPlan) -> float:
-    """L2 norm that a patient's gradient is cut to."""
-    return privacy_of(plan).clip * float(np.sqrt(1 + len(columns_of(plan))))
-
-
 def _wrong_gradient(a: SitePrivateGradient, state: PrivateState, made: Schedule) -> str:
-    p = len(state.parameters)
-    if a.gradient.shape != (p,):
+    p, size = privacy_of(state.plan), len(state.parameters)
+    if a.gradient.shape != (size,):
         return "its gradient is of another number of parameters"
     if not np.isfinite(a.gradient).all():
         return "it sent NaN or infinite numbers"
     cells = len(state.counts[a.site].counts)
     patients = max(float(state.counts[a.site].counts.sum()), 0.0) + TAILS * np.sqrt(cells) / made.counts
-    noise = (np.sqrt(p) + TAILS) / made.gradient
-    if np.linalg.norm(a.gradient) > bound_of(state.plan) * (patients + noise):
+    noise = (np.sqrt(size) + TAILS) / made.gradient
+    if np.linalg.norm(a.gradient) > gradient_bound(p) * (patients + noise):
         return "its gradient is larger than its noisy counts allow"
     return ""
 
 
 def _wrong_scores(a: SitePrivateScores, state: PrivateState, made: Schedule) -> str:
     plan, p = state.plan, privacy_of(state.plan)
-    cells = models.cells(plan.kind, p.times, classes_of(plan))
-    bins = {"continuous": 4, "multiclass": classes_of(plan) ** 2}.get(plan.kind, BINS * cells)
+    cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
+    bins = {"continuous": 4, "multiclass": classes_of(plan.kind, plan.classes) ** 2}.get(plan.kind, BINS * cells)
     if a.counts.shape != (bins,):
         return "its scores are of another number of cells"
     if not np.isfinite(a.counts).all():
@@ -211,9 +197,9 @@ _WRONG: dict[str, Any] = {"counts": _wrong_counts, "gradient": _wrong_gradient, 
 
 def _counted(state: PrivateState, good: dict[str, SitePrivateCounts]) -> PrivateState:
     plan, p = state.plan, privacy_of(state.plan)
-    columns = columns_of(plan)
-    total = sum((good[s].counts for s in state.here), np.zeros(models.cells(plan.kind, p.times, classes_of(plan))))
-    start, curvature, n = models.start(plan.kind, len(columns), p.times, classes_of(plan), total)
+    columns = columns_of(p)
+    total = sum((good[s].counts for s in state.here), np.zeros(models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))))
+    start, curvature, n = models.start(plan.kind, len(columns), p.times, classes_of(plan.kind, plan.classes), total)
     if p.delta > 1 / n:
         raise FederationError(
             f"federation.privacy.delta is {p.delta:g}, and there are about {n:,.0f} patients: a delta above 1/n lets a release give one "
@@ -236,11 +222,11 @@ def _counted(state: PrivateState, good: dict[str, SitePrivateCounts]) -> Private
 
 def _stepped(state: PrivateState, good: dict[str, SitePrivateGradient]) -> PrivateState:
     plan, p = state.plan, privacy_of(state.plan)
-    q = len(columns_of(plan))
+    q = len(columns_of(p))
     n = max(sum(float(state.counts[s].counts.sum()) for s in state.here) * (1 - p.hold_out), 1.0)
     gradient = sum((good[s].gradient for s in state.here), np.zeros(len(state.parameters))) / n
     ridge = np.full(len(gradient), plan.penalty / n)
-    ridge[: models.intercepts(plan.kind, p.times, classes_of(plan))] = 0.0
+    ridge[: models.intercepts(plan.kind, p.times, classes_of(plan.kind, plan.classes))] = 0.0
     length = p.step / (state.curvature + plan.penalty / n) / max(1.0, np.log2(max(q, 2)) / 2)
     b = np.clip(state.parameters - length * (gradient + ridge * state.parameters), -LARGEST, LARGEST)
     steps = state.steps + 1

@@ -22,13 +22,14 @@ from cohortium.contracts.federation_private import (
     SitePrivateScores,
 )
 from cohortium.contracts.federation_wire import decode, digest, encode
-from cohortium.contracts.private_plan import PrivacyPlan, PrivateColumn
+from cohortium.contracts.private_plan import PrivacyPlan
 from cohortium.federation_site.site import Site
 from cohortium.privacy import models
 from cohortium.privacy.accountant import Release
 from cohortium.privacy.grid import Noise, noisy_sum
 from cohortium.privacy.ledger import Ledger
 from cohortium.privacy.models import Outcomes
+from cohortium.privacy.planned import classes_of, columns_of, gradient_bound, groups_of
 from cohortium.privacy.refusing import EXACT
 from cohortium.privacy.schedule import COUNTS, GRADIENT, MOMENTS, SCORES, Schedule, schedule
 from cohortium.privacy.statistics import by_patient, moment_bound, moment_rows
@@ -80,8 +81,8 @@ def _odd(q: Any, plan: FederationPlan) -> str:
         return ""
     p = plan.privacy
     assert p is not None
-    n = len(columns_of_plan(p))
-    classes = classes_of(plan)
+    n = len(columns_of(p))
+    classes = classes_of(plan.kind, plan.classes)
     shapes = q.mean.shape == q.sd.shape == (n,)
     shapes = shapes and q.parameters.shape == (models.size(plan.kind, n, p.times, classes),)
     if not (shapes and np.isfinite(q.parameters).all() and np.isfinite(q.mean).all() and np.isfinite(q.sd).all()):
@@ -93,16 +94,6 @@ def _odd(q: Any, plan: FederationPlan) -> str:
         if g.ndim != 1 or not 1 <= len(g) < MOST_BINS or not np.isfinite(g).all() or (np.diff(g) <= 0).any():
             return "the question has no bins of scores"
     return ""
-
-
-def classes_of(plan: FederationPlan) -> int:
-    """Number of classes of the plan's endpoint; 0 of others."""
-    return {"binary": 2, "multiclass": len(plan.classes)}.get(plan.kind, 0)
-
-
-def columns_of_plan(p: PrivacyPlan) -> list[tuple[PrivateColumn, str]]:
-    """Columns of the model: each number, and each level of a feature but the first."""
-    return [(c, level) for c in p.columns for level in (c.levels[1:] if c.levels else ("",))]
 
 
 def values_of(site: Site, p: PrivacyPlan) -> Array:
@@ -163,7 +154,7 @@ def outcomes_of(site: Site, plan: FederationPlan, rows: NDArray[np.bool_]) -> Ou
         place = np.array([plan.classes.index(c) if c in plan.classes else 0 for c in site.classes])
         y = place[y.astype(int)].astype(float)
     times = (site.time[rows], site.entry[rows]) if plan.kind == "survival" else (none, none)
-    return Outcomes(plan.kind, y, *times, p.times, classes_of(plan))
+    return Outcomes(plan.kind, y, *times, p.times, classes_of(plan.kind, plan.classes))
 
 
 def held_out(site: Site, p: PrivacyPlan) -> NDArray[np.bool_]:
@@ -184,10 +175,10 @@ def _counts(
     counts = noisy_sum(by_patient(one, site.patient), 1.0, made.counts, noise, f"{asked}/counts")
     moments = np.zeros(0)
     if made.moments:
-        columns = columns_of_plan(p)
+        columns = columns_of(p)
         low, high = (np.array([getattr(c, n) for c, _ in columns]) for n in ("low", "high"))
         x = moment_rows(values_of(site, p), low, high, [bool(level) for _, level in columns])
-        bound = moment_bound([(bool(c.levels), max(len(c.levels) - 1, 1)) for c in p.columns])
+        bound = moment_bound(groups_of(p))
         moments = noisy_sum(by_patient(x, site.patient), bound, made.moments, noise, f"{asked}/moments")
     if reason := too_few_noisy(counts, plan):
         return Withdrawn(site.name, q.plan, q.round, reason)
@@ -215,13 +206,6 @@ def _standardised(site: Site, plan: FederationPlan, q: Any, rows: NDArray[np.boo
     return np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
 
 
-def gradient_bound(plan: FederationPlan) -> float:
-    """L2 norm that a patient's gradient is cut to."""
-    p = plan.privacy
-    assert p is not None
-    return p.clip * float(np.sqrt(1 + len(columns_of_plan(p))))
-
-
 def _gradient(
     site: Site, plan: FederationPlan, q: AskPrivateGradient, made: Schedule, noise: Noise, asked: str
 ) -> SitePrivateGradient:
@@ -232,7 +216,7 @@ def _gradient(
     each = models.unit_gradients(z, outcomes_of(site, plan, rows), q.parameters)
     shares = by_patient(each, site.patient[rows])
     return SitePrivateGradient(
-        site.name, q.plan, q.round, noisy_sum(shares, gradient_bound(plan), made.gradient, noise, asked)
+        site.name, q.plan, q.round, noisy_sum(shares, gradient_bound(p), made.gradient, noise, asked)
     )
 
 

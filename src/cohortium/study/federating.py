@@ -62,6 +62,11 @@ def asking(site: Site, plan: FederationPlan) -> Ask:
     """A site in this process."""
     from cohortium.federation_site import answer
 
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import asking_privately
+
+        return asking_privately(site, plan)
+
     return lambda data: encode(answer(site, plan, decode(data)))
 
 
