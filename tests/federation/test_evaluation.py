@@ -16,6 +16,7 @@ from cohortium.contracts.federation import (
     AskScores,
     AskTrials,
     Histogram,
+    SiteSums,
     SiteTrials,
     TrialQuestion,
     Withdrawn,
@@ -61,12 +62,19 @@ def before():
     return out
 
 
+def changed(t, change):
+    """A site's answer about a fit, changed; where nothing is left of it, an answer to another question."""
+    said = change(t.answer)
+    other = SiteSums(t.answer.site, t.answer.plan, t.answer.round, 0.0, np.zeros(0), np.zeros((0, 0)))
+    return replace(t, answer=other if said is None else said)
+
+
 def scored(before, kind, change=None):
     """Records of the evaluation, in which a site's scores are changed."""
     _, _, state, answers = before[kind]
     if change is not None:
         a = answers[BAD]
-        answers = {**answers, BAD: replace(a, trials=tuple(replace(t, scores=change(t.scores)) for t in a.trials))}
+        answers = {**answers, BAD: replace(a, trials=tuple(changed(t, change) for t in a.trials))}
     return evaluation(step(state, answers))
 
 
@@ -296,7 +304,10 @@ def test_damage_in_the_fits_of_the_evaluation_costs_the_site_its_part_in_them():
     def ask(data):
         said = decode(honest(data))
         if isinstance(said, SiteTrials):
-            spoilt = tuple(t if t.sums is None else replace(t, sums=replace(t.sums, loss=np.inf)) for t in said.trials)
+            spoilt = tuple(
+                replace(t, answer=replace(t.answer, loss=np.inf)) if isinstance(t.answer, SiteSums) else t
+                for t in said.trials
+            )
             said = replace(said, trials=spoilt)
         return encode(said)
 
@@ -349,26 +360,29 @@ def test_a_site_refuses_trials_that_its_study_does_not_declare(before):
     assert isinstance(answer(site, made, fine), SiteTrials)
     schema = AskSchema(own, 1)
     for trials in ((("", 2),), (("", -1),), (("east", 0),), (("", 0), ("", 0))):
-        asked = AskTrials(own, 9, tuple(TrialQuestion(w, f, schema=schema) for w, f in trials))
+        asked = AskTrials(own, 9, tuple(TrialQuestion(w, f, schema) for w, f in trials))
         assert isinstance(answer(site, made, asked), Withdrawn), trials
     none = cut.plan("binary")
     asked = replace(fine, plan=digest(encode(none)))
     assert "declares no evaluation" in answer(site, none, asked).reason
     t = next(t for t in fine.trials if t.fold == 0)
-    for change in ({"grid": np.array([1.0, 0.0])}, {"parameters": t.scores.parameters * 1e6}, {"sd": t.scores.sd * 0}):
-        bad = AskTrials(own, 9, (replace(t, scores=replace(t.scores, **change)),))
-        assert answer(site, made, bad).trials[0].withdrawn is not None
+    q, m = t.question, t.question.model
+    changed = [replace(q, grid=np.array([1.0, 0.0]))]
+    changed += [replace(q, model=replace(m, **c)) for c in ({"parameters": m.parameters * 1e6}, {"sd": m.sd * 0})]
+    for one in changed:
+        bad = AskTrials(own, 9, (replace(t, question=one),))
+        assert isinstance(answer(site, made, bad).trials[0].answer, Withdrawn)
 
 
 def test_what_is_scored_holds_no_row(before):
     """Arrays of an answer are as long as bins, and of bins there are at most patients over the smallest count."""
     for name, a in before["binary"][3].items():
         for t in a.trials:
-            for h in t.scores.histograms:
-                assert isinstance(h, Histogram) and 3 * len(h.positives) <= min(t.scores.counts), name
-            plain = [getattr(t.scores, f.name) for f in dataclasses.fields(t.scores)]
+            for h in t.answer.histograms:
+                assert isinstance(h, Histogram) and 3 * len(h.positives) <= min(t.answer.counts), name
+            plain = [getattr(t.answer, f.name) for f in dataclasses.fields(t.answer)]
             assert not any(isinstance(v, np.ndarray) for v in plain)
-    assert isinstance(next(iter(question(before["binary"][2]).trials)).scores, AskScores)
+    assert isinstance(next(iter(question(before["binary"][2]).trials)).question, AskScores)
 
 
 def test_a_fit_that_has_no_answer_is_said_and_the_rest_goes_on():

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from cohortium.contracts.federation import ANSWERS, ENVELOPE, Column, SiteSums
+from cohortium.contracts.federation import ANSWERS, ENVELOPE, AskSchema, AskTrials, Column, SiteSums, TrialQuestion
 from cohortium.contracts.federation_wire import MessageError, decode, encode
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.study.federating import asking, drive
@@ -108,3 +108,13 @@ def test_no_row_of_a_site_is_in_its_messages():
         messages = [m for m in drive(made, many).messages if m.kind == "SiteSums"]
         sizes.append(max(m.size for m in messages) - min(len(m.site) for m in messages))
     assert abs(sizes[0] - sizes[1]) < 60
+
+
+def test_only_questions_and_answers_about_a_fit_stand_in_those_of_the_evaluation():
+    fine = TrialQuestion("", 0, AskSchema("p", 1))
+    assert decode(encode(AskTrials("p", 1, (fine,)))) == AskTrials("p", 1, (fine,))
+    for kind in ("AskTrials", "SiteSchema", "LinearModel", "Fit", "object", None, 3):
+        body = json.loads(encode(AskTrials("p", 1, (fine,))))
+        body["trials"][0]["question"]["type"] = kind
+        with pytest.raises(MessageError):
+            decode(json.dumps(body).encode())

@@ -8,7 +8,7 @@ classes), P parameters: K intercepts (none for survival), then coefficients (q, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,18 @@ from numpy.typing import NDArray
 from cohortium.contracts.private_plan import PrivacyPlan
 
 FloatArray = NDArray[np.float64]
+
+
+class FitQuestion:
+    """A question about a fit: of the main one, or of one of the evaluation."""
+
+
+class FitAnswer:
+    """What may answer a :class:`FitQuestion`."""
+
+
+class Model:
+    """A fitted model as it is sent to sites, to score their patients."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class AskSchema:
+class AskSchema(FitQuestion):
     """Who is there, and with which features?"""
 
     plan: str
@@ -87,7 +99,7 @@ class AskSchema:
 
 
 @dataclass(frozen=True)
-class AskMoments:
+class AskMoments(FitQuestion):
     """Counts, means and variances of these columns."""
 
     plan: str
@@ -96,7 +108,7 @@ class AskMoments:
 
 
 @dataclass(frozen=True)
-class AskSums:
+class AskSums(FitQuestion):
     """Loss, gradient and Hessian at ``parameters`` (P,), of columns standardised by ``mean`` and ``sd`` (q,); unknown is the
     mean. outcome: mean and standard deviation of a continuous endpoint, else (0, 1)."""
 
@@ -111,32 +123,37 @@ class AskSums:
 
 
 @dataclass(frozen=True)
-class AskScores:
-    """How well does this model predict those who are held out? Model as in :class:`AskSums`. grid: (B - 1,) rising edges of
-    the bins of scores, for classes; else empty."""
+class LinearModel(Model):
+    """Scores linear in standardised columns; fields as in :class:`AskSums`."""
 
-    plan: str
-    round: int
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
     mean: FloatArray
     sd: FloatArray
     outcome: tuple[float, float]
     parameters: FloatArray
+
+
+@dataclass(frozen=True)
+class AskScores(FitQuestion):
+    """How well does this model predict those who are held out? classes: in the order of the model's scores. grid: (B - 1,)
+    rising edges of the bins of scores, for classes; else empty."""
+
+    plan: str
+    round: int
+    model: Model
+    classes: tuple[str, ...]
     grid: FloatArray
 
 
 @dataclass(frozen=True)
 class TrialQuestion:
-    """One of the questions above about a fit of the evaluation. without: the site that is held out, or empty. fold: of every
+    """A question about a fit of the evaluation. without: the site that is held out, or empty. fold: of every
     site that is held out, or -1. Where a site is held out it is asked for scores alone, the others for the fit."""
 
     without: str
     fold: int
-    schema: AskSchema | None = None
-    moments: AskMoments | None = None
-    sums: AskSums | None = None
-    scores: AskScores | None = None
+    question: FitQuestion
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,7 @@ class AskTrials:
 
 
 @dataclass(frozen=True)
-class SiteSchema:
+class SiteSchema(FitAnswer):
     """A site is there, with so many patients."""
 
     site: str
@@ -171,7 +188,7 @@ class SiteSchema:
 
 
 @dataclass(frozen=True)
-class SiteMoments:
+class SiteMoments(FitAnswer):
     """Sums behind means and variances. count, mean, squares: (q,) of known cells; squares: sum of squared deviations.
     weight: sum of weights. outcome_mean, outcome_squares: of a continuous endpoint, else 0."""
 
@@ -196,7 +213,7 @@ class SiteMoments:
 
 
 @dataclass(frozen=True)
-class SiteSums:
+class SiteSums(FitAnswer):
     """What Newton's method needs: loss (negative log likelihood), gradient (P,) and Hessian (P, P)."""
 
     site: str
@@ -225,7 +242,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class SiteScores:
+class SiteScores(FitAnswer):
     """How well a model predicts patients whom it was not fitted on. counts: as in :class:`SiteSchema`. What an endpoint does
     not have is empty or 0."""
 
@@ -264,7 +281,7 @@ class SiteScores:
 
 
 @dataclass(frozen=True)
-class Withdrawn:
+class Withdrawn(FitAnswer):
     """A site takes no part; nothing of its data leaves."""
 
     site: str
@@ -277,15 +294,11 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class TrialAnswer:
-    """A site's answer about one fit of the evaluation: one of these."""
+    """A site's answer about one fit of the evaluation."""
 
     without: str
     fold: int
-    schema: SiteSchema | None = None
-    moments: SiteMoments | None = None
-    sums: SiteSums | None = None
-    scores: SiteScores | None = None
-    withdrawn: Withdrawn | None = None
+    answer: FitAnswer
 
 
 @dataclass(frozen=True)
@@ -302,10 +315,12 @@ class SiteTrials:
     }
 
 
-Question = AskSchema | AskMoments | AskSums | AskTrials
-Answer = SiteSchema | SiteMoments | SiteSums | SiteTrials | Withdrawn
+Question = Any
+"""A :class:`FitQuestion`, or :class:`AskTrials`; of any method."""
 
-QUESTIONS: tuple[type, ...] = (AskSchema, AskMoments, AskSums, AskTrials)
+Answer = Any
+"""A :class:`FitAnswer`, or :class:`SiteTrials`; of any method."""
+
 ANSWERS: tuple[type, ...] = (SiteSchema, SiteMoments, SiteSums, SiteScores, SiteTrials, Withdrawn)
 ENVELOPE = ("site", "plan", "round")
 """Fields of every answer: who answers which question of which plan."""

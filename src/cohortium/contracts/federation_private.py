@@ -8,11 +8,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.federation import FitAnswer, FitQuestion
+
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class AskPrivateCounts:
+class AskPrivateCounts(FitQuestion):
     """How many are there, and the sums behind means and variances, if the plan pays for them."""
 
     plan: str
@@ -20,7 +22,7 @@ class AskPrivateCounts:
 
 
 @dataclass(frozen=True)
-class AskPrivateGradient:
+class AskPrivateGradient(FitQuestion):
     """Sum of clipped gradients at ``parameters`` (P,), of columns standardised by ``mean`` and ``sd`` (q,); unknown is the mean."""
 
     plan: str
@@ -31,7 +33,7 @@ class AskPrivateGradient:
 
 
 @dataclass(frozen=True)
-class AskPrivateScores:
+class AskPrivateScores(FitQuestion):
     """Counts of those held out by bin of their score. grid: (B - 1,) rising edges; empty for a continuous endpoint."""
 
     plan: str
@@ -43,7 +45,7 @@ class AskPrivateScores:
 
 
 @dataclass(frozen=True)
-class SitePrivateCounts:
+class SitePrivateCounts(FitAnswer):
     """counts: (cells,) patients by class, or by last interval and event. moments: (3 q,) sums, or empty. source: of the noise,
     ``system`` or ``seed``. features: of the declared ones those that the site has, by number."""
 
@@ -64,7 +66,7 @@ class SitePrivateCounts:
 
 
 @dataclass(frozen=True)
-class SitePrivateGradient:
+class SitePrivateGradient(FitAnswer):
     """gradient: (P,)."""
 
     site: str
@@ -78,7 +80,7 @@ class SitePrivateGradient:
 
 
 @dataclass(frozen=True)
-class SitePrivateScores:
+class SitePrivateScores(FitAnswer):
     """counts: patients held out by cell (bin of the score, class or interval and event), or four sums of a continuous endpoint."""
 
     site: str

@@ -30,6 +30,9 @@ MOST_BYTES = 512 * 1024 * 1024
 _MODULES = (federation, federation_private)
 """Modules of contracts whose records may be sent."""
 
+_FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator.state")
+"""Modules that hold base classes: a field of such a type holds any record below it."""
+
 _RECORDS: dict[str, type] = {
     c.__name__: c for m in _MODULES for c in vars(m).values() if isinstance(c, type) and dataclasses.is_dataclass(c)
 }
@@ -52,7 +55,7 @@ def decode(data: bytes, *more: type) -> Any:
     known = _RECORDS | {m.__name__: m for m in more}
     if not isinstance(body, dict) or body.get("type") not in known:
         raise MessageError("the message is of no known type")
-    return _record(known[body.pop("type")], body)
+    return _record(known[body.pop("type")], body, known)
 
 
 def digest(data: bytes) -> str:
@@ -88,15 +91,28 @@ def _members(several: tuple[Any, ...]) -> str:
 
 
 def _plain_fields(record: Any) -> dict[str, Any]:
-    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    kind: type = type(record)
+    hints = _hints(kind)
+    return {f.name: _plain(getattr(record, f.name), _kind(hints[f.name])) for f in dataclasses.fields(record)}
 
 
-def _plain(x: Any) -> Any:
+def _kind(hint: Any) -> Any:
+    """A field's hint without the possibility of None."""
+    options = [o for o in typing.get_args(hint) if o is not type(None)]
+    return options[0] if typing.get_origin(hint) in (typing.Union, types.UnionType) else hint
+
+
+def _family(hint: Any) -> bool:
+    """Whether a hint is a base class, of which any record may stand there: the bytes say which."""
+    return isinstance(hint, type) and hint.__module__ in _FAMILIES and not dataclasses.is_dataclass(hint)
+
+
+def _plain(x: Any, hint: Any = None) -> Any:
     if isinstance(x, np.ndarray):
         little = np.ascontiguousarray(x, dtype="<f8")
         return {"shape": list(x.shape), "float64": base64.b64encode(little.tobytes()).decode()}
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return _plain_fields(x)
+        return ({"type": type(x).__name__} if _family(hint) else {}) | _plain_fields(x)
     if isinstance(x, tuple | list):
         return [_plain(v) for v in x]
     if isinstance(x, dict):
@@ -109,24 +125,34 @@ def _hints(record: type) -> dict[str, Any]:
     return {k: v for k, v in typing.get_type_hints(record).items() if typing.get_origin(v) is not typing.ClassVar}
 
 
-def _record(record: type, body: dict[str, Any]) -> Any:
+def _record(record: type, body: dict[str, Any], known: dict[str, type]) -> Any:
     hints = _hints(record)
     if set(body) != set(hints):
         raise MessageError(f"a {record.__name__} has other fields than it should have")
-    return record(**{k: _value(hints[k], v, f"{record.__name__}.{k}") for k, v in body.items()})
+    return record(**{k: _value(hints[k], v, f"{record.__name__}.{k}", known) for k, v in body.items()})
 
 
-def _value(hint: Any, x: Any, where: str) -> Any:
+def _member(family: type, x: Any, where: str, known: dict[str, type]) -> Any:
+    """A record of a family, by the name that it says."""
+    found = known.get(x.get("type", "")) if isinstance(x, dict) and isinstance(x.get("type"), str) else None
+    if found is None or not issubclass(found, family):
+        raise MessageError(f"{where} is of no known type")
+    return _record(found, {k: v for k, v in x.items() if k != "type"}, known)
+
+
+def _value(hint: Any, x: Any, where: str, known: dict[str, type]) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = [o for o in typing.get_args(hint) if o is not type(None)]
-        return None if x is None else _value(options[0], x, where)
+        return None if x is None else _value(options[0], x, where, known)
+    if _family(hint):
+        return _member(hint, x, where, known)
     if origin is np.ndarray:
         return _array(x, where)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(x, dict):
             raise MessageError(f"{where} is no record")
-        return _record(hint, x)
+        return _record(hint, x, known)
     if origin in (tuple, list):
         if not isinstance(x, list):
             raise MessageError(f"{where} is no list")
@@ -134,12 +160,12 @@ def _value(hint: Any, x: Any, where: str) -> Any:
         if origin is tuple and inner[-1] is not Ellipsis:
             if len(inner) != len(x):
                 raise MessageError(f"{where} has another length")
-            return tuple(_value(i, v, where) for i, v in zip(inner, x, strict=True))
-        return origin(_value(inner[0], v, where) for v in x)
+            return tuple(_value(i, v, where, known) for i, v in zip(inner, x, strict=True))
+        return origin(_value(inner[0], v, where, known) for v in x)
     if origin is dict:
         if not isinstance(x, dict):
             raise MessageError(f"{where} is no mapping")
-        return {str(k): _value(typing.get_args(hint)[1], v, where) for k, v in x.items()}
+        return {str(k): _value(typing.get_args(hint)[1], v, where, known) for k, v in x.items()}
     return _scalar(hint, x, where)
 
 

@@ -4,7 +4,9 @@
 May know: contracts, numpy, scipy. May not know: cohort, sources, patients, files, any engine: it handles counts and sums.
 """
 
-from cohortium.federation_coordinator.methods import begin, question, restore, results, step, store
+from cohortium.federation_coordinator.evaluating import question, step
+from cohortium.federation_coordinator.protocol import begin
 from cohortium.federation_coordinator.state import State
+from cohortium.federation_coordinator.storing import restore, results, store
 
 __all__ = ["State", "begin", "question", "restore", "results", "step", "store"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, SiteMoments, SiteSums, Withdrawn
 from cohortium.contracts.federation_wire import MessageError, decode
-from cohortium.federation_coordinator.state import State
+from cohortium.federation_coordinator.state import State, newton
 
 Array = NDArray[np.float64]
 
@@ -87,8 +87,7 @@ def wrong_moments(m: SiteMoments, units: int, state: State) -> str:
 
 def wrong_sums(s: SiteSums, state: State) -> str:
     """Shapes, numbers that are none, curvature and gradients beyond what the declared moments allow."""
-    assert state.fit is not None
-    p = len(state.fit.asked)
+    p = len(newton(state).asked)
     if s.gradient.shape != (p,) or s.hessian.shape != (p, p):
         return "its sums are of another number of parameters"
     if not (np.isfinite(s.loss) and np.isfinite(s.gradient).all() and np.isfinite(s.hessian).all()):
@@ -103,8 +102,7 @@ def wrong_sums(s: SiteSums, state: State) -> str:
 
 def _beyond(s: SiteSums, state: State) -> str:
     """The bounds that follow from the declared counts and moments."""
-    fit, kind = state.fit, state.plan.kind
-    assert fit is not None
+    fit, kind = newton(state), state.plan.kind
     m, schema = state.moments[s.site], state.schemas[s.site]
     at = [i for i, c in enumerate(state.asked) if c in set(state.columns)]
     squares = m.squares[at] + m.count[at] * (m.mean[at] - state.mean) ** 2
@@ -135,8 +133,7 @@ def _beyond(s: SiteSums, state: State) -> str:
 
 def _not_convex(s: SiteSums, state: State) -> str:
     """A convex function lies above its tangents: between this answer and the last of the same site."""
-    fit = state.fit
-    assert fit is not None
+    fit = newton(state)
     last = fit.sums.get(s.site)
     if last is None or len(fit.sums_at) != len(fit.asked):
         return ""

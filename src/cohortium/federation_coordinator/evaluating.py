@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cohortium.contracts.federation import (
     Answer,
-    AskMoments,
-    AskSchema,
     AskScores,
-    AskSums,
     AskTrials,
     FederationPlan,
+    FitAnswer,
     Question,
+    SiteScores,
     SiteTrials,
     TrialAnswer,
     TrialQuestion,
@@ -28,20 +24,21 @@ from cohortium.contracts.federation import (
 )
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, protocol
+from cohortium.federation_coordinator import checking, private, protocol
 from cohortium.federation_coordinator.checking_scores import wrong_scores
+from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.state import State, Trial
 
 FEWEST_SITES = 3
 """With fewer, a fit that leaves one out would be the other's alone."""
 
 BINS = 160
-WIDE = 4.0
-"""Bins of scores reach so many standard deviations, were columns uncorrelated, to both sides of their mean."""
 
 
 def question(state: State) -> Question:
     """What all sites that are here are asked now."""
+    if state.plan.method == protocol.PRIVATE:
+        return private.question(state)
     if state.phase not in ("trials", "scores"):
         return protocol.question(state)
     plan = digest(encode(state.plan))
@@ -49,30 +46,13 @@ def question(state: State) -> Question:
     for t in state.trials:
         if t.failed or (state.phase == "trials" and t.state.phase == "done"):
             continue
-        kind: dict[str, AskSchema | AskMoments | AskSums | AskScores]
         if state.phase == "scores":
-            s, fit = t.state, t.state.fit
-            assert fit is not None
-            kind = {
-                "scores": AskScores(
-                    plan, state.round, s.columns, s.classes, s.mean, s.sd, s.outcome, fit.accepted, _grid(s)
-                )
-            }
+            s, method = t.state, method_of(t.state)
+            inner = AskScores(plan, state.round, method.model(s), s.classes, method.grid(s, BINS))
         else:
             inner = replace(protocol.question(t.state), plan=plan)
-            assert not isinstance(inner, AskTrials)
-            kind = {t.state.phase: inner}
-        asked.append(TrialQuestion(t.without, t.fold, **kind))  # type: ignore[arg-type]
+        asked.append(TrialQuestion(t.without, t.fold, inner))
     return AskTrials(plan, state.round, tuple(asked))
-
-
-def _grid(s: State) -> NDArray[np.float64]:
-    """Edges of the bins of log odds."""
-    assert s.fit is not None
-    if s.plan.kind == "binary":
-        b = s.fit.accepted
-        return np.asarray(b[0] + max(float(np.sqrt(b[1:] @ b[1:])), 1e-3) * np.linspace(-WIDE, WIDE, BINS - 1))
-    return np.linspace(-2 * WIDE, 2 * WIDE, BINS - 1) if s.plan.kind == "multiclass" else np.zeros(0)
 
 
 def step(state: State, answers: Mapping[str, Answer]) -> State:
@@ -80,6 +60,8 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
 
     Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
     """
+    if state.plan.method == protocol.PRIVATE:
+        return private.step(state, answers)
     if state.phase in ("trials", "scores"):
         return replace(_evaluated(state, answers), round=state.round + 1)
     state = protocol.step(state, answers)
@@ -140,7 +122,7 @@ def _evaluated(state: State, answers: Mapping[str, Answer]) -> State:
 Said = Mapping[str, dict[tuple[str, int], TrialAnswer] | str]
 
 
-def _answer(said: Said, site: str, t: Trial, field: str) -> Answer | str:
+def _answer(said: Said, site: str, t: Trial, kind: type) -> Answer | str:
     """A site's answer about a fit, or why there is none."""
     found = said[site]
     if isinstance(found, str):
@@ -148,10 +130,10 @@ def _answer(said: Said, site: str, t: Trial, field: str) -> Answer | str:
     one = found.get((t.without, t.fold))
     if one is None:
         return "it did not answer about this fit"
-    if one.withdrawn is not None:
-        return one.withdrawn.reason
-    a = getattr(one, field)
-    if a is None:
+    a: Answer = one.answer
+    if isinstance(a, Withdrawn):
+        return a.reason
+    if not isinstance(a, kind):
         return "it answered another question about this fit"
     return a if a.site == site else "it answered in another's name"
 
@@ -163,7 +145,7 @@ def _stepped(t: Trial, said: Said, plan: str) -> Trial:
     own = digest(encode(t.state.plan))
     answers: dict[str, Answer] = {}
     for site in t.state.here:
-        a = _answer(said, site, t, t.state.phase)
+        a = _answer(said, site, t, FitAnswer)
         if isinstance(a, str):
             a = Withdrawn(site, own, t.state.round, a)
         answers[site] = replace(a, plan=own) if a.plan == plan else a
@@ -178,7 +160,7 @@ def _scored(state: State, t: Trial, said: Said, plan: str) -> Trial:
         return t
     scores, unscored = {}, {}
     for site in (t.without,) if t.without else t.state.here:
-        a = _answer(said, site, t, "scores")
+        a = _answer(said, site, t, SiteScores)
         reason = a if isinstance(a, str) else wrong_scores(a, t, state, plan)
         if reason:
             unscored[site] = reason

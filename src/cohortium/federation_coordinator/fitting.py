@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cohortium.contracts.federation import SiteSums
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator.newton import ENOUGH, FLAT, estimable, inverse
-from cohortium.federation_coordinator.state import Fit, State
+from cohortium.federation_coordinator.state import Fit, State, newton
 
 Array = NDArray[np.float64]
 
@@ -56,8 +56,7 @@ def total(state: State, answers: dict[str, SiteSums], at: Array) -> tuple[float,
 
 def advance(state: State, answers: dict[str, SiteSums]) -> State:
     """The state after a round: with other parameters to ask about, or done. Raises :class:`FederationError`."""
-    fit = state.fit
-    assert fit is not None
+    fit = newton(state)
     loss, gradient, hessian = total(state, answers, fit.asked)
     fit = replace(fit, sums=answers, sums_at=fit.asked, tries=fit.tries + 1)
     first_time = not len(fit.accepted)

@@ -1,92 +1,61 @@
-"""The methods by which a study can be answered, each with a state of its own; the plan names one.
+"""The methods by which a study can be answered; the plan names one.
 
-A state has ``plan``, ``sites``, ``here``, ``round``, ``phase`` (``done`` at the end), ``left`` and ``notices``: engines and
-runners know no more of it.
+A method takes over when sites have agreed on columns and their moments (:mod:`cohortium.federation_coordinator.protocol`), and
+asks questions of its own until the phase is ``done``. Its part of the state is a :class:`Progress` of its own. What it gives here
+serves the study's fit and every fit of the evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from cohortium.contracts.federation import Answer, FederationPlan, Question
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.contracts.federation import Answer, FitQuestion, Model
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
-from cohortium.contracts.federation_wire import decode, encode
-from cohortium.federation_coordinator import evaluating, private, protocol
-from cohortium.federation_coordinator.private_results import private_results
-from cohortium.federation_coordinator.results import results as linear_results
+from cohortium.federation_coordinator import linear, private
 from cohortium.federation_coordinator.state import State
 
 
-class AnyState(Protocol):
-    """What is known of the state of any method."""
+class Method(Protocol):
+    """A module with these functions. progress: class of ``State.fit``. restarts: whether the fit begins anew without a site
+    that is left out; else it goes on with the others."""
 
-    @property
-    def plan(self) -> FederationPlan: ...
-    @property
-    def sites(self) -> tuple[str, ...]: ...
-    @property
-    def here(self) -> tuple[str, ...]: ...
-    @property
-    def round(self) -> int: ...
-    @property
-    def phase(self) -> str: ...
-    @property
-    def left(self) -> dict[str, str]: ...
-    @property
-    def notices(self) -> tuple[str, ...]: ...
+    progress: type
+    restarts: bool
 
+    def start(self, state: State) -> Any:
+        """Progress before the first question."""
 
-@dataclass(frozen=True)
-class Method:
-    """state: class of its states, of a name that no other has. The rest are pure functions of it."""
+    def question(self, state: State) -> FitQuestion:
+        """What all sites that are here are asked now."""
 
-    state: type
-    begin: Callable[[FederationPlan, Sequence[str]], Any]
-    question: Callable[[Any], Question]
-    step: Callable[[Any, Mapping[str, Answer]], Any]
-    results: Callable[[Any, list[MessageRow], list[float], str, str], FederatedResults]
+    def answered_by(self, state: State) -> type:
+        """The kind of answer to it."""
 
+    def check(self, state: State, answers: Mapping[str, Answer]) -> dict[str, str]:
+        """Site -> why its answer is refused."""
 
-METHODS: dict[str, Method] = {
-    "linear": Method(State, protocol.begin, evaluating.question, evaluating.step, linear_results),
-    "private_linear": Method(
-        private.PrivateState, private.begin, private.question, private.step, private_results
-    ),
-}
+    def advance(self, state: State, answers: Any) -> State:
+        """The state after a round: with another question, or done. Raises :class:`FederationError`."""
+
+    def model(self, state: State) -> Model:
+        """The fitted model, as it is sent to be scored."""
+
+    def grid(self, state: State, bins: int) -> NDArray[np.float64]:
+        """(bins - 1,) edges of scores on the scale of log odds, for classes; else empty."""
+
+    def results(
+        self, state: State, messages: Sequence[MessageRow], seconds: Sequence[float], engine: str, version: str
+    ) -> FederatedResults:
+        """Records of a study that is done."""
 
 
-def begin(plan: FederationPlan, sites: Sequence[str]) -> Any:
-    """The state before the first question. sites: names of all that may take part; their order does not matter."""
-    return METHODS[plan.method].begin(plan, sites)
+METHODS: dict[str, Method] = {"linear": linear, "private_linear": private}
 
 
-def question(state: AnyState) -> Question:
-    """What all sites that are here are asked now."""
-    return METHODS[state.plan.method].question(state)
-
-
-def step(state: AnyState, answers: Mapping[str, Answer]) -> Any:
-    """The state after a round. answers: of the sites that answered; the others are left out.
-
-    Raises :class:`cohortium.errors.FederationError` when the study has no answer.
-    """
-    return METHODS[state.plan.method].step(state, answers)
-
-
-def results(
-    state: AnyState, messages: list[MessageRow], seconds: list[float], engine: str, version: str
-) -> FederatedResults:
-    """Records of a study that is done."""
-    return METHODS[state.plan.method].results(state, messages, seconds, engine, version)
-
-
-def store(state: AnyState) -> bytes:
-    """A state as bytes; equal states give equal bytes."""
-    return encode(state)
-
-
-def restore(data: bytes) -> Any:
-    """What :func:`store` gave. Raises :class:`cohortium.contracts.federation_wire.MessageError`."""
-    return decode(data, *(m.state for m in METHODS.values()))
+def method_of(state: State) -> Method:
+    """The method that a state's plan names."""
+    return METHODS[state.plan.method]

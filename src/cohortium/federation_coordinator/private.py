@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.federation import Column, FederationPlan
 from cohortium.contracts.federation_private import (
     AskPrivateCounts,
     AskPrivateGradient,
@@ -26,6 +26,7 @@ from cohortium.contracts.federation_wire import digest, encode
 from cohortium.contracts.private_plan import PrivacyPlan
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking
+from cohortium.federation_coordinator.state import Progress, State
 from cohortium.privacy import models
 from cohortium.privacy.planned import classes_of, columns_of, gradient_bound, groups_of
 from cohortium.privacy.schedule import Schedule, schedule
@@ -45,19 +46,11 @@ LARGEST = 20.0
 
 
 @dataclass(frozen=True)
-class PrivateState:
-    """phase: ``counts``, ``gradient``, ``scores``, ``done``. parameters: (P,) asked about now; average: (P,) of the last steps so far,
-    averaged: how many. steps: made. mean, sd: (q,). curvature: of the mean loss at the start. scores: noisy counts of those held out."""
+class PrivateFit(Progress):
+    """counts: noisy, by site. parameters: (P,) asked about now; average: (P,) of the last steps so far, averaged: how many. steps: made.
+    curvature: of the mean loss at the start. scores: noisy counts of those held out, by site."""
 
-    plan: FederationPlan
-    sites: tuple[str, ...]
-    round: int
-    phase: str
-    left: dict[str, str]
-    notices: tuple[str, ...]
     counts: dict[str, SitePrivateCounts]
-    mean: NDArray[np.float64]
-    sd: NDArray[np.float64]
     parameters: NDArray[np.float64]
     average: NDArray[np.float64]
     averaged: int
@@ -65,10 +58,15 @@ class PrivateState:
     curvature: float
     scores: dict[str, SitePrivateScores]
 
-    @property
-    def here(self) -> tuple[str, ...]:
-        """Sites that take part, in order."""
-        return tuple(s for s in self.sites if s not in self.left)
+
+progress = PrivateFit
+restarts = False
+
+
+def fit_of(state: State) -> PrivateFit:
+    """The progress of a private fit."""
+    assert isinstance(state.fit, PrivateFit)
+    return state.fit
 
 
 def privacy_of(plan: FederationPlan) -> PrivacyPlan:
@@ -77,25 +75,39 @@ def privacy_of(plan: FederationPlan) -> PrivacyPlan:
     return plan.privacy
 
 
-def begin(plan: FederationPlan, sites: Sequence[str]) -> PrivateState:
+def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
     """The state before the first question. Raises :class:`FederationError` for a plan that leaves nothing for the model."""
     none = np.zeros(0)
     try:
         schedule(privacy_of(plan))
     except ValueError as e:
         raise FederationError(f"federation.privacy: {e}.") from e
-    return PrivateState(plan, tuple(sorted(sites)), 1, "counts", {}, (), {}, none, none, none, none, 0, 0, 1.0, {})
+    classes = plan.classes or (("censored", "event") if plan.kind == "survival" else ("no", "yes"))
+    fit = PrivateFit({}, none, none, 0, 0, 1.0, {})
+    return State(
+        plan, tuple(sorted(sites)), 1, "counts", {}, (), {}, {}, (), () if plan.kind == "continuous" else classes, model_columns(plan),
+        none, none, (0.0, 1.0), fit,
+    )  # fmt: skip
 
 
-def question(state: PrivateState) -> Any:
+def model_columns(plan: FederationPlan) -> tuple[Column, ...]:
+    """Columns of the model, as other methods name them."""
+    return tuple(
+        Column(c.modality, c.feature, "level" if level else "numeric", level, c.levels)
+        for c, level in columns_of(privacy_of(plan))
+    )
+
+
+def question(state: State) -> Any:
     """What all sites that are here are asked now."""
     plan = digest(encode(state.plan))
     if state.phase == "counts":
         return AskPrivateCounts(plan, state.round)
     if state.phase == "gradient":
-        return AskPrivateGradient(plan, state.round, state.mean, state.sd, state.parameters)
-    grid = score_grid(state.plan.kind, state.average, len(columns_of(privacy_of(state.plan))))
-    return AskPrivateScores(plan, state.round, state.mean, state.sd, state.average, grid)
+        return AskPrivateGradient(plan, state.round, state.mean, state.sd, fit_of(state).parameters)
+    average = fit_of(state).average
+    grid = score_grid(state.plan.kind, average, len(columns_of(privacy_of(state.plan))))
+    return AskPrivateScores(plan, state.round, state.mean, state.sd, average, grid)
 
 
 def score_grid(kind: str, parameters: Array, q: int) -> Array:
@@ -110,7 +122,7 @@ def score_grid(kind: str, parameters: Array, q: int) -> Array:
     return np.asarray(middle + wide * norm.ppf(np.arange(1, BINS) / BINS))
 
 
-def step(state: PrivateState, answers: Mapping[str, Any]) -> PrivateState:
+def step(state: State, answers: Mapping[str, Any]) -> State:
     """The state after a round. Raises :class:`FederationError` when fewer sites than the quorum are left."""
     kinds = {"counts": SitePrivateCounts, "gradient": SitePrivateGradient, "scores": SitePrivateScores}
     plan = digest(encode(state.plan))
@@ -129,7 +141,7 @@ def step(state: PrivateState, answers: Mapping[str, Any]) -> PrivateState:
     return replace(after(state, good), round=state.round + 1)
 
 
-def _leave(state: PrivateState, left: Mapping[str, str]) -> PrivateState:
+def _leave(state: State, left: Mapping[str, str]) -> State:
     named = {s: f"round {state.round}: {reason}" for s, reason in sorted(left.items())}
     state = replace(
         state,
@@ -145,7 +157,7 @@ def _leave(state: PrivateState, left: Mapping[str, str]) -> PrivateState:
     return state
 
 
-def _wrong_counts(a: SitePrivateCounts, state: PrivateState, made: Schedule) -> str:
+def _wrong_counts(a: SitePrivateCounts, state: State, made: Schedule) -> str:
     plan, p = state.plan, privacy_of(state.plan)
     n_cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
     q = len(columns_of(p))
@@ -166,21 +178,21 @@ def _wrong_counts(a: SitePrivateCounts, state: PrivateState, made: Schedule) -> 
     return ""
 
 
-def _wrong_gradient(a: SitePrivateGradient, state: PrivateState, made: Schedule) -> str:
-    p, size = privacy_of(state.plan), len(state.parameters)
+def _wrong_gradient(a: SitePrivateGradient, state: State, made: Schedule) -> str:
+    p, size = privacy_of(state.plan), len(fit_of(state).parameters)
     if a.gradient.shape != (size,):
         return "its gradient is of another number of parameters"
     if not np.isfinite(a.gradient).all():
         return "it sent NaN or infinite numbers"
-    cells = len(state.counts[a.site].counts)
-    patients = max(float(state.counts[a.site].counts.sum()), 0.0) + TAILS * np.sqrt(cells) / made.counts
+    cells = len(fit_of(state).counts[a.site].counts)
+    patients = max(float(fit_of(state).counts[a.site].counts.sum()), 0.0) + TAILS * np.sqrt(cells) / made.counts
     noise = (np.sqrt(size) + TAILS) / made.gradient
     if np.linalg.norm(a.gradient) > gradient_bound(p) * (patients + noise):
         return "its gradient is larger than its noisy counts allow"
     return ""
 
 
-def _wrong_scores(a: SitePrivateScores, state: PrivateState, made: Schedule) -> str:
+def _wrong_scores(a: SitePrivateScores, state: State, made: Schedule) -> str:
     plan, p = state.plan, privacy_of(state.plan)
     cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
     bins = {"continuous": 4, "multiclass": classes_of(plan.kind, plan.classes) ** 2}.get(plan.kind, BINS * cells)
@@ -188,14 +200,14 @@ def _wrong_scores(a: SitePrivateScores, state: PrivateState, made: Schedule) -> 
         return "its scores are of another number of cells"
     if not np.isfinite(a.counts).all():
         return "it sent NaN or infinite numbers"
-    most = float(state.counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+    most = float(fit_of(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
     return "its scores are larger than its noisy counts allow" if (np.abs(a.counts) > most).any() else ""
 
 
 _WRONG: dict[str, Any] = {"counts": _wrong_counts, "gradient": _wrong_gradient, "scores": _wrong_scores}
 
 
-def _counted(state: PrivateState, good: dict[str, SitePrivateCounts]) -> PrivateState:
+def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
     plan, p = state.plan, privacy_of(state.plan)
     columns = columns_of(p)
     total = sum((good[s].counts for s in state.here), np.zeros(models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))))
@@ -215,29 +227,30 @@ def _counted(state: PrivateState, good: dict[str, SitePrivateCounts]) -> Private
         share = np.array([1 / len(c.levels) if level else 0.0 for c, level in columns])
         mean = np.where(coded, share, (low + high) / 2)
         sd = np.where(coded, np.sqrt(share * (1 - share)), (high - low) / 4)
-    return replace(
-        state, phase="gradient", counts=good, mean=mean, sd=sd, parameters=start, average=np.zeros(len(start)), curvature=curvature,
-    )  # fmt: skip
+    fit = replace(
+        fit_of(state), counts=good, parameters=start, average=np.zeros(len(start)), curvature=curvature
+    )
+    return replace(state, phase="gradient", mean=mean, sd=sd, fit=fit)
 
 
-def _stepped(state: PrivateState, good: dict[str, SitePrivateGradient]) -> PrivateState:
-    plan, p = state.plan, privacy_of(state.plan)
+def _stepped(state: State, good: dict[str, SitePrivateGradient]) -> State:
+    plan, p, fit = state.plan, privacy_of(state.plan), fit_of(state)
     q = len(columns_of(p))
-    n = max(sum(float(state.counts[s].counts.sum()) for s in state.here) * (1 - p.hold_out), 1.0)
-    gradient = sum((good[s].gradient for s in state.here), np.zeros(len(state.parameters))) / n
+    n = max(sum(float(fit.counts[s].counts.sum()) for s in state.here) * (1 - p.hold_out), 1.0)
+    gradient = sum((good[s].gradient for s in state.here), np.zeros(len(fit.parameters))) / n
     ridge = np.full(len(gradient), plan.penalty / n)
     ridge[: models.intercepts(plan.kind, p.times, classes_of(plan.kind, plan.classes))] = 0.0
-    length = p.step / (state.curvature + plan.penalty / n) / max(1.0, np.log2(max(q, 2)) / 2)
-    b = np.clip(state.parameters - length * (gradient + ridge * state.parameters), -LARGEST, LARGEST)
-    steps = state.steps + 1
+    length = p.step / (fit.curvature + plan.penalty / n) / max(1.0, np.log2(max(q, 2)) / 2)
+    b = np.clip(fit.parameters - length * (gradient + ridge * fit.parameters), -LARGEST, LARGEST)
+    steps = fit.steps + 1
     late = steps > p.rounds * (1 - AVERAGED)
-    averaged = state.averaged + int(late)
-    average = state.average + (b - state.average) / averaged if late else state.average
-    state = replace(state, parameters=b, average=average, averaged=averaged, steps=steps)
+    averaged = fit.averaged + int(late)
+    average = fit.average + (b - fit.average) / averaged if late else fit.average
+    state = replace(state, fit=replace(fit, parameters=b, average=average, averaged=averaged, steps=steps))
     if steps < p.rounds:
         return state
     return replace(state, phase="scores" if p.hold_out else "done")
 
 
-def _scored(state: PrivateState, good: dict[str, SitePrivateScores]) -> PrivateState:
-    return replace(state, phase="done", scores=good)
+def _scored(state: State, good: dict[str, SitePrivateScores]) -> State:
+    return replace(state, phase="done", fit=replace(fit_of(state), scores=good))

@@ -1,8 +1,8 @@
 """The protocol: a question to all sites, their answers, and what follows from them.
 
-Three phases: ``schema`` (which features), ``moments`` (standardisation), ``sums`` (Newton's method, a round for each step). A
-site that is left out after the first phase takes its moments with it and the fit begins anew: the result is that of the
-remaining sites, as if it had never taken part.
+Three phases: ``schema`` (which features), ``moments`` (standardisation), ``fit`` (the rounds of the plan's method). A
+site that is left out after the first phase takes its moments with it and the fit of a method that ``restarts`` begins anew: the
+result is that of the remaining sites, as if it had never taken part.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from cohortium.contracts.federation import (
     Answer,
     AskMoments,
     AskSchema,
-    AskSums,
     FederationPlan,
     Question,
     SiteMoments,
     SiteSchema,
-    SiteSums,
 )
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking
+from cohortium.federation_coordinator import checking, private
 from cohortium.federation_coordinator.agreeing import agree
-from cohortium.federation_coordinator.fitting import advance, fresh, size
+from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled
 from cohortium.federation_coordinator.state import State
+
+PRIVATE = "private_linear"
+"""A protocol of its own: features are declared, schema and moments are not asked for."""
 
 SILENT = "it did not answer in time"
 MOST_NAMED = 5
@@ -38,6 +39,8 @@ MOST_NAMED = 5
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
     """The state before the first question. sites: names of all that may take part; their order does not matter."""
+    if plan.method == PRIVATE:
+        return private.begin(plan, sites)
     none = np.zeros(0)
     return State(plan, tuple(sorted(sites)), 1, "schema", {}, (), {}, {}, (), (), (), none, none, (0.0, 1.0), None)
 
@@ -49,10 +52,7 @@ def question(state: State) -> Question:
         return AskSchema(plan, state.round)
     if state.phase == "moments":
         return AskMoments(plan, state.round, state.asked)
-    assert state.fit is not None
-    return AskSums(
-        plan, state.round, state.columns, state.classes, state.mean, state.sd, state.outcome, state.fit.asked
-    )
+    return method_of(state).question(state)
 
 
 def step(state: State, answers: Mapping[str, Answer]) -> State:
@@ -60,17 +60,17 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
 
     Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
     """
-    kinds = {"schema": SiteSchema, "moments": SiteMoments, "sums": SiteSums}
+    kind = {"schema": SiteSchema, "moments": SiteMoments}.get(state.phase) or method_of(state).answered_by(state)
     plan = digest(encode(state.plan))
     left: dict[str, str] = {}
     for site in state.here:
         if site not in answers:
             left[site] = SILENT
-        elif reason := checking.wrong_envelope(answers[site], kinds[state.phase], plan, state):
+        elif reason := checking.wrong_envelope(answers[site], kind, plan, state):
             left[site] = reason
     good = {s: a for s, a in answers.items() if s in state.here and s not in left}
-    after = {"schema": _schemas, "moments": _moments, "sums": _sums}[state.phase]
-    state = after(state, good, left)  # type: ignore[operator]
+    after = {"schema": _schemas, "moments": _moments, "fit": _fit}[state.phase]
+    state = after(state, good, left)
     return replace(state, round=state.round + 1)
 
 
@@ -155,19 +155,17 @@ def _ready(state: State) -> State:
     if state.plan.kind == "continuous" and outcome[1] <= 0:
         raise FederationError("The endpoint has the same value everywhere.")
     state = replace(
-        state, phase="sums", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
+        state, phase="fit", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
         notices=(*state.notices, *gone),
     )  # fmt: skip
-    intercepts, k = size(state)
-    return replace(state, fit=fresh(intercepts + k * len(columns)))
+    return replace(state, fit=method_of(state).start(state))
 
 
-def _sums(state: State, good: dict[str, SiteSums], left: dict[str, str]) -> State:
-    for site, a in good.items():
-        if reason := checking.wrong_sums(a, state):
-            left[site] = reason
-    kept = {s: a for s, a in good.items() if s not in left}
-    left |= checking.unlike_others(kept, state)
+def _fit(state: State, good: dict[str, Answer], left: dict[str, str]) -> State:
+    method = method_of(state)
+    left |= method.check(state, good)
     if left:
-        return _ready(_leave(state, left))
-    return advance(state, kept)
+        state = _leave(state, left)
+        if method.restarts:
+            return _ready(state)
+    return method.advance(state, {s: a for s, a in good.items() if s not in left})

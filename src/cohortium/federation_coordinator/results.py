@@ -14,7 +14,7 @@ from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_coordinator.fitting import size, total
 from cohortium.federation_coordinator.newton import estimable, inverse
 from cohortium.federation_coordinator.performance import evaluation
-from cohortium.federation_coordinator.state import State
+from cohortium.federation_coordinator.state import State, newton
 
 Array = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ class Estimates:
 
 def estimates(state: State) -> Estimates:
     """Of a fit that is done, in the units of the columns."""
-    fit = state.fit
-    assert fit is not None and state.phase == "done"
+    assert state.phase == "done"
+    fit = newton(state)
     intercepts, k = size(state)
     keep, b = fit.kept > 0, fit.accepted
     coef = b[intercepts:].reshape(len(state.columns), k)
@@ -67,8 +67,7 @@ def results(
 ) -> FederatedResults:
     """Everything that is reported of a fit that is done."""
     found = estimates(state)
-    fit, plan = state.fit, state.plan
-    assert fit is not None
+    fit, plan = newton(state), state.plan
     i2, asked, equal = differences(state)
     others = state.classes[1:] if plan.kind == "multiclass" else ("",)
     names = others if plan.kind == "multiclass" else (state.classes[-1] if plan.kind == "binary" else plan.endpoint,)
@@ -115,8 +114,7 @@ def differences(state: State) -> tuple[Array, Array, float | None]:
     Each site's own estimate is one Newton step from the common one (score test, Rao 1948), by sums that left anyway; columns
     that a site cannot estimate stay at the common value there. I2: Higgins & Thompson 2002, Stat Med 21:1539.
     """
-    fit, (intercepts, k) = state.fit, size(state)
-    assert fit is not None
+    fit, (intercepts, k) = newton(state), size(state)
     q = len(state.columns)
     shape = (q, max(k - 1, 1))
     if state.plan.penalty or len(state.here) < 2:

@@ -12,8 +12,12 @@ from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, 
 Array = NDArray[np.float64]
 
 
+class Progress:
+    """Where a method stands between two rounds; each method has a record of its own."""
+
+
 @dataclass(frozen=True)
-class Fit:
+class Fit(Progress):
     """Newton's method between two rounds. asked: (P,) the parameters that sites are asked about now. accepted, loss: the best
     so far, empty and infinite at first; direction, slope, step: from there. kept: (P,) 1 for parameters that are
     estimated. first: (P,) their variances at the start. sums, sums_at: last answers, and at which parameters. best: answers
@@ -35,7 +39,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class State:
-    """phase: ``schema``, ``moments``, ``sums``, with an evaluation then ``trials``, ``scores``; ``done``. round: of the question that is open. left: site -> why it was left
+    """phase: ``schema``, ``moments``, ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``; ``done``. round: of the question that is open. left: site -> why it was left
     out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for."""
 
     plan: FederationPlan
@@ -52,7 +56,7 @@ class State:
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
     outcome: tuple[float, float]
-    fit: Fit | None
+    fit: Progress | None
     trials: tuple[Trial, ...] = ()
 
     @property
@@ -72,3 +76,9 @@ class Trial:
     failed: str
     scores: dict[str, SiteScores]
     unscored: dict[str, str]
+
+
+def newton(state: State) -> Fit:
+    """The progress of a linear fit."""
+    assert isinstance(state.fit, Fit)
+    return state.fit

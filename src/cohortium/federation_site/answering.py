@@ -12,7 +12,6 @@ from cohortium.contracts.federation import (
     Answer,
     AskMoments,
     AskSchema,
-    AskScores,
     AskSums,
     AskTrials,
     FederationPlan,
@@ -25,14 +24,12 @@ from cohortium.contracts.federation import (
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
+from cohortium.federation_site.models import standardised
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
 from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
-
-FARTHEST = 100.0
-"""Parameters are of standardised columns: a question farther out than this asks about single patients, not about a model."""
 
 
 def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
@@ -45,7 +42,10 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
-    return _ANSWERING[type(question)](site, plan, question, own)
+    how = _ANSWERING.get(type(question))
+    if how is None:
+        return Withdrawn(site.name, own, question.round, "it was sent something that is no question")
+    return how(site, plan, question, own)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -70,7 +70,7 @@ def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSch
 
 
 def _trials(site: Site, plan: FederationPlan, q: AskTrials, own: str) -> Answer:
-    return trial_answers(site, plan, q, own, (answer, too_few, standardised))
+    return trial_answers(site, plan, q, own, (answer, too_few))
 
 
 def _counts(site: Site, plan: FederationPlan) -> NDArray[np.int64]:
@@ -109,26 +109,6 @@ def _sums(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | 
             return Withdrawn(site.name, own, q.round, "it has a class that sites did not agree on")
         found = multinomial_sums(z, codes, len(q.classes), site.weight, q.parameters)
     return SiteSums(site.name, own, q.round, *found)
-
-
-def standardised(site: Site, plan: FederationPlan, q: AskSums | AskScores) -> Array | str:
-    """(n, q) columns of the question's model, unknown cells 0; or why the question is not answered."""
-    k, intercepts = scores(plan.kind, len(q.classes))
-    n_columns = len(q.columns)
-    fits = q.mean.shape == q.sd.shape == (n_columns,) and q.parameters.shape == (intercepts + n_columns * k,)
-    if not (fits and np.isfinite(q.parameters).all() and np.isfinite(q.mean).all() and (q.sd > 0).all()):
-        return "the question does not fit its columns"
-    if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
-        return "the question is about parameters that no model has"
-    x = columns_of(site, q.columns, plan.least_cell)
-    return np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
-
-
-def scores(kind: str, n_classes: int) -> tuple[int, int]:
-    """Scores K, and intercepts, of a model."""
-    if kind == "multiclass":
-        return n_classes, n_classes
-    return 1, 0 if kind == "survival" else 1
 
 
 _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {

@@ -15,8 +15,9 @@ BLOCK = 4_000_000
 """Pairs that are compared at once."""
 
 
-def scores_of(site: Site, z: Array, plan: FederationPlan, q: AskScores) -> SiteScores:
-    """Of the units of ``site``, by their standardised columns z (n, q); without its envelope."""
+def scores_of(site: Site, predicted: Array, plan: FederationPlan, q: AskScores) -> SiteScores:
+    """Of the units of ``site``, by their scores as :func:`cohortium.federation_site.models.predicted_by` gives them; without its
+    envelope."""
     counts = np.bincount(site.y.astype(int), minlength=len(site.classes)) if site.classes else np.array([len(site)])
     numbers = dict.fromkeys(
         ("expected", "brier", "brier_squares", "absolute", "squares", "variation", "explained_error", "concordance",
@@ -25,20 +26,17 @@ def scores_of(site: Site, z: Array, plan: FederationPlan, q: AskScores) -> SiteS
     histograms: tuple[Histogram, ...] = ()
     pairs = 0
     if plan.kind == "survival":
-        risk = z @ q.parameters
-        c, error, pairs = concordance(site.time, site.y > 0, site.entry, risk, site.patient)
+        c, error, pairs = concordance(site.time, site.y > 0, site.entry, predicted, site.patient)
         numbers |= {"concordance": c, "concordance_error": error}
     elif plan.kind == "continuous":
-        numbers |= _errors(site, q.outcome[0] + q.outcome[1] * (q.parameters[0] + z @ q.parameters[1:]))
+        numbers |= _errors(site, predicted)
     elif plan.kind == "binary":
-        score = q.parameters[0] + z @ q.parameters[1:]
-        p = expit(score)
+        p = expit(predicted)
         off = (p - site.y) ** 2
         numbers |= {"expected": float(p.sum()), "brier": float(off.sum()), "brier_squares": float(off @ off)}
-        histograms = (histogram(site.classes[-1], score, site.y > 0, site.patient, q.grid, plan.least_cell),)
+        histograms = (histogram(site.classes[-1], predicted, site.y > 0, site.patient, q.grid, plan.least_cell),)
     else:
-        b = q.parameters.reshape(-1, len(q.classes))
-        m = log_softmax(b[0] + z @ b[1:], axis=1)
+        m = log_softmax(predicted, axis=1)
         made = []
         for c_, name in enumerate(q.classes):
             rest = logsumexp(np.delete(m, c_, axis=1), axis=1)

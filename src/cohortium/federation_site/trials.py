@@ -24,22 +24,15 @@ from cohortium.contracts.federation import (
     TrialQuestion,
     Withdrawn,
 )
+from cohortium.federation_site.models import predicted_by
 from cohortium.federation_site.scoring import scores_of
 from cohortium.federation_site.site import Site
 from cohortium.resampling.dealing import deal
 
 Rows = NDArray[np.intp]
 
-KINDS = {
-    "SiteSchema": "schema",
-    "SiteMoments": "moments",
-    "SiteSums": "sums",
-    "SiteScores": "scores",
-    "Withdrawn": "withdrawn",
-}
-
-Answering = tuple[Callable[..., Any], Callable[..., str], Callable[..., Any]]
-"""``answer``, ``too_few`` and ``standardised`` of :mod:`cohortium.federation_site.answering`, which imports this file."""
+Answering = tuple[Callable[..., Any], Callable[..., str]]
+"""``answer`` and ``too_few`` of :mod:`cohortium.federation_site.answering`, which imports this file."""
 
 
 def trial_answers(site: Site, plan: FederationPlan, q: AskTrials, own: str, how: Answering) -> SiteTrials | Withdrawn:
@@ -55,9 +48,9 @@ def trial_answers(site: Site, plan: FederationPlan, q: AskTrials, own: str, how:
 
 def _trial(site: Site, plan: FederationPlan, t: TrialQuestion, own: str, how: Answering) -> TrialAnswer | None:
     """The answer about one fit; None where it is none of the site's business."""
-    answer, too_few, standardised = how
-    inner = t.schema or t.moments or t.sums or t.scores
-    if inner is None or (t.without != "" and (t.without == site.name) != isinstance(inner, AskScores)):
+    answer, too_few = how
+    inner: Any = t.question
+    if t.without != "" and (t.without == site.name) != isinstance(inner, AskScores):
         return None
     found: Any
     rows = np.arange(len(site))
@@ -65,27 +58,25 @@ def _trial(site: Site, plan: FederationPlan, t: TrialQuestion, own: str, how: An
     if t.fold >= 0:
         parts = _parts(site, plan, too_few)
         if isinstance(parts, str):
-            return TrialAnswer("", t.fold, withdrawn=Withdrawn(site.name, own, inner.round, parts))
+            return TrialAnswer("", t.fold, Withdrawn(site.name, own, inner.round, parts))
         train, rows = parts[t.fold]
     if isinstance(inner, AskScores):
-        found = _scores(site, rows, plan, inner, own, standardised)
+        found = _scores(site, rows, plan, inner, own)
     else:
         found = answer(train, plan, inner)
-    return TrialAnswer(t.without, t.fold, **{KINDS[type(found).__name__]: found})
+    return TrialAnswer(t.without, t.fold, found)
 
 
-def _scores(
-    site: Site, rows: Rows, plan: FederationPlan, q: AskScores, own: str, standardised: Callable[..., Any]
-) -> SiteScores | Withdrawn:
-    z = standardised(site, plan, q)
-    if isinstance(z, str):
-        return Withdrawn(site.name, own, q.round, z)
+def _scores(site: Site, rows: Rows, plan: FederationPlan, q: AskScores, own: str) -> SiteScores | Withdrawn:
+    predicted = predicted_by(site, plan, q.model)
+    if isinstance(predicted, str):
+        return Withdrawn(site.name, own, q.round, predicted)
     grid = q.grid
     if grid.ndim != 1 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
         return Withdrawn(site.name, own, q.round, "the question has no bins of scores")
     if plan.kind == "multiclass" and set(site.classes) - set(q.classes):
         return Withdrawn(site.name, own, q.round, "it has a class that sites did not agree on")
-    found = scores_of(take(site, rows), z[rows], plan, q)
+    found = scores_of(take(site, rows), predicted[rows], plan, q)
     return replace(found, site=site.name, plan=own, round=q.round)
 
 
