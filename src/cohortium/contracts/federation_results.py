@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.private_results import PrivacyStatement
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class FederatedEvaluation:
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
-    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation: where it was asked for."""
+    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, privacy: where they were asked for."""
 
     study: str
     endpoint: str
@@ -130,3 +131,4 @@ class FederatedResults:
     version: str
     largest_difference: float | None = None
     evaluation: FederatedEvaluation | None = None
+    privacy: PrivacyStatement | None = None

@@ -7,7 +7,7 @@ fit goes on without it (to begin anew would spend the others' budget twice). All
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,17 @@ from cohortium.contracts.federation_private import (
     SitePrivateScores,
 )
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.contracts.private_plan import PrivacyPlan
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking
-from cohortium.federation_coordinator.state import Progress, State
+from cohortium.federation_coordinator.private_results import results
+from cohortium.federation_coordinator.private_state import PrivateFit, fit_of, privacy_of
+from cohortium.federation_coordinator.state import State
 from cohortium.privacy import models
 from cohortium.privacy.planned import classes_of, columns_of, gradient_bound, groups_of
 from cohortium.privacy.schedule import Schedule, schedule
 from cohortium.privacy.statistics import means, moment_bound
+
+__all__ = ["begin", "progress", "question", "restarts", "results", "step"]
 
 Array = NDArray[np.float64]
 
@@ -45,34 +48,8 @@ AVERAGED = 0.5
 LARGEST = 20.0
 
 
-@dataclass(frozen=True)
-class PrivateFit(Progress):
-    """counts: noisy, by site. parameters: (P,) asked about now; average: (P,) of the last steps so far, averaged: how many. steps: made.
-    curvature: of the mean loss at the start. scores: noisy counts of those held out, by site."""
-
-    counts: dict[str, SitePrivateCounts]
-    parameters: NDArray[np.float64]
-    average: NDArray[np.float64]
-    averaged: int
-    steps: int
-    curvature: float
-    scores: dict[str, SitePrivateScores]
-
-
 progress = PrivateFit
 restarts = False
-
-
-def fit_of(state: State) -> PrivateFit:
-    """The progress of a private fit."""
-    assert isinstance(state.fit, PrivateFit)
-    return state.fit
-
-
-def privacy_of(plan: FederationPlan) -> PrivacyPlan:
-    """The plan's privacy; it has one here."""
-    assert plan.privacy is not None
-    return plan.privacy
 
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
@@ -131,9 +108,9 @@ def step(state: State, answers: Mapping[str, Any]) -> State:
     for site in state.here:
         if site not in answers:
             left[site] = SILENT
-        elif reason := checking.wrong_envelope(answers[site], kinds[state.phase], plan, state):  # type: ignore[arg-type]
-            left[site] = reason
-        elif reason := _WRONG[state.phase](answers[site], state, made):
+        elif (reason := checking.wrong_envelope(answers[site], kinds[state.phase], plan, state)) or (
+            reason := _WRONG[state.phase](answers[site], state, made)
+        ):  # type: ignore[arg-type]
             left[site] = reason
     good = {s: a for s, a in answers.items() if s in state.here and s not in left}
     state = _leave(state, left)
@@ -210,7 +187,10 @@ _WRONG: dict[str, Any] = {"counts": _wrong_counts, "gradient": _wrong_gradient, 
 def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
     plan, p = state.plan, privacy_of(state.plan)
     columns = columns_of(p)
-    total = sum((good[s].counts for s in state.here), np.zeros(models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))))
+    total = sum(
+        (good[s].counts for s in state.here),
+        np.zeros(models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))),
+    )
     start, curvature, n = models.start(plan.kind, len(columns), p.times, classes_of(plan.kind, plan.classes), total)
     if p.delta > 1 / n:
         raise FederationError(
@@ -227,9 +207,7 @@ def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
         share = np.array([1 / len(c.levels) if level else 0.0 for c, level in columns])
         mean = np.where(coded, share, (low + high) / 2)
         sd = np.where(coded, np.sqrt(share * (1 - share)), (high - low) / 4)
-    fit = replace(
-        fit_of(state), counts=good, parameters=start, average=np.zeros(len(start)), curvature=curvature
-    )
+    fit = replace(fit_of(state), counts=good, parameters=start, average=np.zeros(len(start)), curvature=curvature)
     return replace(state, phase="gradient", mean=mean, sd=sd, fit=fit)
 
 

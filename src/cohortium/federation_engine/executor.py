@@ -33,7 +33,7 @@ class SiteExecutor(Executor):
         log = Path(str(fl_ctx.get_prop(FLContextKey.WORKSPACE_ROOT))) / "messages.csv"
         try:
             if self._ask is None:
-                self._ask = site_from_files(name, os.environ[STUDY_VARIABLE])
+                self._ask = site_from_files(name, os.environ[STUDY_VARIABLE], log.parent)
             answer = self._ask(question)
         except Exception:  # whatever it is, its text may hold what must not leave
             self.logger.exception("the question could not be answered")

@@ -7,6 +7,14 @@ import math
 from cohortium.contracts.federation import ANSWERS, ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
 from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
+from cohortium.report.federation_privacy import (
+    COEFFICIENTS_NOTE,
+    PRIVATE_MODELS,
+    kinds_table,
+    privacy_section,
+    private_answer,
+    private_tiles,
+)
 from cohortium.report.html import render
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
@@ -39,11 +47,12 @@ def federation_page(r: FederatedResults) -> str:
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(),
-        exposed=exposed(r),
+        kinds=_kinds() if r.privacy is None else kinds_table(),
+        exposed=exposed(r) if r.privacy is None else [],
+        privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
+            ("model", _model(r)),
             ("plan", r.digest),
             ("ridge penalty", f"{r.plan.penalty:g}"),
             (
@@ -62,6 +71,8 @@ def federation_page(r: FederatedResults) -> str:
 
 def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
+    if r.privacy is not None:
+        return private_answer(r, r.privacy)
     here = [s for s in r.sites if not s.left]
     units = sum(s.units or 0 for s in here)
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
@@ -82,7 +93,15 @@ def answer(r: FederatedResults) -> str:
     return text
 
 
+def _model(r: FederatedResults) -> str:
+    if r.privacy is not None:
+        return PRIVATE_MODELS[r.kind]
+    return MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")
+
+
 def _tiles(r: FederatedResults) -> list[Tile]:
+    if r.privacy is not None:
+        return private_tiles(r, r.privacy)
     here = [s for s in r.sites if not s.left]
     answers = [m for m in r.messages if m.to == "coordinator"]
     tiles = [
@@ -102,13 +121,15 @@ def _events(r: FederatedResults) -> str:
 
 def _coefficients(r: FederatedResults) -> Table:
     ratio = RATIOS[r.kind]
-    if r.plan.penalty:
+    if r.plan.penalty or r.privacy:
         head = ["column", ratio, "coefficient"]
         rows = [[Cell(c.column, c.outcome), _ratio(c, r), Cell(_text(c.estimate))] for c in r.coefficients]
     else:
         head = ["column", f"{ratio} (95%)", "coefficient", "standard error", "p", "I²"]
         rows = [[Cell(c.column, c.outcome), _ratio(c, r), *_numbers(c)] for c in r.coefficients]
     note = "Per unit of the column; a level against the first one. "
+    if r.privacy is not None:
+        return Table(head, rows, note=note + COEFFICIENTS_NOTE)
     if r.plan.penalty:
         note += "Penalised coefficients are biased on purpose: they have no standard errors and no intervals. "
     elif r.kind != "continuous":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cohortium.contracts.federation import Answer, FederationPlan, Withdrawn
@@ -47,6 +48,10 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
                 "name other tables under federation: {modalities: [...]}."
             )
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
+    if f.privacy is not None:
+        from cohortium.study.private_plan import private_plan
+
+        return private_plan(study, modalities, classes, evaluate)
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
@@ -130,18 +135,29 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
     from cohortium.study.data import load_data
 
     data = load_data(study)
-    return site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
+    found = site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import check_declared
+
+        check_declared({name: found}, plan, study.path.name)
+    return found
 
 
-def site_from_files(name: str, study: str) -> Ask:
-    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that."""
+def site_from_files(name: str, study: str, kit: Path | None = None) -> Ask:
+    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that. kit: where a private
+    study keeps the site's ledger."""
     from cohortium.errors import UserError
     from cohortium.study.load import load_study
 
     try:
         loaded = load_study(study)
         plan = plan_of(loaded)
-        return asking(site_of_study(name, loaded, plan), plan)
+        site = site_of_study(name, loaded, plan)
+        if plan.privacy is not None:
+            from cohortium.study.private_plan import asking_from_kit
+
+            return asking_from_kit(site, plan, loaded, kit)
+        return asking(site, plan)
     except UserError:
         return lambda data: failed(name, data, "its study cannot be read there")
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 FILE, PAGE, LOG = "federation.json", "federation.html", "messages.csv"
 MOST_SITES = 100
+NO_COMPARISON = (
+    "--compare puts exact fits on the page, and federation.privacy promises that nothing exact leaves a site. Take one of them out: for "
+    "the comparison, simulate a study file without it into another folder."
+)
 
 Tell = Callable[[int, str], None]
 
@@ -58,19 +62,32 @@ def simulate_federation(
     loaded = study if isinstance(study, Study) else load_study(study)
     plan = plan_of(loaded, evaluate)
     folder = None if out is None else free_folder(Path(out), ours)
+    if compare and plan.privacy is not None:
+        raise StudyError(NO_COMPARISON)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import check_simulated
+
+        check_simulated(sites, plan, loaded.path.name)
     driven = drive(plan, {n: asking(s, plan) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
-    notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
-    notices += [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
+    if plan.privacy is not None:  # how many units have no label is a count without noise
+        notices, sites = [], {}
+    else:
+        notices = _excluded(data, plan, column, unknown)
     found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
         found = _compared(found, driven.state, sites, plan)
     if folder is not None:
         write(folder, found)
     return found
+
+
+def _excluded(data: Data, plan: FederationPlan, column: str, unknown: int) -> list[str]:
+    notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
+    return [*notices, *([f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else [])]
 
 
 def ours(folder: Path) -> bool:
