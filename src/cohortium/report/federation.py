@@ -55,10 +55,7 @@ def federation_page(r: FederatedResults) -> str:
             ("model", _model(r)),
             ("plan", r.digest),
             ("ridge penalty", f"{r.plan.penalty:g}"),
-            (
-                "fewest patients, events, patients in a cell",
-                f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}",
-            ),
+            _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
             ("rounds", str(r.rounds)),
             ("messages from sites", f"{len(answers)}, {_size(sum(m.size for m in answers))}"),
@@ -93,6 +90,13 @@ def answer(r: FederatedResults) -> str:
     return text
 
 
+def _minima(r: FederatedResults) -> tuple[str, str]:
+    if r.privacy is not None:
+        return "fewest patients of a site, by its noisy count", str(r.plan.least_patients)
+    minima = f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}"
+    return "fewest patients, events, patients in a cell", minima
+
+
 def _model(r: FederatedResults) -> str:
     if r.privacy is not None:
         return PRIVATE_MODELS[r.kind]
@@ -120,7 +124,7 @@ def _events(r: FederatedResults) -> str:
 
 
 def _coefficients(r: FederatedResults) -> Table:
-    ratio = RATIOS[r.kind]
+    ratio = "odds ratio of the hazard" if r.privacy is not None and r.kind == "survival" else RATIOS[r.kind]
     if r.plan.penalty or r.privacy:
         head = ["column", ratio, "coefficient"]
         rows = [[Cell(c.column, c.outcome), _ratio(c, r), Cell(_text(c.estimate))] for c in r.coefficients]
@@ -178,6 +182,10 @@ def _beside(r: FederatedResults) -> Table:
 
 
 def _sites(r: FederatedResults) -> Table:
+    if r.privacy is not None:
+        rows = [[Cell(s.site), *_counts(s, r)[1:], Cell(s.left or "to the end", mark="prose")] for s in r.sites]
+        what = "by class" if r.kind in ("binary", "multiclass") else "events"
+        return Table(["site", "patients (noisy)", f"{what} (noisy)", "took part"], rows)
     head = ["site", "units", "patients", "by class" if r.kind in ("binary", "multiclass") else "events", "took part"]
     return Table(head, [[Cell(s.site), *_counts(s, r), Cell(s.left or "to the end", mark="prose")] for s in r.sites])
 

@@ -27,7 +27,7 @@ class PrivacySpec(Declaration):
     clip: float = Field(
         0.2, gt=0, description="a patient's gradient is cut to this times the root of its columns and one"
     )
-    step: float = Field(1.5, gt=0, description="length of a step")
+    step: float = Field(1.0, gt=0, description="length of a step")
     counts: float = Field(0.05, gt=0, lt=1, description="share of the budget for counts")
     moments: float = Field(
         0.0, ge=0, lt=1, description="share of it for means and variances; 0: columns are scaled by bounds"
