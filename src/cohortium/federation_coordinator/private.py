@@ -150,7 +150,7 @@ def _wrong_counts(a: SitePrivateCounts, state: State, made: Schedule) -> str:
         return "it sent counts far below none"
     if made.moments:
         noise = moment_bound(groups_of(p)) / made.moments
-        if np.abs(a.moments).max(initial=0.0) > a.counts.sum() + TAILS * (n_cells / made.counts + noise):
+        if np.abs(a.moments).max(initial=0.0) > 1 + a.counts.sum() + TAILS * (n_cells / made.counts + noise):
             return "its sums are larger than its noisy counts allow"
     return ""
 
@@ -162,7 +162,7 @@ def _wrong_gradient(a: SitePrivateGradient, state: State, made: Schedule) -> str
     if not np.isfinite(a.gradient).all():
         return "it sent NaN or infinite numbers"
     cells = len(fit_of(state).counts[a.site].counts)
-    patients = max(float(fit_of(state).counts[a.site].counts.sum()), 0.0) + TAILS * np.sqrt(cells) / made.counts
+    patients = 1 + max(float(fit_of(state).counts[a.site].counts.sum()), 0.0) + TAILS * np.sqrt(cells) / made.counts
     noise = (np.sqrt(size) + TAILS) / made.gradient
     if np.linalg.norm(a.gradient) > gradient_bound(p) * (patients + noise):
         return "its gradient is larger than its noisy counts allow"
@@ -177,7 +177,7 @@ def _wrong_scores(a: SitePrivateScores, state: State, made: Schedule) -> str:
         return "its scores are of another number of cells"
     if not np.isfinite(a.counts).all():
         return "it sent NaN or infinite numbers"
-    most = float(fit_of(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+    most = 1 + float(fit_of(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
     return "its scores are larger than its noisy counts allow" if (np.abs(a.counts) > most).any() else ""
 
 

@@ -91,8 +91,8 @@ def grid_of(deviation: float, bound: float) -> float:
 
 def shares_on_grid(shares: Array, bound: float, grid: float) -> NDArray[np.int64]:
     """(n, d) shares of patients, cut to an L2 norm of ``bound`` and towards zero to multiples of ``grid``; as integers."""
-    norm = np.sqrt((shares * shares).sum(1))
-    with np.errstate(divide="ignore", over="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        norm = np.sqrt((shares * shares).sum(1))
         factor = np.minimum(1.0, bound * WITHIN / norm)
     factor[norm == 0] = 1.0
     return np.asarray(np.trunc(shares * factor[:, None] / grid).astype(np.int64))

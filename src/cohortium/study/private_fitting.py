@@ -56,7 +56,7 @@ def fit_private(sites: Mapping[str, Site], plan: FederationPlan, epsilon: float 
     from cohortium.study.private_plan import asking_privately
 
     budget = math.inf if epsilon is None else epsilon
-    made = replace(plan, quorum=1, privacy=replace(privacy_of(plan), epsilon=budget, hold_out=0.0))
+    made = replace(plan, quorum=1, least_patients=1, privacy=replace(privacy_of(plan), epsilon=budget, hold_out=0.0))
     asks = {n: asking_privately(s, made, Ledger(budget, privacy_of(made).delta), seed) for n, s in sites.items()}
     state = drive(made, asks).state
     return PrivateModel(made, state.mean, state.sd, state.fit.average)  # type: ignore[union-attr]
