@@ -180,3 +180,23 @@ def test_folds_are_some(call, study, tmp_path):
         call("federate", "simulate", study, "--out", tmp_path / "fed", "--json").json["federation"]["evaluation"]
         is None
     )
+
+
+def test_attacks_are_tried_and_too_few_shadows_refused(call, study, tmp_path):
+    out = tmp_path / "fed"
+    refused = call("federate", "simulate", study, "--out", out, "--attack", "--shadows", "10")
+    assert refused.code == 2 and "at least 64" in refused.err and not out.exists()
+    done = call("federate", "simulate", study, "--out", out, "--attack")
+    assert done.code == 0 and "who took part" in done.out and "shadow models 65/65" in done.err
+    page = (out / "federation.html").read_text()
+    assert "Attacks that were tried" in page and "likelihood ratio" in page
+
+
+def test_what_would_leave_is_shown_and_nothing_is_sent(call, study, tmp_path):
+    done = call("federate", "preview", study, "--name", "north")
+    assert done.code == 0 and "SiteMoments" in done.out and "5 x 5" in done.out
+    assert "levels of grade: high, low, mid" in done.out
+    found = call("federate", "preview", study, "--json").json["leaving"]
+    assert found["units"] == 260 and found["messages"][0]["kind"] == "SiteSchema"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.csv", "study.yaml"]
+    assert call("federate", "preview", tmp_path / "none.yaml").code == 2

@@ -178,6 +178,9 @@ class SiteSchema(FitAnswer):
     counts: tuple[int, ...]
     features: tuple[FeatureSchema, ...]
 
+    EXPOSES: ClassVar[str] = (
+        "that the site has so many patients, with so many of each outcome; names of features and of levels that enough share"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "units": "number of units with a label",
         "patients": "number of their patients",
@@ -202,6 +205,9 @@ class SiteMoments(FitAnswer):
     outcome_mean: float
     outcome_squares: float
 
+    EXPOSES: ClassVar[str] = (
+        "the site's means, spreads and shares of levels, each of at least the declared number of patients"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "count": "known cells by column",
         "mean": "mean by column",
@@ -223,6 +229,9 @@ class SiteSums(FitAnswer):
     gradient: FloatArray
     hessian: FloatArray
 
+    EXPOSES: ClassVar[str] = (
+        "of two levels how many patients have both, however few; with many columns against patients who took part, and single rows (see attacks)"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "loss": "negative log likelihood, summed over the site's units",
         "gradient": "its gradient: sums over units of column times residual",
@@ -263,6 +272,7 @@ class SiteScores(FitAnswer):
     concordance_error: float
     pairs: int
 
+    EXPOSES: ClassVar[str] = "how well the model does there; that a fold holds so many of each outcome"
     LEAVES: ClassVar[dict[str, str]] = {
         "units": "number of units held out",
         "counts": "of them by class, or without and with the event; each class and the events at least the declared minimum",
@@ -289,6 +299,7 @@ class Withdrawn(FitAnswer):
     round: int
     reason: str
 
+    EXPOSES: ClassVar[str] = "that the site takes no part, and a reason without counts"
     LEAVES: ClassVar[dict[str, str]] = {"reason": "why, in words without counts or values"}
 
 
@@ -310,6 +321,7 @@ class SiteTrials:
     round: int
     trials: tuple[TrialAnswer, ...]
 
+    EXPOSES: ClassVar[str] = "sums of training parts: taken from those of all patients they are sums of a fold"
     LEAVES: ClassVar[dict[str, str]] = {
         "trials": "for each fit of the evaluation one of the messages above, of all the site's patients or of those outside a fold",
     }

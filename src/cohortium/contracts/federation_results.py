@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.private_results import PrivacyStatement
@@ -106,10 +106,38 @@ class FederatedEvaluation:
 
 
 @dataclass(frozen=True)
+class AttackRecord:
+    """An attack on what the study releases. attack: ``membership`` or ``reconstruction``. surface: ``model``, or ``sums`` that the
+    coordinator sees of ``site``. shadows: further fits of the attacker. candidates: patients' units, or rows that are looked for. Membership:
+    auc, and tpr at fpr, with 95% intervals. Reconstruction: share of rows recovered, chance: of rows drawn from moments, distance: median, in standard
+    deviations, of columns; rounds: of sums. reason: why a figure is missing, or what it lacks."""
+
+    attack: str
+    surface: str
+    site: str = ""
+    shadows: int = 0
+    candidates: int = 0
+    auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    tpr: float | None = None
+    tpr_low: float | None = None
+    tpr_high: float | None = None
+    fpr: float = 0.01
+    columns: int = 0
+    rounds: int = 0
+    share: float | None = None
+    chance: float | None = None
+    distance: float | None = None
+    misfit: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
-    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, privacy: where they were asked for."""
+    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks, privacy: where they were asked for."""
 
     study: str
     endpoint: str
@@ -131,4 +159,5 @@ class FederatedResults:
     version: str
     largest_difference: float | None = None
     evaluation: FederatedEvaluation | None = None
+    attacks: list[AttackRecord] = field(default_factory=list)
     privacy: PrivacyStatement | None = None

@@ -177,7 +177,9 @@ def _wrong_scores(a: SitePrivateScores, state: State, made: Schedule) -> str:
         return "its scores are of another number of cells"
     if not np.isfinite(a.counts).all():
         return "it sent NaN or infinite numbers"
-    most = 1 + float(fit_of(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+    most = (
+        1 + float(fit_of(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+    )
     return "its scores are larger than its noisy counts allow" if (np.abs(a.counts) > most).any() else ""
 
 

@@ -38,7 +38,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > (8 if plan.folds else 4) * plan.rounds:
+    if not reason and question.round > most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -46,6 +46,11 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if how is None:
         return Withdrawn(site.name, own, question.round, "it was sent something that is no question")
     return how(site, plan, question, own)
+
+
+def most_rounds(plan: FederationPlan) -> int:
+    """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
+    return (8 if plan.folds else 4) * plan.rounds
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:

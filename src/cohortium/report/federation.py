@@ -6,6 +6,7 @@ import math
 
 from cohortium.contracts.federation import ANSWERS, ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
+from cohortium.report.federation_attacks import attack_answer, attack_notes, attack_table
 from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
 from cohortium.report.federation_privacy import (
     COEFFICIENTS_NOTE,
@@ -44,6 +45,8 @@ def federation_page(r: FederatedResults) -> str:
         across=None if r.evaluation is None else across_table(r.evaluation),
         by_site=None if r.evaluation is None else site_table(r.evaluation),
         evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell),
+        attacks=attack_table(r) if r.attacks else None,
+        attack_notes=[attack_answer(r), *attack_notes(r)] if r.attacks else [],
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),

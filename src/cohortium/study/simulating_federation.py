@@ -15,12 +15,14 @@ import numpy as np
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SitePerformance
 from cohortium.errors import FederationError, StudyError, did_you_mean
+from cohortium.study.attacking import FEWEST_SHADOWS, attack
 from cohortium.study.federating import asking, drive, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cohortium.experiment import ProgressEvent
     from cohortium.federation_coordinator import State
     from cohortium.federation_site import Site
     from cohortium.study.data import Data
@@ -33,6 +35,8 @@ NO_COMPARISON = (
     "the comparison, simulate a study file without it into another folder."
 )
 
+NO_ATTACK = "--attack knows exact fits, and federation.privacy makes noisy ones: attacks on those are not there yet. Leave it out."
+
 Tell = Callable[[int, str], None]
 
 
@@ -43,13 +47,16 @@ def simulate_federation(
     by: str | None = None,
     compare: bool = False,
     evaluate: bool = False,
+    shadows: int = 0,
     tell: Tell | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
 ) -> FederatedResults:
     """Fit the study's primary endpoint as sites that share nothing but sums would.
 
     by: column of the unit table whose values are the sites; default ``design.site``. compare: also each site's own fit, and
     the fit on all rows together, which no real federation has. evaluate: also how well the model predicts, by sites and folds held
-    out, as ``federation: {evaluate: true}`` says in the study file. out: new folder for records, log of messages and page. tell: called
+    out, as ``federation: {evaluate: true}`` says in the study file. shadows: also attacks on what is released, by so many further fits
+    (at least 64). progress: is told of them. out: new folder for records, log of messages and page. tell: called
     with round and phase.
 
     Raises :class:`StudyError`, :class:`DataError` and :class:`FederationError`; then nothing is written.
@@ -59,11 +66,15 @@ def simulate_federation(
     from cohortium.study.data import load_data
     from cohortium.study.load import Study, load_study
 
+    if shadows and shadows < FEWEST_SHADOWS:
+        raise StudyError(
+            f"An attack takes at least {FEWEST_SHADOWS} shadow models; {shadows} would find less than there is."
+        )
     loaded = study if isinstance(study, Study) else load_study(study)
     plan = plan_of(loaded, evaluate)
     folder = None if out is None else free_folder(Path(out), ours)
-    if compare and plan.privacy is not None:
-        raise StudyError(NO_COMPARISON)
+    if plan.privacy is not None and (compare or shadows):
+        raise StudyError(NO_COMPARISON if compare else NO_ATTACK)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
@@ -73,13 +84,13 @@ def simulate_federation(
         check_simulated(sites, plan, loaded.path.name)
     driven = drive(plan, {n: asking(s, plan) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
-    if plan.privacy is not None:  # how many units have no label is a count without noise
-        notices, sites = [], {}
-    else:
+    if plan.privacy is None:  # under privacy these would be counts without noise
         notices = _excluded(data, plan, column, unknown)
-    found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
+        found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
         found = _compared(found, driven.state, sites, plan)
+    if shadows:
+        found = replace(found, attacks=attack(plan, sites, driven.state, shadows, progress))
     if folder is not None:
         write(folder, found)
     return found
