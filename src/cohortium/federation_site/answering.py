@@ -50,6 +50,8 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
 
 def most_rounds(plan: FederationPlan) -> int:
     """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
+    if plan.privacy is not None:
+        return plan.privacy.rounds + 2  # each of them costs: its budget refuses more
     return (8 if plan.folds else 4) * plan.rounds
 
 
