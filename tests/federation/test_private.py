@@ -193,7 +193,7 @@ def optimum(kind, made, state):
 
 @pytest.mark.parametrize("kind", thorough_but(["survival", "binary", "continuous"], "survival"))
 def test_without_noise_and_cutting_the_steps_find_the_optimum(kind):
-    made = exact(plan(kind, clip=1e6, rounds=150, step=2.0))
+    made = exact(plan(kind, clip=1e6, rounds=250, step=1.0))
     state = ended(made).state
     np.testing.assert_allclose(fit_of(state).average, optimum(kind, made, state), atol=1e-2)
 
