@@ -141,7 +141,7 @@ def _noise_source(p: PrivacyStatement) -> list[str]:
 def _releases(p: PrivacyStatement) -> Table:
     rows = [
         [
-            Cell(r.what, RELEASES[r.what], mark="prose"), Cell(r.part), Cell(str(r.times)), Cell(f"{r.sensitivity:.3g}"),
+            Cell(r.what, RELEASES[r.what], mark="prose"), Cell(r.part, f"{r.times} ×"), Cell(f"{r.sensitivity:.3g}"),
             Cell(f"{r.deviation:.3g}", f"{r.deviation / r.sensitivity:.3g} × sensitivity"), Cell(f"{r.epsilon:.3g}", f"mu {r.mu:.3g}"),
         ]
         for r in p.releases
@@ -150,7 +150,7 @@ def _releases(p: PrivacyStatement) -> Table:
         f"Spent in all: epsilon {p.spent:.4g} at delta {p.delta:g}, for a patient in the costlier part. The epsilons of the rows do not add up to "
         "it: their mu² do, and those of patients of the fit and of patients held out are for different people."
     )
-    head = ["release", "of whom", "times", "one patient changes it by", "noise on each number", "epsilon alone"]
+    head = ["release", "of whom", "one patient changes it by", "noise on each number", "epsilon alone"]
     return Table(head, rows, note=note)
 
 
