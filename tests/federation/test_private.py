@@ -74,7 +74,7 @@ def test_no_patient_changes_a_sum_by_more_than_its_sensitivity(kind):
     p = made.privacy
     site = sites(kind)["north"]
     largest = {}
-    for _ in range(25):
+    for _ in range(12):
         out = rng.choice(np.unique(site.patient))
         far = [
             replace(f, values=np.where(site.patient == out, 1e9 * rng.standard_normal(), f.values))
@@ -120,7 +120,7 @@ def lower_bound(with_, without, delta, confidence=0.99):
     return shown(slice(half.stop, None), best)
 
 
-def audited(times, epsilon=1.0, delta=0.01, draws=4000):
+def audited(times, epsilon=1.0, delta=0.01, draws=3000):
     """Lower bound of epsilon of a site's gradients; noise ``times`` what the budget asks for."""
     made = plan("binary", epsilon)
     _, q, _ = asked(made, np.random.default_rng(0))
