@@ -98,6 +98,7 @@ WRONG = {
     "no classes": ({"primary": "class"}, "Declare classes"),
     "no bounds of the endpoint": ({"primary": "value"}, "Declare outcome"),
     "nothing left": ({"more": "moments: 0.96"}, "nothing is left"),
+    "selection by exact sums": ({"more": "rounds: 5\n  select: {features: 2}"}, "exact sums"),
     "unknown key": ({"more": "epsilonn: 2"}, "epsilonn"),
 }
 

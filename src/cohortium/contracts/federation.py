@@ -31,6 +31,16 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which columns are fitted: ``features`` of those of ``modalities``, with the highest score ``by`` (``association`` with the
+    endpoint, or ``variance``); columns of other tables are kept."""
+
+    features: int
+    by: str
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FederationPlan:
     """What the lead declares and every site holds against its own study file.
 
@@ -38,7 +48,8 @@ class FederationPlan:
     used. penalty: ridge, on standardised coefficients. least_patients, least_events, least_cell: small-count
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
-    the coordinator's methods answers the study. privacy: differential privacy, where it was asked for.
+    the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
+    sites are taken out. privacy: differential privacy, where it was asked for.
     """
 
     study: str
@@ -57,6 +68,8 @@ class FederationPlan:
     folds: int = 0
     seed: int = 0
     method: str = "linear"
+    select: Selection | None = None
+    harmonise: tuple[str, ...] = ()
     privacy: PrivacyPlan | None = None
 
 
@@ -76,13 +89,15 @@ class FeatureSchema:
 @dataclass(frozen=True)
 class Column:
     """A column of the model: a numeric or ordinal feature (level empty), or one level of a feature against its first.
-    levels: all that sites agreed on; others are unknown."""
+    levels: all that sites agreed on; others are unknown. batches: (site, shift, factor) where the effect of sites is taken out: a
+    value x of that site stands for shift + factor x; at other sites it is as it is."""
 
     modality: str
     feature: str
     kind: str
     level: str
     levels: tuple[str, ...]
+    batches: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def name(self) -> str:

@@ -63,6 +63,9 @@ class SitePrivateCounts(FitAnswer):
         "counts": "patients by class, or by last interval and event, with noise",
         "moments": "known cells, sums and sums of squares by column, cut to the declared bounds, with noise",
     }
+    EXPOSES: ClassVar[str] = (
+        "about how many patients the site has, and of which outcome, through noise; which features it has, exactly"
+    )
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class SitePrivateGradient(FitAnswer):
     LEAVES: ClassVar[dict[str, str]] = {
         "gradient": "sum over the patients of the fit of their gradients, each cut to the declared norm, with noise",
     }
+    EXPOSES: ClassVar[str] = "what the model learns there, through noise: of one patient no more than the budget allows"
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class SitePrivateScores(FitAnswer):
     LEAVES: ClassVar[dict[str, str]] = {
         "counts": "patients held out by bin of their score and outcome, or sums of values and errors cut to their bounds, with noise",
     }
+    EXPOSES: ClassVar[str] = "about how well the model does there, through noise"
 
 
 PRIVATE_QUESTIONS: tuple[type, ...] = (AskPrivateCounts, AskPrivateGradient, AskPrivateScores)

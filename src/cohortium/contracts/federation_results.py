@@ -95,14 +95,71 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class CalibrationLine:
+    """Regression of the outcome on scores of all sites that were held out. design: as in :class:`SitePerformance`. intercept: None
+    of survival; slope; error, low, high of each; None with a reason."""
+
+    design: str
+    sites: int
+    intercept: float | None = None
+    intercept_error: float | None = None
+    intercept_low: float | None = None
+    intercept_high: float | None = None
+    slope: float | None = None
+    slope_error: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class FederatedEvaluation:
-    """How well the model predicts patients whom it was not fitted on, without pooling them."""
+    """How well the model predicts patients whom it was not fitted on, without pooling them. calibration: of all together, by design."""
 
     folds: int
     seed: int
     across: list[Performance]
     sites: list[SitePerformance]
     notices: list[str]
+    calibration: list[CalibrationLine] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SelectedColumn:
+    """A column that was chosen of many. score: chi-squared statistic of ``freedom`` degrees of freedom, p: of it, not corrected for the
+    number of candidates; or its variance, freedom 0. times: of the fits of the evaluation, how many chose it too."""
+
+    column: str
+    score: float
+    freedom: int
+    p: float
+    times: int
+
+
+@dataclass(frozen=True)
+class BatchEffect:
+    """What was taken out of a table's numeric columns at a site. columns: adjusted; shift: median over them of how far values were moved,
+    in standard deviations of the column, without sign; factor: median, and its 5% and 95% quantiles, of what values were multiplied by."""
+
+    site: str
+    modality: str
+    columns: int
+    shift: float
+    factor: float
+    factor_low: float
+    factor_high: float
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What was done before the fit. by: how columns were chosen, of so many candidates; empty where none were. fits: of the
+    evaluation, that chose anew."""
+
+    by: str
+    candidates: int
+    chosen: list[SelectedColumn]
+    fits: int
+    batches: list[BatchEffect]
 
 
 @dataclass(frozen=True)
@@ -160,4 +217,5 @@ class FederatedResults:
     largest_difference: float | None = None
     evaluation: FederatedEvaluation | None = None
     attacks: list[AttackRecord] = field(default_factory=list)
+    preparing: Preparing | None = None
     privacy: PrivacyStatement | None = None

@@ -21,7 +21,9 @@ from cohortium.contracts.federation import (
     SiteSums,
     Withdrawn,
 )
+from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_wire import digest, encode
+from cohortium.federation_site.association import association
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
@@ -76,6 +78,11 @@ def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSch
     return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
 
 
+def _association(site: Site, plan: FederationPlan, q: AskAssociation, own: str) -> Answer:
+    found = association(site, plan, q, own)
+    return Withdrawn(site.name, own, q.round, found) if isinstance(found, str) else found
+
+
 def _trials(site: Site, plan: FederationPlan, q: AskTrials, own: str) -> Answer:
     return trial_answers(site, plan, q, own, (answer, too_few))
 
@@ -123,5 +130,6 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskMoments: _moments,
     AskSums: _sums,
     AskTrials: _trials,
+    AskAssociation: _association,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -29,6 +29,7 @@ RELEASES = {
     "gradient": "gradients, each patient's cut to its norm",
     "evaluation": "patients held out, by score and outcome",
 }
+PARTS = {"everyone": "all"}
 COEFFICIENTS_NOTE = (
     "Coefficients have noise on them, and are drawn to nought by clipping: no standard errors, no intervals, no p-values. A coefficient says less here "
     "than how well the model predicts."
@@ -141,7 +142,7 @@ def _noise_source(p: PrivacyStatement) -> list[str]:
 def _releases(p: PrivacyStatement) -> Table:
     rows = [
         [
-            Cell(r.what, RELEASES[r.what], mark="prose"), Cell(r.part, f"{r.times} ×"), Cell(f"{r.sensitivity:.3g}"),
+            Cell(r.what, RELEASES[r.what], mark="prose"), Cell(PARTS.get(r.part, r.part), f"{r.times} ×"), Cell(f"{r.sensitivity:.3g}"),
             Cell(f"{r.deviation:.3g}", f"{r.deviation / r.sensitivity:.3g} × sensitivity"), Cell(f"{r.epsilon:.3g}", f"mu {r.mu:.3g}"),
         ]
         for r in p.releases

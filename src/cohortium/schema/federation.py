@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
+
+
+class SelectSpec(Declaration):
+    """Of many columns those that are fitted, chosen anew in every fit of the evaluation."""
+
+    features: int = Field(ge=1, description="columns that are kept; a level counts as one")
+    by: Literal["association", "variance"] = Field(
+        "association",
+        description="association: score test of the endpoint, each column by itself; variance: in the column's own units",
+    )
+    modalities: list[str] | None = Field(
+        None, description="tables of which columns are chosen, those of others are all kept; default: all of the fit"
+    )
 
 
 class PrivacySpec(Declaration):
@@ -76,4 +90,5 @@ class FederationSpec(Declaration):
     evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
+    select: SelectSpec | None = Field(None, description="fit some of many columns only")
     privacy: PrivacySpec | None = Field(None, description="differential privacy: nothing exact leaves a site")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, Withdrawn
+from cohortium.contracts.federation import Answer, FederationPlan, Selection, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
-from cohortium.errors import StudyError
+from cohortium.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
@@ -42,11 +42,6 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
                 f"{study.path.name}: modality '{m}' is of shape {shape}; federated fits take tables. Name those under "
                 "federation: {modalities: [...]}."
             )
-        if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
-            raise StudyError(
-                f"{study.path.name}: modality '{m}' says harmonise: combat, which cannot be fitted federated yet. Take it out, or "
-                "name other tables under federation: {modalities: [...]}."
-            )
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
     if f.privacy is not None:
         from cohortium.study.private_plan import private_plan
@@ -56,7 +51,41 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
         *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
+        select=_selection(study, modalities), harmonise=_harmonised(study, modalities),
     )  # fmt: skip
+
+
+def _selection(study: Study, modalities: list[str]) -> Selection | None:
+    """What is chosen of the fit's tables. Raises :class:`StudyError`."""
+    s = study.spec.federation.select
+    if s is None:
+        return None
+    named = modalities if s.modalities is None else s.modalities
+    for m in named:
+        if m not in modalities:
+            raise StudyError(
+                f"{study.path.name}: federation.select.modalities names '{m}', which is no table of the fit."
+                f"{did_you_mean(m, modalities)} The fit takes: {', '.join(modalities)}."
+            )
+    return Selection(s.features, s.by, tuple(named))
+
+
+def _harmonised(study: Study, modalities: list[str]) -> tuple[str, ...]:
+    """Tables of which the effects of sites are taken out. Raises :class:`StudyError`."""
+    spec = study.spec
+    tables = [m for m in modalities if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none"]
+    for m in tables:
+        if getattr(spec.cohort.modalities[m], "harmonise_covariates", []):
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' has harmonise_covariates, which federated ComBat does not know. Take them out, or "
+                "name other tables under federation: {modalities: [...]}."
+            )
+        if spec.design.weight is not None:
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' says harmonise: combat, which does not go with design.weight in a federated fit: "
+                "what would leave the sites are weighted means. Take out one of the two."
+            )
+    return tuple(tables)
 
 
 Ask = Callable[[bytes], bytes]

@@ -29,6 +29,16 @@ def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ..
     name = spec.primary_name
     endpoint = spec.endpoints[name]
     kind = endpoint.kind
+    if f.select is not None:
+        raise StudyError(
+            f"{study.path.name}: federation.privacy: select chooses columns by exact sums, which would leave the sites. Take one of the two "
+            "out; under privacy name the columns of the table yourself."
+        )
+    for m in modalities:
+        if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
+            raise StudyError(
+                f"{study.path.name}: federation.privacy: modality '{m}' says harmonise: combat, which is fitted on exact sums. Take it out."
+            )
     wrong = _wrong(f.privacy, kind, classes, spec.design.weight is not None)
     if wrong:
         raise StudyError(f"{study.path.name}: federation.privacy: {wrong}")
