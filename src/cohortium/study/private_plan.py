@@ -55,7 +55,7 @@ def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ..
     )  # fmt: skip
     return FederationPlan(
         spec.name, name, kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities), f.penalty,
-        f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed, METHOD, made,
+        f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed, METHOD, privacy=made,
     )  # fmt: skip
 
 
