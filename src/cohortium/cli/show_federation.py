@@ -21,11 +21,39 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
         return
     if quiet:
         return
-    from cohortium.report.federation import RATIOS, answer
+    from cohortium.report.federation import answer
 
     _print(answer(found))
     for n in found.notices:
         _print(f"! {n}")
+    _show_fit(found)
+    if found.evaluation is not None:
+        _show_evaluation(found.evaluation)
+    if found.attacks:
+        _show_attacks(found)
+    t = _table(None, "site", "units", "left the site", "took part")
+    for s in found.sites:
+        own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
+        t.add_row(
+            s.site,
+            "–" if s.units is None else f"{s.units:,}",
+            f"{len(own)} messages, {sum(m.size for m in own):,} bytes",
+            s.left or "to the end",
+        )
+    _print(t)
+    say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")
+
+
+def _show_fit(found: FederatedResults) -> None:
+    """Coefficients, or what trees use."""
+    if found.trees is not None:
+        t = _table(None, "column", "gain", "splits")
+        for i in found.trees.importance[:_MOST]:
+            t.add_row(i.column, f"{100 * i.gain:.1f}%", str(i.splits))
+        _print(t)
+        return
+    from cohortium.report.federation import RATIOS
+
     several = found.kind == "multiclass"
     t = _table(
         None,
@@ -50,21 +78,6 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     _print(t)
     if len(found.coefficients) > _MOST:
         say(f"and {len(found.coefficients) - _MOST} more, in federation.json.")
-    if found.evaluation is not None:
-        _show_evaluation(found.evaluation)
-    if found.attacks:
-        _show_attacks(found)
-    t = _table(None, "site", "units", "left the site", "took part")
-    for s in found.sites:
-        own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
-        t.add_row(
-            s.site,
-            "–" if s.units is None else f"{s.units:,}",
-            f"{len(own)} messages, {sum(m.size for m in own):,} bytes",
-            s.left or "to the end",
-        )
-    _print(t)
-    say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")
 
 
 def _show_evaluation(found: FederatedEvaluation) -> None:

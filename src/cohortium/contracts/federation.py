@@ -41,6 +41,23 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class TreesPlan:
+    """Gradient boosting. rounds: trees (by class) at most; depth of each; learning_rate: share of a leaf's value that is added. bins:
+    of a column at most. ridge: on values of leaves. least_curvature, least_leaf: sum of second derivatives, and units, of a leaf over
+    all sites, at least. stop: trees without gain for units held out after which it ends; 0: never. held: their share."""
+
+    rounds: int = 100
+    depth: int = 3
+    learning_rate: float = 0.1
+    bins: int = 32
+    ridge: float = 1.0
+    least_curvature: float = 1.0
+    least_leaf: int = 20
+    stop: int = 0
+    held: float = 0.2
+
+
+@dataclass(frozen=True)
 class FederationPlan:
     """What the lead declares and every site holds against its own study file.
 
@@ -49,7 +66,7 @@ class FederationPlan:
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
-    sites are taken out. privacy: differential privacy, where it was asked for.
+    sites are taken out. trees: how trees are boosted, where that is the method. privacy: differential privacy, where it was asked for.
     """
 
     study: str
@@ -70,6 +87,7 @@ class FederationPlan:
     method: str = "linear"
     select: Selection | None = None
     harmonise: tuple[str, ...] = ()
+    trees: TreesPlan | None = None
     privacy: PrivacyPlan | None = None
 
 

@@ -22,6 +22,7 @@ from cohortium.contracts.federation import (
     Withdrawn,
 )
 from cohortium.contracts.federation_preparing import AskAssociation
+from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site.association import association
 from cohortium.federation_site.cox import cox_sums
@@ -29,6 +30,7 @@ from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
+from cohortium.federation_site.trees import histograms, quantile_counts
 from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
@@ -54,7 +56,8 @@ def most_rounds(plan: FederationPlan) -> int:
     """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
     if plan.privacy is not None:
         return plan.privacy.rounds + 2  # each of them costs: its budget refuses more
-    return (8 if plan.folds else 4) * plan.rounds
+    grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
+    return (8 if plan.folds else 4) * (plan.rounds + grown)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -131,5 +134,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskSums: _sums,
     AskTrials: _trials,
     AskAssociation: _association,
+    AskQuantiles: quantile_counts,
+    AskHistograms: histograms,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

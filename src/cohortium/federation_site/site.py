@@ -54,6 +54,8 @@ class Site:
     """What was computed before and does not change between questions; a copy begins without."""
     folds: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """The same of folds and their training parts."""
+    fits: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """The same of trees: bins of columns, and scores of the trees so far."""
     draw: Array | None = None
     """(n,) of each unit's patient a number from 0 to 1 by his own id and the plan's seed: who is held out of a private fit."""
 

@@ -24,6 +24,7 @@ from cohortium.report.federation_privacy import (
     private_answer,
     private_tiles,
 )
+from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
@@ -48,7 +49,8 @@ def federation_page(r: FederatedResults) -> str:
         endpoint=r.endpoint,
         answer=answer(r),
         tiles=_tiles(r),
-        coefficients=_coefficients(r),
+        coefficients=None if r.trees else _coefficients(r),
+        trees=trees_section(r) if r.trees else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
         lines=None if r.evaluation is None else calibration_table(r.evaluation),
@@ -67,9 +69,8 @@ def federation_page(r: FederatedResults) -> str:
         privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            ("model", _model(r)),
+            *(trees_facts(r) if r.trees else _model_facts(r)),
             ("plan", r.digest),
-            ("ridge penalty", f"{r.plan.penalty:g}"),
             _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
             ("rounds", str(r.rounds)),
@@ -81,10 +82,16 @@ def federation_page(r: FederatedResults) -> str:
     )
 
 
+def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
+    return [("model", _model(r)), ("ridge penalty", f"{r.plan.penalty:g}")]
+
+
 def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
     if r.privacy is not None:
         return private_answer(r, r.privacy)
+    if r.trees is not None:
+        return trees_answer(r)
     here = [s for s in r.sites if not s.left]
     units = sum(s.units or 0 for s in here)
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
@@ -237,6 +244,8 @@ def _kinds() -> Table:
 
 def exposed(r: FederatedResults) -> list[str]:
     """What a reader of the messages could still learn."""
+    if r.trees is not None:
+        return trees_exposed(r)
     cells = (
         f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
         "held to that: a Hessian holds, for two levels, how many patients have both."

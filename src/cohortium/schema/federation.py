@@ -23,6 +23,20 @@ class SelectSpec(Declaration):
     )
 
 
+class TreesSpec(Declaration):
+    """Gradient boosted trees on histograms, with ``method: trees``."""
+
+    rounds: int = Field(100, ge=1, le=2000, description="trees, of each class where there are several; at most")
+    depth: int = Field(3, ge=1, le=6, description="splits from the root of a tree to a leaf, at most")
+    learning_rate: float = Field(0.1, gt=0, le=1, description="share of a tree that is added")
+    bins: int = Field(32, ge=2, le=255, description="of a column, at most")
+    ridge: float = Field(1.0, ge=0, description="on the value of a leaf")
+    least_curvature: float = Field(1.0, ge=0, description="sum of second derivatives in a leaf, over all sites")
+    least_leaf: int = Field(20, ge=1, description="units in a leaf, over all sites")
+    stop: int = Field(0, ge=0, description="trees without gain for patients held out, after which it ends; 0: never")
+    held: float = Field(0.2, ge=0.05, le=0.5, description="their share, with stop")
+
+
 class PrivacySpec(Declaration):
     """Differential privacy of a federated study: the budget, and what a person declares so that it need not be taken from the data."""
 
@@ -91,4 +105,6 @@ class FederationSpec(Declaration):
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
     select: SelectSpec | None = Field(None, description="fit some of many columns only")
+    method: Literal["linear", "trees"] = Field("linear", description="what is fitted: a linear model, or boosted trees")
+    trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
     privacy: PrivacySpec | None = Field(None, description="differential privacy: nothing exact leaves a site")

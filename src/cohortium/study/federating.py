@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, Selection, Withdrawn
+from cohortium.contracts.federation import Answer, FederationPlan, Selection, TreesPlan, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import StudyError, did_you_mean
@@ -34,6 +34,11 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
             f"{study.path.name}: endpoint '{name}' is of kind {endpoint.kind}; federated fits know {', '.join(KINDS)}. "
             "Name another one as primary."
         )
+    if f.method == "trees" and f.penalty:
+        raise StudyError(
+            f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
+            "federation: {trees: {ridge: ...}}."
+        )
     modalities = f.modalities if f.modalities is not None else spec.reference or list(spec.cohort.modalities)
     for m in modalities:
         shape = spec.cohort.modalities[m].shape
@@ -52,6 +57,8 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
         *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
         select=_selection(study, modalities), harmonise=_harmonised(study, modalities),
+        method=f.method,
+        trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
     )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cohortium.federation_site import Site
     from cohortium.study.load import Study
 
+TREES = 3
+
 LONGEST = 20.0
 """Seconds of a trial run; later rounds send what earlier ones did."""
 
@@ -41,8 +43,14 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
 
     if plan.privacy is None and (reason := too_few(site, plan)):
         return _made(site, plan, reason, [], 0, most_rounds(plan), False)
+    # Of trees the first few show what all send, and the same each time that this is asked.
+    trees = (
+        None
+        if plan.trees is None
+        else replace(plan.trees, rounds=min(plan.trees.rounds, TREES), stop=min(plan.trees.stop, 1))
+    )
     # A private site decides by noisy counts, which a trial must not spend: it is shown what leaves where it takes part.
-    alone = replace(plan, quorum=1, least_patients=1 if plan.privacy else plan.least_patients)
+    alone = replace(plan, quorum=1, trees=trees, least_patients=1 if plan.privacy else plan.least_patients)
     ask = asking(site, alone)
     state = begin(alone, [site.name])
     said: list[Any] = []

@@ -29,6 +29,10 @@ def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ..
     name = spec.primary_name
     endpoint = spec.endpoints[name]
     kind = endpoint.kind
+    if f.method != "linear":
+        raise StudyError(
+            f"{study.path.name}: federation.privacy: method: {f.method} has no private form yet. Take one of the two out."
+        )
     if f.select is not None:
         raise StudyError(
             f"{study.path.name}: federation.privacy: select chooses columns by exact sums, which would leave the sites. Take one of the two "
