@@ -23,6 +23,7 @@ from cohortium.contracts.federation_results import (
     Performance,
     SitePerformance,
 )
+from cohortium.contracts.private_results import PrivacyStatement, PrivatePerformance, PrivateRelease
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
 from cohortium.report.biomarkers import biomarker_page
@@ -92,6 +93,20 @@ class Reader(HTMLParser):
         self.open[-1].words.append(data)
 
 
+FEDERATED = {"kind": "binary", "largest_difference": 1e-12, "evaluation": EVALUATED}
+PRIVATE = made_up(
+    PrivacyStatement,
+    performance=[made_up(PrivatePerformance, metric="roc_auc")],
+    releases=[made_up(PrivateRelease, what="counts")],
+)
+METHODS = {
+    "": {"trees": None, "privacy": None, "secure": None},
+    " of trees": {"privacy": None, "secure": None},
+    " with secure aggregation": {"trees": None, "privacy": None},
+    " with noise": {"trees": None, "secure": None, "privacy": PRIVATE},
+}
+
+
 @pytest.fixture(scope="module")
 def pages(every_kind: Path) -> dict[str, Element]:
     features = pd.DataFrame({"feature": ["alpha"], "p": [0.01], "q": [0.02], "effect": [0.5], "selected": [True]})
@@ -108,16 +123,17 @@ def pages(every_kind: Path) -> dict[str, Element]:
             made_up(AuditResults, accused={}, trials=[made_up(Trial, trial=t) for t in TRIALS])
         ),
         "patient.html.j2": patient_page(explained(), PatientDrawn([NOTE])),
-        "federation.html.j2": federation_page(
-            made_up(FederatedResults, kind="binary", largest_difference=1e-12, evaluation=EVALUATED)
-        ),
+        **{
+            f"federation.html.j2{n}": federation_page(made_up(FederatedResults, **FEDERATED, **m))
+            for n, m in METHODS.items()
+        },
     }
     return {name: Reader(text).root for name, text in made.items()}
 
 
 def test_every_page_is_looked_at(pages: dict[str, Element]) -> None:
     whole = [p.name for p in TEMPLATES.glob("*.html.j2") if "<html" in p.read_text(encoding="utf-8")]
-    assert sorted(whole) == sorted(pages)
+    assert sorted(whole) == sorted({name.partition(" ")[0] for name in pages})
 
 
 def test_language_title_and_landmarks(pages: dict[str, Element]) -> None:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.private_plan import PrivacyPlan
+
 FloatArray = NDArray[np.float64]
 
 
@@ -73,7 +75,7 @@ class FederationPlan:
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
     sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
-    over sites, and how.
+    over sites, and how. privacy: differential privacy, where it was asked for.
     """
 
     study: str
@@ -96,6 +98,7 @@ class FederationPlan:
     harmonise: tuple[str, ...] = ()
     trees: TreesPlan | None = None
     secure: SecurePlan | None = None
+    privacy: PrivacyPlan | None = None
 
 
 @dataclass(frozen=True)

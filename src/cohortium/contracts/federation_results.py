@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_secure import SecureRecord
+from cohortium.contracts.private_results import PrivacyStatement
 
 
 @dataclass(frozen=True)
@@ -236,8 +237,8 @@ class AttackRecord:
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
-    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks: where they were asked for.
-    secure: how sums were protected, where they were."""
+    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks, privacy: where they
+    were asked for. secure: how sums were protected, where they were."""
 
     study: str
     endpoint: str
@@ -263,3 +264,4 @@ class FederatedResults:
     preparing: Preparing | None = None
     trees: FederatedTrees | None = None
     secure: SecureRecord | None = None
+    privacy: PrivacyStatement | None = None

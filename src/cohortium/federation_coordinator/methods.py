@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, FitQuestion, Model
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
-from cohortium.federation_coordinator import linear, trees
+from cohortium.federation_coordinator import linear, private, trees
 from cohortium.federation_coordinator.state import State
 
 
@@ -53,7 +53,7 @@ class Method(Protocol):
         """Records of a study that is done."""
 
 
-METHODS: dict[str, Method] = {"linear": linear, "trees": trees}
+METHODS: dict[str, Method] = {"linear": linear, "trees": trees, "private_linear": private}
 
 
 def method_of(state: State) -> Method:

@@ -27,12 +27,15 @@ from cohortium.contracts.federation import (
 from cohortium.contracts.federation_preparing import SiteAssociation
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, selecting
+from cohortium.federation_coordinator import checking, private, selecting
 from cohortium.federation_coordinator.agreeing import agree
 from cohortium.federation_coordinator.harmonising import harmonised
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled, unlike_columns
 from cohortium.federation_coordinator.state import State
+
+PRIVATE = "private_linear"
+"""A protocol of its own: features are declared, schema and moments are not asked for."""
 
 SILENT = "it did not answer in time"
 MOST_NAMED = 5
@@ -40,6 +43,8 @@ MOST_NAMED = 5
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
     """The state before the first question. sites: names of all that may take part; their order does not matter."""
+    if plan.method == PRIVATE:
+        return private.begin(plan, sites)
     none = np.zeros(0)
     return State(plan, tuple(sorted(sites)), 1, "schema", {}, (), {}, {}, (), (), (), none, none, (0.0, 1.0), None)
 

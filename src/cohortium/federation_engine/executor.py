@@ -35,7 +35,7 @@ class SiteExecutor(Executor):
         log = kit / "messages.csv"
         try:
             if self._ask is None:
-                ask = site_from_files(name, os.environ[STUDY_VARIABLE], kit / SEALING, kit / JOURNAL)
+                ask = site_from_files(name, os.environ[STUDY_VARIABLE], kit, kit / SEALING, kit / JOURNAL)
                 self._ask = approved_only(kit, name, ask)
             answer = self._ask(question)
         except Exception:  # whatever it is, its text may hold what must not leave

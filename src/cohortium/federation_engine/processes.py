@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cohortium.contracts.federation import FederationPlan
     from cohortium.contracts.federation_leaving import LeavingPreview
     from cohortium.federation_site import Site
+    from cohortium.study.load import Study
 
 _RUN = (
     sys.executable, "-u", "-c",
@@ -67,6 +68,10 @@ def run_site(
     if plan.secure is not None:
         sealing_key(kit / SEALING)
     site = site_of_study(str(known["name"]), loaded, plan)
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import check_ready
+
+        check_ready(loaded, plan, kit)
     leaving = preview_of(site, plan)
     if not leaving.reason and not approved(kit, leaving.plan, leaving.digest):
         by = approve(leaving) if approve is not None else ""
@@ -77,7 +82,7 @@ def run_site(
             )
         write_approval(kit, leaving, by)
     if tell is not None:
-        tell(_said(site, plan))
+        tell(_said(site, plan, loaded, kit))
         tell(f"Stop with Ctrl-C. Every message will be in {kit / 'messages.csv'}.")
     command = [*_RUN, "nvflare.private.fed.app.client.client_train", "-m", str(kit.resolve()),
                "-s", "fed_client.json", "--set", "secure_train=true", f"uid={known['name']}", f"org={known['name']}",
@@ -85,11 +90,14 @@ def run_site(
     _become(command, {STUDY_VARIABLE: str(loaded.path.resolve())}, kit)
 
 
-def _said(site: Site, plan: FederationPlan) -> str:
+def _said(site: Site, plan: FederationPlan, loaded: Study, kit: Path) -> str:
     """What the site will do when it is asked, for the person who starts it."""
     from cohortium.federation_site.answering import too_few
+    from cohortium.study.private_plan import said_privately
 
     features = len(site.features)
+    if plan.privacy is not None:
+        return said_privately(site, plan, loaded, kit)
     if reason := too_few(site, plan):
         return f"Site '{site.name}' would take no part: {reason}. It says that and no more when it is asked."
     masked = " They leave it masked, for sums over sites alone." if plan.secure is not None else ""

@@ -56,6 +56,8 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
 
 def most_rounds(plan: FederationPlan) -> int:
     """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
+    if plan.privacy is not None:
+        return plan.privacy.rounds + 2  # each of them costs: its budget refuses more
     grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
     return (8 if plan.folds else 4) * (plan.rounds + grown)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -55,6 +56,8 @@ class Site:
     """The same of folds and their training parts."""
     fits: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """The same of trees: bins of columns, and scores of the trees so far."""
+    draw: Array | None = None
+    """(n,) of each unit's patient a number from 0 to 1 by his own id and the plan's seed: who is held out of a private fit."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -95,7 +98,16 @@ def site_of(name: str, cohort: Cohort, outcome: Outcome, plan: FederationPlan) -
             raise StudyError("design.weight names a column in which some weights are missing or not above zero.")
     y, classes, time, entry = _outcome(outcome, at)
     patient = pd.factorize(units["patient"])[0].astype(np.int64)
-    return Site(name, tuple(features), patient, weight, np.zeros(len(ids), np.int64), y, classes, time, entry)
+    draw = drawn_by_id([str(p) for p in units["patient"]], plan.seed) if plan.privacy else None
+    return Site(
+        name, tuple(features), patient, weight, np.zeros(len(ids), np.int64), y, classes, time, entry, draw=draw
+    )
+
+
+def drawn_by_id(patients: Sequence[str], seed: int) -> Array:
+    """(n,) even numbers from 0 to 1, the same of all units of a patient, whoever else is there."""
+    made = [hashlib.blake2b(f"{seed}/{p}".encode(), digest_size=8).digest() for p in patients]
+    return np.array([int.from_bytes(m, "little") / 2**64 for m in made])
 
 
 def _one_batch(name: str, modality: str, table: Table) -> None:

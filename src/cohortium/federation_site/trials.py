@@ -134,4 +134,5 @@ def take(site: Site, rows: Rows) -> Site:
     features = tuple(replace(f, values=f.values[rows]) for f in site.features)
     parts = {n: getattr(site, n)[rows] for n in ("patient", "weight", "stratum", "y")}
     times = {n: getattr(site, n)[rows] if len(getattr(site, n)) else getattr(site, n) for n in ("time", "entry")}
-    return replace(site, features=features, **parts, **times)
+    draw = None if site.draw is None else site.draw[rows]
+    return replace(site, features=features, **parts, **times, draw=draw)

@@ -15,6 +15,14 @@ from cohortium.report.federation_performance import (
     site_table,
 )
 from cohortium.report.federation_preparing import batch_table, chosen_table, preparing_notes
+from cohortium.report.federation_privacy import (
+    COEFFICIENTS_NOTE,
+    PRIVATE_MODELS,
+    kinds_table,
+    privacy_section,
+    private_answer,
+    private_tiles,
+)
 from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
 from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
@@ -58,18 +66,16 @@ def federation_page(r: FederatedResults) -> str:
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(r),
+        kinds=_kinds(r) if r.privacy is None else kinds_table(),
         protected=protected(r),
         cost=cost(r),
-        exposed=unprotected(r) or exposed(r),
+        exposed=(unprotected(r) or exposed(r)) if r.privacy is None else [],
+        privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
             *(trees_facts(r) if r.trees else _model_facts(r)),
             ("plan", r.digest),
-            (
-                "fewest patients, events, patients in a cell",
-                f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}",
-            ),
+            _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
             ("rounds", str(r.rounds)),
             ("messages from sites", f"{len(answers)}, {_size(sum(m.size for m in answers))}"),
@@ -81,12 +87,13 @@ def federation_page(r: FederatedResults) -> str:
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
-    model = MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")
-    return [("model", model), ("ridge penalty", f"{r.plan.penalty:g}")]
+    return [("model", _model(r)), ("ridge penalty", f"{r.plan.penalty:g}")]
 
 
 def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
+    if r.privacy is not None:
+        return private_answer(r, r.privacy)
     if r.trees is not None:
         return trees_answer(r)
     here = [s for s in r.sites if not s.left]
@@ -108,7 +115,22 @@ def answer(r: FederatedResults) -> str:
     return text
 
 
+def _minima(r: FederatedResults) -> tuple[str, str]:
+    if r.privacy is not None:
+        return "fewest patients of a site, by its noisy count", str(r.plan.least_patients)
+    minima = f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}"
+    return "fewest patients, events, patients in a cell", minima
+
+
+def _model(r: FederatedResults) -> str:
+    if r.privacy is not None:
+        return PRIVATE_MODELS[r.kind]
+    return MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")
+
+
 def _tiles(r: FederatedResults) -> list[Tile]:
+    if r.privacy is not None:
+        return private_tiles(r, r.privacy)
     here = [s for s in r.sites if not s.left]
     answers = [m for m in r.messages if m.to == "coordinator"]
     tiles = [
@@ -127,14 +149,16 @@ def _events(r: FederatedResults) -> str:
 
 
 def _coefficients(r: FederatedResults) -> Table:
-    ratio = RATIOS[r.kind]
-    if r.plan.penalty:
+    ratio = "odds ratio of the hazard" if r.privacy is not None and r.kind == "survival" else RATIOS[r.kind]
+    if r.plan.penalty or r.privacy:
         head = ["column", ratio, "coefficient"]
         rows = [[Cell(c.column, c.outcome), _ratio(c, r), Cell(_text(c.estimate))] for c in r.coefficients]
     else:
         head = ["column", f"{ratio} (95%)", "coefficient", "standard error", "p", "I²"]
         rows = [[Cell(c.column, c.outcome), _ratio(c, r), *_numbers(c)] for c in r.coefficients]
     note = "Per unit of the column; a level against the first one. "
+    if r.privacy is not None:
+        return Table(head, rows, note=note + COEFFICIENTS_NOTE)
     if r.plan.penalty:
         note += "Penalised coefficients are biased on purpose: they have no standard errors and no intervals. "
     elif r.kind != "continuous":
@@ -190,6 +214,10 @@ def _sites(r: FederatedResults) -> Table:
         note = f"All together: {count(r.secure.units, 'unit')} of {count(r.secure.patients, 'patient')}"
         note += f"; by class {', '.join(map(str, r.secure.counts))}" if r.kind != "continuous" else ""
         return Table(["site", "took part"], rows, note=f"{note}. Counts by site are not known with secure aggregation.")
+    if r.privacy is not None:
+        rows = [[Cell(s.site), *_counts(s, r)[1:], Cell(s.left or "to the end", mark="prose")] for s in r.sites]
+        what = "by class" if r.kind in ("binary", "multiclass") else "events"
+        return Table(["site", "patients (noisy)", f"{what} (noisy)", "took part"], rows)
     head = ["site", "units", "patients", "by class" if r.kind in ("binary", "multiclass") else "events", "took part"]
     return Table(head, [[Cell(s.site), *_counts(s, r), Cell(s.left or "to the end", mark="prose")] for s in r.sites])
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 
@@ -36,6 +37,58 @@ class TreesSpec(Declaration):
     held: float = Field(0.2, ge=0.05, le=0.5, description="their share, with stop")
 
 
+class PrivacySpec(Declaration):
+    """Differential privacy of a federated study: the budget, and what a person declares so that it need not be taken from the data."""
+
+    epsilon: float = Field(gt=0, le=100, description="the budget: of everything that a site releases of this study")
+    delta: float = Field(gt=0, lt=1, description="well below one over the number of patients")
+    bounds: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="least and most of each number; values beyond are cut"
+    )
+    levels: dict[str, list[str | int | float]] = Field(
+        default_factory=dict, description="all levels of each coded feature; the first is the reference"
+    )
+    binary: list[str] = Field(default_factory=list, description="features coded 0 and 1: levels [0, 1] for each")
+    outcome: tuple[float, float] | None = Field(None, description="least and most of a continuous endpoint")
+    times: list[float] = Field(default_factory=list, description="ends of the intervals of survival, rising")
+    rounds: int = Field(25, ge=1, le=500, description="steps of gradient descent")
+    clip: float = Field(
+        0.2, gt=0, description="a patient's gradient is cut to this times the root of its columns and one"
+    )
+    step: float = Field(1.0, gt=0, description="length of a step")
+    counts: float = Field(0.05, gt=0, lt=1, description="share of the budget for counts")
+    moments: float = Field(
+        0.0, ge=0, lt=1, description="share of it for means and variances; 0: columns are scaled by bounds"
+    )
+    hold_out: float = Field(0.25, gt=0, lt=1, description="share of patients held out where there is an evaluation")
+    site_epsilon: float | None = Field(
+        None, gt=0, description="most that this site releases over all studies of its kit; default: epsilon"
+    )
+
+    @model_validator(mode="after")
+    def _declared(self) -> PrivacySpec:
+        for what, (low, high) in [*self.bounds.items(), *([("outcome", self.outcome)] if self.outcome else [])]:
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(
+                    f"bounds of '{what}' are {low:g} and {high:g}: the lower comes first, and both are numbers"
+                )
+        for name, levels in self.levels.items():
+            if len({str(n) for n in levels}) < max(2, len(levels)):
+                raise ValueError(f"levels of '{name}' are to be two or more, each once")
+        named = [*self.bounds, *self.levels, *self.binary]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(f"'{name}' is declared twice: under bounds, levels and binary it may be once")
+        rising = all(a < b for a, b in zip([0.0, *self.times], self.times, strict=False))
+        if not rising or not all(map(math.isfinite, self.times)):
+            raise ValueError("times are to rise, from above nought")
+        if self.counts + self.moments >= 1:
+            raise ValueError(
+                "counts and moments are shares of the budget: together below 1, or nothing is left for the model"
+            )
+        return self
+
+
 class FederationSpec(Declaration):
     """What leaves a site, and when there is an answer. ``run`` does not look at it."""
 
@@ -55,3 +108,4 @@ class FederationSpec(Declaration):
     select: SelectSpec | None = Field(None, description="fit some of many columns only")
     method: Literal["linear", "trees"] = Field("linear", description="what is fitted: a linear model, or boosted trees")
     trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
+    privacy: PrivacySpec | None = Field(None, description="differential privacy: nothing exact leaves a site")

@@ -50,15 +50,12 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
                 "federation: {modalities: [...]}."
             )
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
-    if (f.secure or secure) and f.method != "linear":
-        raise StudyError(
-            f"{study.path.name}: secure aggregation knows linear models; method: {f.method} looks at single sites. Leave one of the two out."
-        )
-    if (f.secure or secure) and (f.select is not None or _harmonised(study, modalities)):
-        raise StudyError(
-            f"{study.path.name}: select and harmonise: combat ask for sums of single sites, which secure aggregation hides. "
-            "Leave one of the two out."
-        )
+    if f.secure or secure:
+        _secure_alone(study, modalities)
+    if f.privacy is not None:
+        from cohortium.study.private_plan import private_plan
+
+        return private_plan(study, modalities, classes, evaluate)
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
@@ -68,6 +65,20 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
         secure=SecurePlan() if f.secure or secure else None,
     )  # fmt: skip
+
+
+def _secure_alone(study: Study, modalities: list[str]) -> None:
+    """Refuse what does not go with secure aggregation. Raises :class:`StudyError`."""
+    f = study.spec.federation
+    if f.method != "linear":
+        reason = f"secure aggregation knows linear models; method: {f.method} looks at single sites"
+    elif f.select is not None or _harmonised(study, modalities):
+        reason = "select and harmonise: combat ask for sums of single sites, which secure aggregation hides"
+    elif f.privacy is not None:
+        reason = "private fits do not go through secure aggregation yet: each site adds noise that is enough by itself"
+    else:
+        return
+    raise StudyError(f"{study.path.name}: {reason}. Leave one of the two out.")
 
 
 def _selection(study: Study, modalities: list[str]) -> Selection | None:
@@ -116,6 +127,11 @@ def asking(site: Site, plan: FederationPlan, keys: SiteKeys | None = None, journ
 
         one = SecureSite(site, plan, keys, Journal() if journal is None else journal)
         return lambda data: encode(one.answer(decode(data)))
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import asking_privately
+
+        return asking_privately(site, plan)
+
     return lambda data: encode(answer(site, plan, decode(data)))
 
 
@@ -190,12 +206,19 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
     from cohortium.study.data import load_data
 
     data = load_data(study)
-    return site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
+    found = site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import check_declared
+
+        check_declared({name: found}, plan, study.path.name)
+    return found
 
 
-def site_from_files(name: str, study: str, sealing: Path | None = None, journal: Path | None = None) -> Ask:
-    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that. sealing: file with its
-    key for secure aggregation; journal: where it keeps which sums it opened."""
+def site_from_files(
+    name: str, study: str, kit: Path | None = None, sealing: Path | None = None, journal: Path | None = None
+) -> Ask:
+    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that. kit: where a private
+    study keeps the site's ledger. sealing: file with its key for secure aggregation; journal: where it keeps which sums it opened."""
     from cohortium.errors import UserError
     from cohortium.study.load import load_study
 
@@ -203,6 +226,10 @@ def site_from_files(name: str, study: str, sealing: Path | None = None, journal:
         loaded = load_study(study)
         plan = plan_of(loaded)
         site = site_of_study(name, loaded, plan)
+        if plan.privacy is not None:
+            from cohortium.study.private_plan import asking_from_kit
+
+            return asking_from_kit(site, plan, loaded, kit)
         if plan.secure is None:
             return asking(site, plan)
         from cohortium.federation_site.secure import Journal

@@ -42,7 +42,7 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
     from cohortium.federation_site import too_few
     from cohortium.federation_site.answering import most_rounds
 
-    if reason := too_few(site, plan):
+    if plan.privacy is None and (reason := too_few(site, plan)):
         return _made(site, plan, reason, [], 0, most_rounds(plan), False)
     # Of trees the first few show what all send, and the same each time that this is asked.
     trees = (
@@ -50,7 +50,8 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
         if plan.trees is None
         else replace(plan.trees, rounds=min(plan.trees.rounds, TREES), stop=min(plan.trees.stop, 1))
     )
-    alone = replace(plan, quorum=1, trees=trees)
+    # A private site decides by noisy counts, which a trial must not spend: it is shown what leaves where it takes part.
+    alone = replace(plan, quorum=1, trees=trees, least_patients=1 if plan.privacy else plan.least_patients)
     asks = _trial(site, alone)
     state = begin(alone, list(asks))
     said: list[Any] = []
@@ -85,6 +86,9 @@ def _made(
     schema = next((a for a in said if isinstance(a, SiteSchema | SiteNames)), None)
     features = () if schema is None else tuple(f.name for f in schema.features)
     levels = {} if schema is None else {f.name: f.levels for f in schema.features if f.levels}
+    if plan.privacy is not None:
+        features = tuple(c.feature for c in plan.privacy.columns)
+        levels = {c.feature: c.levels for c in plan.privacy.columns if c.levels}
     messages = _kinds(said)
     shapes = sorted({json.dumps([type(one).__name__, holds(one)]) for a in said for one in (a, *_inside(a))})
     mark = digest(json.dumps([shapes, features, levels]).encode())

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 FILE, PAGE, LOG = "federation.json", "federation.html", "messages.csv"
 MOST_SITES = 100
+NO_COMPARISON = (
+    "--compare puts exact fits on the page, and federation.privacy promises that nothing exact leaves a site. Take one of them out: for "
+    "the comparison, simulate a study file without it into another folder."
+)
+
+NO_ATTACK = "--attack knows exact fits, and federation.privacy makes noisy ones: attacks on those are not there yet. Leave it out."
 
 Tell = Callable[[int, str], None]
 
@@ -70,15 +76,21 @@ def simulate_federation(
     loaded = study if isinstance(study, Study) else load_study(study)
     plan = plan_of(loaded, evaluate, secure)
     folder = None if out is None else free_folder(Path(out), ours)
+    if plan.privacy is not None and (compare or shadows):
+        raise StudyError(NO_COMPARISON if compare else NO_ATTACK)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
+    if plan.privacy is not None:
+        from cohortium.study.private_plan import check_simulated
+
+        check_simulated(sites, plan, loaded.path.name)
     keys = keys_for(plan, list(sites))
     driven = drive(plan, {n: asking(s, plan, keys[n]) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
-    notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
-    notices += [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
-    found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
+    if plan.privacy is None:  # under privacy these would be counts without noise
+        notices = _excluded(data, plan, column, unknown)
+        found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
         how = compared_trees if plan.method == "trees" else _compared
         found = how(found, driven.state, sites, plan)
@@ -87,6 +99,11 @@ def simulate_federation(
     if folder is not None:
         write(folder, found)
     return found
+
+
+def _excluded(data: Data, plan: FederationPlan, column: str, unknown: int) -> list[str]:
+    notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
+    return [*notices, *([f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else [])]
 
 
 def ours(folder: Path) -> bool:

@@ -1,0 +1,102 @@
+"""Messages of differentially private studies. Everything in an answer that depends on patients has noise on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cohortium.contracts.federation import FitAnswer, FitQuestion
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AskPrivateCounts(FitQuestion):
+    """How many are there, and the sums behind means and variances, if the plan pays for them."""
+
+    plan: str
+    round: int
+
+
+@dataclass(frozen=True)
+class AskPrivateGradient(FitQuestion):
+    """Sum of clipped gradients at ``parameters`` (P,), of columns standardised by ``mean`` and ``sd`` (q,); unknown is the mean."""
+
+    plan: str
+    round: int
+    mean: FloatArray
+    sd: FloatArray
+    parameters: FloatArray
+
+
+@dataclass(frozen=True)
+class AskPrivateScores(FitQuestion):
+    """Counts of those held out by bin of their score. grid: (B - 1,) rising edges; empty for a continuous endpoint."""
+
+    plan: str
+    round: int
+    mean: FloatArray
+    sd: FloatArray
+    parameters: FloatArray
+    grid: FloatArray
+
+
+@dataclass(frozen=True)
+class SitePrivateCounts(FitAnswer):
+    """counts: (cells,) patients by class, or by last interval and event. moments: (3 q,) sums, or empty. source: of the noise,
+    ``system`` or ``seed``. features: of the declared ones those that the site has, by number."""
+
+    site: str
+    plan: str
+    round: int
+    source: str
+    features: tuple[int, ...]
+    counts: FloatArray
+    moments: FloatArray
+
+    LEAVES: ClassVar[dict[str, str]] = {
+        "source": "whether the noise comes from the operating system or from a seed",
+        "features": "which of the declared features the site has",
+        "counts": "patients by class, or by last interval and event, with noise",
+        "moments": "known cells, sums and sums of squares by column, cut to the declared bounds, with noise",
+    }
+    EXPOSES: ClassVar[str] = (
+        "about how many patients the site has, and of which outcome, through noise; which features it has, exactly"
+    )
+
+
+@dataclass(frozen=True)
+class SitePrivateGradient(FitAnswer):
+    """gradient: (P,)."""
+
+    site: str
+    plan: str
+    round: int
+    gradient: FloatArray
+
+    LEAVES: ClassVar[dict[str, str]] = {
+        "gradient": "sum over the patients of the fit of their gradients, each cut to the declared norm, with noise",
+    }
+    EXPOSES: ClassVar[str] = "what the model learns there, through noise: of one patient no more than the budget allows"
+
+
+@dataclass(frozen=True)
+class SitePrivateScores(FitAnswer):
+    """counts: patients held out by cell (bin of the score, class or interval and event), or four sums of a continuous endpoint."""
+
+    site: str
+    plan: str
+    round: int
+    counts: FloatArray
+
+    LEAVES: ClassVar[dict[str, str]] = {
+        "counts": "patients held out by bin of their score and outcome, or sums of values and errors cut to their bounds, with noise",
+    }
+    EXPOSES: ClassVar[str] = "about how well the model does there, through noise"
+
+
+PRIVATE_QUESTIONS: tuple[type, ...] = (AskPrivateCounts, AskPrivateGradient, AskPrivateScores)
+PRIVATE_ANSWERS: tuple[type, ...] = (SitePrivateCounts, SitePrivateGradient, SitePrivateScores)
