@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.federation import FEW, STUDY, write
+from federation import FEW, STUDY, write
 from cohortium.contracts.federation import FederationPlan, SecurePlan
 from cohortium.federation_site import Feature, Site
 from cohortium.study import simulate_federation

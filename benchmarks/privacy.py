@@ -67,7 +67,7 @@ def study(folder: Path, name: str, table: pd.DataFrame, id_: str, columns: list[
 
 def brca(data: Path, folder: Path):
     """Six regions, overall survival, ten columns."""
-    from benchmarks.federation import write
+    from federation import write
 
     write(data / "fed_tcga_brca", folder)
     table = pd.read_csv(folder / "brca.csv").rename(columns={"region": "site"})

@@ -53,6 +53,8 @@ def _name(a: AttackRecord) -> str:
 def _surface(a: AttackRecord) -> str:
     if a.surface == "model":
         return "the model"
+    if a.surface == "gradients":
+        return f"the noisy gradients of site '{a.site}'"
     return f"the first sums of site '{a.site}'" if a.attack == "membership" else f"all sums of site '{a.site}'"
 
 

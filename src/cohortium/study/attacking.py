@@ -20,6 +20,7 @@ from cohortium.contracts.federation import AskSums, FederationPlan, SiteSums
 from cohortium.contracts.federation_results import AttackRecord
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.errors import FederationError
+from cohortium.study.attacking_private import gradients_told
 from cohortium.study.federating import asking, drive
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def attack(
             done, spent = k + 1, time.perf_counter() - begun
             tell(ProgressEvent("attack", done, shadows + 1, spent, spent / done * (shadows + 1 - done)))
     found = [_record("model", "", statistics, np.hstack(list(member.values())), plan)]
+    if plan.privacy is not None:
+        name = min(here, key=lambda s: (len(here[s]), s))
+        told = gradients_told(plan, here, name, member[name])
+        found.append(_record("gradients", name, told, member[name], plan))
     if plan.method == "linear" and _sums_are_seen(plan):
         found += _against_sums(plan, here, state, member)
     return found
@@ -87,6 +92,8 @@ def _of_model(sites: Sites, member: Mapping[str, NDArray[np.bool_]], k: int, pla
 
     plan = replace(plan, seed=plan.seed + 1 + k)  # noise and shuffles are drawn anew
     halves = {s: take(site, np.flatnonzero(member[s][k])) for s, site in sites.items()}
+    if plan.privacy is not None:
+        return _of_private_model(sites, halves, plan)
     size = sum(len(s) for s in sites.values())
     try:
         state = drive(plan, {s: asking(h, plan) for s, h in halves.items()}).state
@@ -102,6 +109,20 @@ def _of_model(sites: Sites, member: Mapping[str, NDArray[np.bool_]], k: int, pla
             else _statistic(site, plan, predicted, state.classes)
         )
     return np.concatenate(out)
+
+
+def _of_private_model(sites: Sites, halves: Sites, plan: FederationPlan) -> Array:
+    """The same of a fit with noise; patients held out, who cost the model nothing, are left out of it."""
+    from cohortium.study.private_fitting import fit_private
+
+    assert plan.privacy is not None
+    try:
+        model = fit_private(halves, plan, plan.privacy.epsilon, plan.seed)
+    except FederationError:
+        return np.full(sum(len(s) for s in sites.values()), np.nan)
+    return np.concatenate(
+        [_statistic(s, plan, model.scores(s), model.plan.classes or s.classes) for s in sites.values()]
+    )
 
 
 def _statistic(site: Site, plan: FederationPlan, predicted: Array, classes: tuple[str, ...]) -> Array:

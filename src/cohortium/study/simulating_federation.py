@@ -36,8 +36,6 @@ NO_COMPARISON = (
     "the comparison, simulate a study file without it into another folder."
 )
 
-NO_ATTACK = "--attack knows exact fits, and federation.privacy makes noisy ones: attacks on those are not there yet. Leave it out."
-
 Tell = Callable[[int, str], None]
 
 
@@ -76,8 +74,8 @@ def simulate_federation(
     loaded = study if isinstance(study, Study) else load_study(study)
     plan = plan_of(loaded, evaluate, secure)
     folder = None if out is None else free_folder(Path(out), ours)
-    if plan.privacy is not None and (compare or shadows):
-        raise StudyError(NO_COMPARISON if compare else NO_ATTACK)
+    if plan.privacy is not None and compare:
+        raise StudyError(NO_COMPARISON)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
