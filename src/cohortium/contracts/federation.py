@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.network_plan import NetworkPlan
+
 FloatArray = NDArray[np.float64]
 
 
@@ -36,7 +38,7 @@ class FederationPlan:
     used. penalty: ridge, on standardised coefficients. least_patients, least_events, least_cell: small-count
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
-    the coordinator's methods answers the study.
+    the coordinator's methods answers the study. network: of method ``network``.
     """
 
     study: str
@@ -55,6 +57,7 @@ class FederationPlan:
     folds: int = 0
     seed: int = 0
     method: str = "linear"
+    network: NetworkPlan | None = None
 
 
 @dataclass(frozen=True)

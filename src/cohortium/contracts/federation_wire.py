@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.contracts import federation
+from cohortium.contracts import federation, federation_network
 
 
 class MessageError(ValueError):
@@ -27,7 +27,7 @@ class MessageError(ValueError):
 MOST_BYTES = 512 * 1024 * 1024
 """A longer message is refused before it is read."""
 
-_MODULES = (federation,)
+_MODULES = (federation, federation_network)
 """Modules of contracts whose records may be sent."""
 
 _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator.state")

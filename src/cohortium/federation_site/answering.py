@@ -21,10 +21,13 @@ from cohortium.contracts.federation import (
     SiteSums,
     Withdrawn,
 )
+from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_wire import digest, encode
+from cohortium.federation_site import network
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
+from cohortium.federation_site.network_data import enough_of
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
 from cohortium.federation_site.trials import trial_answers
@@ -38,7 +41,7 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
-    if not reason and question.round > (8 if plan.folds else 4) * plan.rounds:
+    if not reason and question.round > most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
         return Withdrawn(site.name, own, question.round, reason)
@@ -46,6 +49,13 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if how is None:
         return Withdrawn(site.name, own, question.round, "it was sent something that is no question")
     return how(site, plan, question, own)
+
+
+def most_rounds(plan: FederationPlan) -> int:
+    """Rounds beyond which no honest coordinator asks."""
+    if plan.network is not None:
+        return (6 + plan.network.rounds) * (2 if plan.folds else 1)
+    return (8 if plan.folds else 4) * plan.rounds
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -66,6 +76,8 @@ def too_few(site: Site, plan: FederationPlan) -> str:
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:
     counts = tuple(int(n) for n in _counts(site, plan))
     features = schema_of(site, plan.least_cell)
+    if plan.network is not None:
+        features = enough_of(site, features, plan.least_patients)
     return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
 
 
@@ -116,5 +128,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskMoments: _moments,
     AskSums: _sums,
     AskTrials: _trials,
+    AskTimes: network.times,
+    AskUpdate: network.update,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from cohortium.schema.declare import Declaration
+from cohortium.schema.federation_network import NetworkSpec
 
 
 class FederationSpec(Declaration):
@@ -22,3 +25,10 @@ class FederationSpec(Declaration):
     evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
+    method: Literal["linear", "network"] = Field(
+        "linear", description="linear: exact, on sums; network: deep fusion, averaged over sites"
+    )
+    network: NetworkSpec = NetworkSpec()
+    lacks: list[str] = Field(
+        default_factory=list, description="modalities that other sites have and this one does not (method network)"
+    )

@@ -11,6 +11,7 @@ from cohortium.contracts.federation import Answer, FederationPlan, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import StudyError
+from cohortium.study.federating_network import network_plan
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
@@ -33,25 +34,33 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
             f"{study.path.name}: endpoint '{name}' is of kind {endpoint.kind}; federated fits know {', '.join(KINDS)}. "
             "Name another one as primary."
         )
-    modalities = f.modalities if f.modalities is not None else spec.reference or list(spec.cohort.modalities)
+    network = network_plan(study) if f.method == "network" else None
+    every = list(spec.cohort.modalities)
+    modalities = f.modalities if f.modalities is not None else every if network else spec.reference or every
     for m in modalities:
-        shape = spec.cohort.modalities[m].shape
-        if shape != "table":
-            raise StudyError(
-                f"{study.path.name}: modality '{m}' is of shape {shape}; federated fits take tables. Name those under "
-                "federation: {modalities: [...]}."
-            )
-        if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
-            raise StudyError(
-                f"{study.path.name}: modality '{m}' says harmonise: combat, which cannot be fitted federated yet. Take it out, or "
-                "name other tables under federation: {modalities: [...]}."
-            )
+        if m not in f.lacks:
+            _table(study, m)
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
-        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
+        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)), f.method, network,
     )  # fmt: skip
+
+
+def _table(study: Study, m: str) -> None:
+    """Refuse what is no table of measured values."""
+    said = study.spec.cohort.modalities[m]
+    if said.shape != "table":
+        raise StudyError(
+            f"{study.path.name}: modality '{m}' is of shape {said.shape}; federated fits take tables. Name those under "
+            "federation: {modalities: [...]}."
+        )
+    if getattr(said, "harmonise", "none") != "none":
+        raise StudyError(
+            f"{study.path.name}: modality '{m}' says harmonise: combat, which cannot be fitted federated yet. Take it out, or "
+            "name other tables under federation: {modalities: [...]}."
+        )
 
 
 Ask = Callable[[bytes], bytes]
