@@ -21,11 +21,33 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
         return
     if quiet:
         return
-    from cohortium.report.federation import RATIOS, answer
+    from cohortium.report.federation import answer
 
     _print(answer(found))
     for n in found.notices:
         _print(f"! {n}")
+    if found.network is None:
+        _show_coefficients(found)
+    else:
+        _show_network(found)
+    if found.evaluation is not None:
+        _show_evaluation(found.evaluation)
+    t = _table(None, "site", "units", "left the site", "took part")
+    for s in found.sites:
+        own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
+        t.add_row(
+            s.site,
+            "–" if s.units is None else f"{s.units:,}",
+            f"{len(own)} messages, {sum(m.size for m in own):,} bytes",
+            s.left or "to the end",
+        )
+    _print(t)
+    say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")
+
+
+def _show_coefficients(found: FederatedResults) -> None:
+    from cohortium.report.federation import RATIOS
+
     several = found.kind == "multiclass"
     t = _table(
         None,
@@ -50,19 +72,19 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     _print(t)
     if len(found.coefficients) > _MOST:
         say(f"and {len(found.coefficients) - _MOST} more, in federation.json.")
-    if found.evaluation is not None:
-        _show_evaluation(found.evaluation)
-    t = _table(None, "site", "units", "left the site", "took part")
-    for s in found.sites:
-        own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
-        t.add_row(
-            s.site,
-            "–" if s.units is None else f"{s.units:,}",
-            f"{len(own)} messages, {sum(m.size for m in own):,} bytes",
-            s.left or "to the end",
-        )
-    _print(t)
-    say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")
+
+
+def _show_network(found: FederatedResults) -> None:
+    """Who has which modality, and the network beside its rivals."""
+    from cohortium.report.federation_network import network_section
+
+    section = network_section(found)
+    for table in (section.who, section.paired):
+        if table is not None:
+            t = _table(None, *table.head)
+            for row in table.rows:
+                t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))
+            _print(t)
 
 
 def _show_evaluation(found: FederatedEvaluation) -> None:

@@ -93,7 +93,9 @@ def advance(state: State, answers: Mapping[str, Answer]) -> State:
     if fit.stage == "look":
         return replace(state, fit=replace(fit, stage="train"))
     plan = declared(state)
-    change, first, second = stepped(plan, fit.change, combined(answers, "change", plan.aggregate), fit.first, fit.second)
+    change, first, second = stepped(
+        plan, fit.change, combined(answers, "change", plan.aggregate), fit.first, fit.second
+    )
     done = fit.done + 1
     fit = replace(
         fit, done=done, stage="close" if done >= plan.rounds else "train", change=change, first=first, second=second,
@@ -137,7 +139,14 @@ def model(state: State) -> NetworkModel:
     """The trained network, as it is sent to be scored."""
     fit = network(state)
     return NetworkModel(
-        state.columns, state.classes, state.mean, state.sd, state.outcome, fit.edges, fit.base, parts(fit.change, fit.centre)
+        state.columns,
+        state.classes,
+        state.mean,
+        state.sd,
+        state.outcome,
+        fit.edges,
+        fit.base,
+        parts(fit.change, fit.centre),
     )
 
 

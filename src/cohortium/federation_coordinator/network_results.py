@@ -18,7 +18,12 @@ from cohortium.federation_coordinator.state import State
 
 
 def network_results(
-    state: State, model: NetworkModel, messages: Sequence[MessageRow], seconds: Sequence[float], engine: str, version: str
+    state: State,
+    model: NetworkModel,
+    messages: Sequence[MessageRow],
+    seconds: Sequence[float],
+    engine: str,
+    version: str,
 ) -> FederatedResults:
     """Everything that is reported of a network across sites."""
     plan, fit = state.plan, network(state)
@@ -26,7 +31,14 @@ def network_results(
     have = {s: {m: n.get(f"modality:{m}", 0) for m in modalities} for s, n in fit.have.items()}
     inner = [float(x) if np.isfinite(x) else None for x in fit.inner]
     found = NetworkFit(
-        int(fit.sizes.sum()), modalities, have, [float(x) for x in fit.losses], inner, fit.best, json.loads(encode(model)), []
+        int(fit.sizes.sum()),
+        modalities,
+        have,
+        [float(x) for x in fit.losses],
+        inner,
+        fit.best,
+        json.loads(encode(model)),
+        [],
     )
     return FederatedResults(
         plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), site_records(state), state.classes, "", [], {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -60,7 +61,7 @@ def intervals(answers: Mapping[str, SiteTimes], least: int) -> tuple[Array, Arra
     at = [*at[:-1], end] if len(at) > 1 else [0, end]
     rates = [
         np.clip((events[a:b].sum() + 0.5) / max(float(exposure[a:b].sum()), 1e-300) * (GRID[b] - GRID[a]), 1e-4, 5.0)
-        for a, b in zip(at[:-1], at[1:], strict=True)
+        for a, b in itertools.pairwise(at)
     ]
     hazard = 1 - np.exp(-np.array(rates))
     return GRID[at], np.log(hazard / (1 - hazard))

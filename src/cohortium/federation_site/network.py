@@ -134,7 +134,9 @@ def _built(data: Seen, n: int, how: NetworkPlan, base: Array) -> tuple[Any, Any,
 
     dims = tuple(x.shape[1] for x in data.x)
     kinds = tuple("mlp" if d <= NARROW else "lowrank" for d in dims)
-    model = whole(Design(dims, kinds, how.fusion, len(base), how.width, how.dropout, how.modality_dropout), base, how.seed)
+    model = whole(
+        Design(dims, kinds, how.fusion, len(base), how.width, how.dropout, how.modality_dropout), base, how.seed
+    )
     layout = Layout(model, len(dims))
     rows = tuple(Rows(torch.as_tensor(x), torch.as_tensor(w)) for x, w in zip(data.x, data.where, strict=True))
     return model, layout, [p.detach().clone() for p in layout.parameters], Inputs(n, rows)
@@ -147,7 +149,7 @@ class At:
         self.torch = require("torch", extra="deep", purpose="a network that is trained across sites")
         self.site, self.plan, self.q, self.how = site, plan, q, network_of(plan)
         self.data: Seen = seen(site, plan, q)
-        self.names = tuple(map(of_modality, self.data.modalities)) + (SHARED, HEAD)
+        self.names = (*tuple(map(of_modality, self.data.modalities)), SHARED, HEAD)
         key = ("built", id(self.data), q.base.tobytes())
         if key not in site.folds:  # what is built is the same each time; every use loads weights first
             site.folds[key] = _built(self.data, len(site), self.how, q.base)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation import Column, FederationPlan, FeatureSchema
+from cohortium.contracts.federation import Column, FeatureSchema, FederationPlan
 from cohortium.contracts.federation_network import GRID, AskUpdate, NetworkModel, SiteTimes
 from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.federation_site.encoding import columns_of
@@ -127,10 +128,12 @@ def times_of(site: Site, least: int) -> tuple[Array, Array, Array]:
             break
     ends = GRID[edges]
     upper = np.r_[ends[1:-1], np.inf]
-    events = np.array([float((event & (site.time > a) & (site.time <= b)).sum()) for a, b in zip(ends[:-1], upper, strict=True)])
+    events = np.array(
+        [float((event & (site.time > a) & (site.time <= b)).sum()) for a, b in zip(ends[:-1], upper, strict=True)]
+    )
     exposure = [
         float(np.maximum(np.minimum(site.time, b) - np.maximum(site.entry, a), 0).sum())
-        for a, b in zip(ends[:-1], ends[1:], strict=True)
+        for a, b in itertools.pairwise(ends)
     ]
     return ends, events, np.array(exposure)
 

@@ -78,7 +78,9 @@ def whole(design: Design, base: Array, seed: int) -> Whole:
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:
-    return np.random.default_rng([seed, int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")])
+    return np.random.default_rng(
+        [seed, int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")]
+    )
 
 
 class Layout:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 from cohortium.contracts.federation import ANSWERS, ENVELOPE
+from cohortium.contracts.federation_network import NETWORK_ANSWERS
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
+from cohortium.report.federation_network import network_answer, network_exposed, network_facts, network_section
 from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
 from cohortium.report.html import render
 from cohortium.report.page import Tile
@@ -24,6 +26,7 @@ MODELS = {
 def federation_page(r: FederatedResults) -> str:
     """One HTML file without outside references."""
     answers = [m for m in r.messages if m.to == "coordinator"]
+    net = r.network
     return render(
         "federation.html.j2",
         name=r.study,
@@ -31,7 +34,8 @@ def federation_page(r: FederatedResults) -> str:
         endpoint=r.endpoint,
         answer=answer(r),
         tiles=_tiles(r),
-        coefficients=_coefficients(r),
+        coefficients=None if net else _coefficients(r),
+        network=network_section(r) if net else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
         by_site=None if r.evaluation is None else site_table(r.evaluation),
@@ -39,13 +43,12 @@ def federation_page(r: FederatedResults) -> str:
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(),
+        kinds=_kinds(net is not None),
         exposed=exposed(r),
         facts=[
             ("study", r.study),
-            ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
+            *(network_facts(r) if net else _model_facts(r)),
             ("plan", r.digest),
-            ("ridge penalty", f"{r.plan.penalty:g}"),
             (
                 "fewest patients, events, patients in a cell",
                 f"{r.plan.least_patients}, {r.plan.least_events}, {r.plan.least_cell}",
@@ -60,8 +63,17 @@ def federation_page(r: FederatedResults) -> str:
     )
 
 
+def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
+    return [
+        ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
+        ("ridge penalty", f"{r.plan.penalty:g}"),
+    ]
+
+
 def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
+    if r.network is not None:
+        return network_answer(r)
     here = [s for s in r.sites if not s.left]
     units = sum(s.units or 0 for s in here)
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
@@ -182,8 +194,9 @@ def _left(r: FederatedResults) -> Table:
     return Table(["site", "message", "times", "bytes", "last one held"], rows, note=note)
 
 
-def _kinds() -> Table:
-    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in ANSWERS for f, said in t.LEAVES.items()]
+def _kinds(network: bool) -> Table:
+    every = (*ANSWERS, *NETWORK_ANSWERS) if network else ANSWERS
+    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in every for f, said in t.LEAVES.items()]
     return Table(
         ["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round."
     )
@@ -191,6 +204,8 @@ def _kinds() -> Table:
 
 def exposed(r: FederatedResults) -> list[str]:
     """What a reader of the messages could still learn."""
+    if r.network is not None:
+        return network_exposed(r)
     cells = (
         f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
         "held to that: a Hessian holds, for two levels, how many patients have both."

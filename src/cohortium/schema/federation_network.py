@@ -31,9 +31,7 @@ class NetworkSpec(Declaration):
         0.2, ge=0, lt=1, description="chance that a modality of a patient is hidden in a step"
     )
     proximal: float = Field(0.01, ge=0, description="pull of a site's steps to where they began (fedprox)")
-    server_rate: float | None = Field(
-        None, gt=0, description="of the coordinator's step; default 1, of fedadam 0.01"
-    )
+    server_rate: float | None = Field(None, gt=0, description="of the coordinator's step; default 1, of fedadam 0.01")
     clip: float = Field(0.0, ge=0, description="largest norm of an update that leaves a site; 0: any")
     aggregate: Literal["mean", "median", "trimmed_mean", "krum"] = Field(
         "mean", description="of sites' updates: mean by patients, or median, trimmed_mean, krum against lying sites"
@@ -43,7 +41,10 @@ class NetworkSpec(Declaration):
         "discrete_time", description="hazards of intervals, or the partial likelihood of a site's own risk sets"
     )
     inner: float = Field(
-        0.0, ge=0, le=0.5, description="share of a site's patients kept from training to choose the round; 0: the last round"
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of a site's patients kept from training to choose the round; 0: the last round",
     )
 
     @model_validator(mode="after")

@@ -21,9 +21,13 @@ def network_plan(study: Study) -> NetworkPlan:
     spec, f = study.spec, study.spec.federation
     n, where = f.network, study.path.name
     if f.penalty:
-        raise StudyError(f"{where}: federation.penalty is of linear models; for a network say federation.network.decay.")
+        raise StudyError(
+            f"{where}: federation.penalty is of linear models; for a network say federation.network.decay."
+        )
     if spec.design.weight is not None:
-        raise StudyError(f"{where}: networks across sites do not know design.weight yet. Take it out, or method: linear.")
+        raise StudyError(
+            f"{where}: networks across sites do not know design.weight yet. Take it out, or method: linear."
+        )
     for m in f.lacks:
         if m in spec.cohort.modalities:
             raise StudyError(f"{where}: federation.lacks names '{m}', which is a modality of this study file.")

@@ -15,6 +15,7 @@ import numpy as np
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SitePerformance
 from cohortium.errors import FederationError, StudyError, did_you_mean
+from cohortium.study.comparing_networks import compared
 from cohortium.study.federating import asking, drive, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
 
@@ -66,7 +67,9 @@ def simulate_federation(
     notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
     notices += [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
     found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
-    if compare:
+    if compare and plan.network is not None:
+        found = compared(found, driven.state, sites, plan)
+    elif compare:
         found = _compared(found, driven.state, sites, plan)
     if folder is not None:
         write(folder, found)

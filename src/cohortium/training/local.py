@@ -90,7 +90,10 @@ def train_locally(
     """
     step = OPTIMISERS[steps.optimiser](parameters, steps.rate)
     start = [p.detach().clone() for p in parameters] if steps.proximal else None
-    shrink = [1 - steps.rate * steps.decay * (s != 0) if d and steps.decay else None for s, d in zip(scale, decays, strict=True)]
+    shrink = [
+        1 - steps.rate * steps.decay * (s != 0).to(s.dtype) if d and steps.decay else None
+        for s, d in zip(scale, decays, strict=True)
+    ]
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model.train()
@@ -133,7 +136,9 @@ RIDGE = 0.01
 """On the weights of a site's own head, beside the mean loss."""
 
 
-def fit_head(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], batch: object, rows: Tensor) -> tuple[Tensor, Tensor]:
+def fit_head(
+    model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], batch: object, rows: Tensor
+) -> tuple[Tensor, Tensor]:
     """Weights and intercepts of a head that is fitted with the rest of the model (a :class:`cohortium.networks.parts.Whole`) as it is.
 
     A convex problem, solved from nothing each time (as the inner step of FedRep: Collins 2021, ICML), so that a site need not
