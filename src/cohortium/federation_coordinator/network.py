@@ -16,7 +16,7 @@ from cohortium.contracts.federation import Answer
 from cohortium.contracts.federation_network import HEAD, AskTimes, AskUpdate, NetworkModel, SiteTimes, SiteUpdate
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.federation_coordinator.network_checking import fingerprint, sizes, wrong_updates
+from cohortium.federation_coordinator.network_checking import fingerprint, names, sizes, wrong_updates
 from cohortium.federation_coordinator.network_results import network_results
 from cohortium.federation_coordinator.network_state import Networking, begun, declared, network, parts
 from cohortium.federation_coordinator.network_strategies import combined, stepped
@@ -91,7 +91,7 @@ def advance(state: State, answers: Mapping[str, Answer]) -> State:
     if fit.stage == "close":
         return replace(state, phase="done", fit=_chosen(fit))
     if fit.stage == "look":
-        return replace(state, fit=replace(fit, stage="train"))
+        return replace(state, fit=replace(fit, stage="train", change=_still(state, fit)))
     plan = declared(state)
     change, first, second = stepped(
         plan, fit.change, combined(answers, "change", plan.aggregate), fit.first, fit.second
@@ -105,7 +105,7 @@ def advance(state: State, answers: Mapping[str, Answer]) -> State:
         before = network(state)
         fit = replace(
             fit,
-            previous=before.change or {n: np.zeros(len(v)) for n, v in change.items()},
+            previous=before.change,
             previous_centre=before.centre,
             variate=combined(answers, "variate", plan.aggregate),
         )
@@ -128,6 +128,12 @@ def _looked(state: State, fit: Networking, answers: Mapping[str, SiteUpdate]) ->
     if better and fit.stage != "look":
         found = replace(found, best=fit.done, best_change=fit.change, best_centre=centre)
     return found
+
+
+def _still(state: State, fit: Networking) -> dict[str, Array]:
+    """Every part at its start."""
+    every = zip(names(state), fit.sizes, strict=True)
+    return {n: np.zeros(int(size)) for n, size in every if not (n == HEAD and declared(state).personal)}
 
 
 def _chosen(fit: Networking) -> Networking:

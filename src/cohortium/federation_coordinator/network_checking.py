@@ -32,7 +32,7 @@ def sizes(state: State, answers: Mapping[str, SiteUpdate]) -> Array:
     known = network(state).sizes
     if len(known):
         return known
-    said = Counter(tuple(a.sizes) for _, a in sorted(answers.items()) if a.sizes.ndim == 1)
+    said = Counter(tuple(a.sizes) for _, a in sorted(answers.items()) if a.sizes.shape == (len(names(state)),))
     return np.array(said.most_common(1)[0][0] if said else ())
 
 
@@ -44,7 +44,7 @@ def wrong_updates(state: State, answers: Mapping[str, SiteUpdate]) -> dict[str, 
 
 
 def _wrong(a: SiteUpdate, state: State, agreed: Array) -> str:
-    if a.sizes.shape != agreed.shape or (a.sizes != agreed).any():
+    if a.sizes.shape != (len(names(state)),) or a.sizes.shape != agreed.shape or (a.sizes != agreed).any():
         return "its network has other sizes than elsewhere"
     every = [x for p in a.parts for x in (p.change, p.variate, p.centre)]
     if not all(np.isfinite(x).all() for x in every) or not np.isfinite([a.loss, a.inner_loss]).all():

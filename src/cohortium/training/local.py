@@ -161,5 +161,5 @@ def fit_head(
             return float(found.detach()), np.concatenate([w.grad.numpy().ravel(), b.grad.numpy()])  # type: ignore[union-attr]
 
         begin = np.concatenate([np.zeros(n), model.bias.detach().numpy()])  # type: ignore[operator]
-        x = minimize(value, begin, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+        x = minimize(value, begin, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-15, "gtol": 1e-9}).x
     return torch.as_tensor(x[:n]).reshape(shape), torch.as_tensor(x[n:])
