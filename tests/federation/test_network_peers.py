@@ -105,7 +105,7 @@ def test_one_lying_site_within_bounds_is_outvoted(how, found):
     followed = network(run(made, found, lie)).change["head"]
     kept = network(run(changed(made, aggregate=how), found, lie)).change["head"]
     assert honest @ followed < 0 < honest @ kept
-    assert np.linalg.norm(kept) < 3 * np.linalg.norm(honest)
+    assert np.linalg.norm(kept - honest) < np.linalg.norm(followed - honest) / 3
 
 
 def test_aggregates_by_hand():
@@ -164,7 +164,8 @@ def test_times_leave_in_bins_of_enough_patients_and_make_intervals_of_enough_eve
     inside = np.histogram(times, np.r_[ends[:-1], np.inf])[0]
     assert len(base) == len(ends) - 1 >= 3 and (inside >= 12).all()  # coarse counts: near twenty in each
     alive = np.array([(np.concatenate([x.time for x in own.values()]) > a).sum() for a in ends[:-1]])
-    np.testing.assert_allclose(1 / (1 + np.exp(-base)), inside / alive, atol=0.15)
+    # The last interval is open: who leaves it late is not counted as seen to its end.
+    np.testing.assert_allclose((1 / (1 + np.exp(-base)))[:-1], (inside / alive)[:-1], atol=0.06)
 
 
 @pytest.mark.parametrize("change", [
