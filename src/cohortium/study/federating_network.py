@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 SERVER_RATE = 0.01
 """Of FedAdam's step, where the study does not say."""
 
-RATES = {"sgd": 0.05, "adam": 0.003}
+RATES = {"sgd": 0.2, "adam": 0.003}
+FEDADAM_RATE = 0.05
+"""Of the sites' steps with FedAdam; all chosen on simulated sites of which some lack a modality."""
 
 
 def network_plan(study: Study) -> NetworkPlan:
@@ -37,8 +39,9 @@ def network_plan(study: Study) -> NetworkPlan:
                 "the same order at each."
             )
     optimiser = n.optimiser or ("sgd" if n.strategy in ("scaffold", "fedadam") else "adam")
+    rate = n.rate or (FEDADAM_RATE if (n.strategy, optimiser) == ("fedadam", "sgd") else RATES[optimiser])
     return NetworkPlan(
-        n.strategy, n.rounds, n.local_epochs, n.batch, optimiser, n.rate or RATES[optimiser], n.decay, n.gradient_clip, n.fusion,
+        n.strategy, n.rounds, n.local_epochs, n.batch, optimiser, rate, n.decay, n.gradient_clip, n.fusion,
         n.width, n.dropout, n.modality_dropout, n.proximal if n.strategy == "fedprox" else 0.0,
         n.server_rate or (SERVER_RATE if n.strategy == "fedadam" else 1.0), n.clip, n.aggregate, n.personal, n.survival, n.inner,
         spec.seed,
