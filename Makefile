@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 # One thread per process: the processes are many enough, and numbers do not depend on it.
-ONE = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Python keeps what it compiled, even where the machine says otherwise: every process of the tests would compile it again.
+ONE = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo test test-all lint clean
 

@@ -291,8 +291,16 @@ def test_command_lines_in_the_documentation_are_ones_that_exist() -> None:
         assert {w.split("=")[0] for w in words[2:] if w.startswith("-")} <= options, f"{page_name}: {line}"
 
 
+def test_what_each_message_exposes_is_in_the_threat_model() -> None:
+    from cohortium.contracts.federation_wire import ANSWERS
+
+    text = text_of(ROOT / "docs" / "threat_model.md").split("<!-- messages -->")[1]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", text, re.M)
+    assert rows == [(t.__name__, ", ".join(t.LEAVES), t.EXPOSES) for t in ANSWERS]
+
+
 def test_messages_of_federated_fits_are_documented() -> None:
-    from cohortium.contracts.federation import ANSWERS
+    from cohortium.contracts.federation_wire import ANSWERS
 
     text = text_of(ROOT / "docs" / "federation.md").split("<!-- messages -->")[1]
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", text, re.M)

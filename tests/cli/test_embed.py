@@ -98,6 +98,7 @@ def test_wrong_input_is_refused_before_anything_is_done(call: Call, study: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_an_autoencoder_embeds_as_well(call: Call, study: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the extra 'deep' is not installed")
     short = tmp_path / "study.yaml"

@@ -82,7 +82,6 @@ WRONG = {
     "quorum": ("federation: {quorum: 9}", [], "quorum is 9"),
     "unknown key": ("federation: {quorom: 2}", [], "Did you mean 'quorum'"),
     "unknown modality": ("federation: {modalities: [clinicl]}", [], "Did you mean 'clinical'"),
-    "combat": ("combat", [], "cannot be fitted federated yet"),
     "negative": ("federation: {penalty: -1}", [], "penalty"),
     "all too small": ("federation: {least_patients: 100000}", [], "0 of 4 sites are left"),
 }
@@ -98,10 +97,6 @@ def test_mistakes_give_one_error_and_leave_nothing(call, study, tmp_path, name):
         text = (
             STUDY.replace("{kind: multiclass, column: cls}", "{kind: ordinal, column: cls, classes: [a, b, c]}")
             + "primary: class\n"
-        )
-    if more == "combat":
-        text = STUDY.replace("[age, size, grade, node]}", "[age, size], harmonise: combat}").replace(
-            "{site: site}", "{site: site, batch: site}"
         )
     study.write_text(text)
     done = call("federate", "simulate", study, "--out", tmp_path / "fed", *options)
@@ -180,3 +175,64 @@ def test_folds_are_some(call, study, tmp_path):
         call("federate", "simulate", study, "--out", tmp_path / "fed", "--json").json["federation"]["evaluation"]
         is None
     )
+
+
+PREPARED = STUDY.replace("[age, size, grade, node]}", "[age, size, grade, node], harmonise: combat}").replace(
+    "{site: site}", "{site: site, batch: site}"
+)
+
+
+def test_choice_and_harmonising_are_on_the_page(call, study, tmp_path):
+    study.write_text(PREPARED.replace("least_cell: 3", "least_cell: 3, select: {features: 2}") + "primary: value\n")
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed", "--compare")
+    assert done.code == 0 and "2 of 5 columns were chosen by association" in " ".join(done.out.split())
+    found = json.loads((tmp_path / "fed" / "federation.json").read_text())
+    assert sorted(c["column"] for c in found["preparing"]["chosen"]) == sorted(
+        c["column"] for c in found["coefficients"]
+    )
+    assert len(found["preparing"]["batches"]) == 4 and found["largest_difference"] < 1e-12
+    page = (tmp_path / "fed" / "federation.html").read_text()
+    assert "Before the fit" in page and "Effects of sites" in page and "SiteAssociation" in page
+
+
+REFUSED = {
+    "a misspelt key": (STUDY.replace("least_cell: 3", "select: {feature: 3}"), "Did you mean 'features'"),
+    "no such way": (STUDY.replace("least_cell: 3", "select: {features: 3, by: varance}"), "varance"),
+    "no column": (STUDY.replace("least_cell: 3", "select: {features: 0}"), "greater than or equal to 1"),
+    "no such table": (STUDY.replace("least_cell: 3", "select: {features: 3, modalities: [rna]}"), "no table of the fit"),
+    "covariates": (PREPARED.replace("combat}", "combat, harmonise_covariates: [age]}"), "harmonise_covariates"),
+    "weights": (PREPARED.replace("batch: site", "batch: site, weight: w"), "design.weight"),
+    "batches within sites": (
+        PREPARED.replace("batch: site", "batch: node").replace("grade, node]", "grade]"),
+        "has 2 values at site",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_prepared_is_refused(call, study, tmp_path, name):
+    text, said = REFUSED[name]
+    study.write_text(text)
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed")
+    assert done.code == 2 and said in " ".join(done.err.split()), done.err
+    assert not (tmp_path / "fed").exists()
+
+
+def test_attacks_are_tried_and_too_few_shadows_refused(call, study, tmp_path):
+    out = tmp_path / "fed"
+    refused = call("federate", "simulate", study, "--out", out, "--attack", "--shadows", "10")
+    assert refused.code == 2 and "at least 64" in refused.err and not out.exists()
+    done = call("federate", "simulate", study, "--out", out, "--attack")
+    assert done.code == 0 and "who took part" in done.out and "shadow models 65/65" in done.err
+    page = (out / "federation.html").read_text()
+    assert "Attacks that were tried" in page and "likelihood ratio" in page
+
+
+def test_what_would_leave_is_shown_and_nothing_is_sent(call, study, tmp_path):
+    done = call("federate", "preview", study, "--name", "north")
+    assert done.code == 0 and "SiteMoments" in done.out and "5 x 5" in done.out
+    assert "levels of grade: high, low, mid" in done.out
+    found = call("federate", "preview", study, "--json").json["leaving"]
+    assert found["units"] == 260 and found["messages"][0]["kind"] == "SiteSchema"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.csv", "study.yaml"]
+    assert call("federate", "preview", tmp_path / "none.yaml").code == 2

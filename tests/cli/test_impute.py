@@ -94,6 +94,7 @@ def test_only_scored_without_a_folder_and_quiet(call: Call, study: Path, tmp_pat
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
+@pytest.mark.thorough
 def test_an_autoencoder_imputes_as_well(call: Call, study: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the extra 'deep' is not installed")
     short = tmp_path / "study.yaml"

@@ -22,6 +22,7 @@ from cohortium.learners.nodes import inputs_of
 from cohortium.metrics import score
 from cohortium.schema import Endpoint, EndpointKind
 from tests.explanation.fitted import Fitted, fitted
+from tests.marks import thorough_but
 
 KINDS = ["binary", "multiclass", "ordinal", "continuous", "survival"]
 
@@ -30,7 +31,7 @@ def causal_of(f: Fitted) -> set[tuple[str, str]]:
     return {(m, x) for m, names in f.simulated.causal.items() for x in names}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", thorough_but(KINDS, KINDS[0]))
 def test_planted_features_and_modalities_come_first(kind: str) -> None:
     f = fitted(kind)
     v = explain_fold(f.model, f.target, f.items)
@@ -52,6 +53,7 @@ def test_planted_features_come_first_with_trees() -> None:
     assert set(order[:2]) <= causal_of(f) and len(causal_of(f) & set(order[:7])) >= 3
 
 
+@pytest.mark.thorough
 def test_deleting_in_order_beats_deleting_at_random() -> None:
     gaps = []
     for kind in ("binary", "survival", "continuous"):

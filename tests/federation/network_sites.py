@@ -29,7 +29,9 @@ PLAIN = {
 def plan(kind: str, folds: int = 0, least: int = 5, **network) -> FederationPlan:
     made = NetworkPlan(**{**PLAIN, **network})
     names = tuple(DIMS)
-    return FederationPlan("t", "y", kind, (), "", names, 0.0, least, 3, 3, 2, 50, False, folds, 4, "network", made)
+    return FederationPlan(
+        "t", "y", kind, (), "", names, 0.0, least, 3, 3, 2, 50, False, folds, 4, "network", network=made
+    )
 
 
 def site(name: str, n: int, kind: str, rng: np.random.Generator, lacks: tuple[str, ...] = (), effect=None) -> Site:

@@ -61,7 +61,7 @@ class Federation:
         self.study.write_text(STUDY)
 
     def up(self, name: str) -> None:
-        where = [self.kits / name, *([] if name == "server" else [self.root / name / "study.yaml"])]
+        where = [self.kits / name, *([] if name == "server" else [self.root / name / "study.yaml", "--approve"])]
         self.running[name] = self.command("server" if name == "server" else "site", *where)
 
     def kill(self, name: str) -> None:

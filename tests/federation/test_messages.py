@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from cohortium.contracts.federation import ANSWERS, ENVELOPE, AskSchema, AskTrials, Column, SiteSums, TrialQuestion
-from cohortium.contracts.federation_wire import MessageError, decode, encode
+from cohortium.contracts.federation import ENVELOPE, AskSchema, AskTrials, Column, SiteSums, TrialQuestion
+from cohortium.contracts.federation_wire import ANSWERS, MessageError, decode, encode
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.study.federating import asking, drive
 from tests.federation import sites as cut

@@ -36,12 +36,19 @@ PAIRS = [("graph", k) for k in EndpointKind if k is not EndpointKind.COMPETING_R
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    thorough_but(PAIRS, *(p for p in PAIRS if p[1] in (EndpointKind.BINARY, EndpointKind.SURVIVAL))),
+    thorough_but(PAIRS, *(p for p in PAIRS if p == ("graph", EndpointKind.BINARY))),
 )
 def test_graph_learners_keep_the_laws(name, kind):
     learner = SuiteLearner(f"joint:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)
-    draws = 10 if kind is EndpointKind.BINARY else 0
-    check_learner(learner, np.random.default_rng(1), [kind], restore=restore, null_draws=draws)
+    check_learner(learner, np.random.default_rng(1), [kind], restore=restore)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["graph"])
+def test_nothing_is_found_where_nothing_is(name):
+    learner = SuiteLearner(f"joint:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)
+    rng = np.random.default_rng(1)
+    check_learner(learner, rng, [EndpointKind.BINARY], finds_signal=False, null_draws=10)
 
 
 @pytest.mark.parametrize("kind", [EndpointKind.BINARY, EndpointKind.SURVIVAL])
@@ -56,6 +63,7 @@ def test_wide_tables_every_pattern_and_what_is_stored(kind, tmp_path):
     assert p.facts["representation"] == "graph" and p.facts["graph_units"] == 100 and p.facts["neighbours"] == 8
 
 
+@pytest.mark.thorough
 def test_communities_are_found_that_other_learners_miss():
     s = patient_communities(np.random.default_rng(0), 600, axes=20, apart=5.0, features=40)
     config = LearnerConfig(preset="quick", joint=(JointSpec("graph", model="graph", epochs=80),))

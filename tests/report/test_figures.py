@@ -17,10 +17,11 @@ from cohortium.report.words import endpoint_of
 from tests.report.runs import make_results
 
 
-def _cohort(n_modalities: int, n_patterns: int) -> CohortRecord:
+def _cohort(n_modalities: int, n_patterns: int, least: int = 5) -> CohortRecord:
     names = [f"m{i}" for i in range(n_modalities)]
     patterns = [
-        PatternRecord([m for j, m in enumerate(names) if (i >> j) & 1], n_patterns - i) for i in range(n_patterns)
+        PatternRecord([m for j, m in enumerate(names) if (i >> j) & 1], n_patterns - i + least - 1)
+        for i in range(n_patterns)
     ]
     n = sum(p.n_units for p in patterns)
     return CohortRecord(n, n, None, None, {}, [ModalityRecord(m, n // 2, 3) for m in names], patterns, [])
@@ -33,8 +34,16 @@ def _text(svg: str) -> str:
 def test_presence_cuts_at_twenty_and_counts_the_rest():
     svg = presence(_cohort(6, 30), "k").svg
     assert "10 other patterns" in _text(svg)
-    assert "55 (12%)" in _text(svg)  # 1 + ... + 10 of 465
+    assert "95 (16%)" in _text(svg)  # 5 + ... + 14 of 585
     assert "other pattern" not in _text(presence(_cohort(4, 16), "k").svg)
+
+
+def test_patterns_of_few_units_are_neither_named_nor_counted():
+    drawing = presence(_cohort(3, 8, least=1), "k")  # 8, 7, ... 1
+    assert "4 other patterns" in _text(drawing.svg) and "10 (28%)" in _text(drawing.svg)
+    assert [r["units"] for r in drawing.data if r["what"] == "pattern"] == [8, 7, 6, 5]
+    few = presence(_cohort(2, 2, least=1), "k")
+    assert "1 to 4" in _text(few.svg) and not [r for r in few.data if r["what"] == "pattern"]
 
 
 def test_presence_of_one_modality_and_of_none():

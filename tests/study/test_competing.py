@@ -174,6 +174,7 @@ def test_networks_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.thorough
 def test_it_is_audited_and_explained(folder: Path, tmp_path: Path) -> None:
     from cohortium.study import audit, explain
 

@@ -193,6 +193,7 @@ def test_a_run_that_does_not_say_where_its_data_are(survival: Path, tmp_path: Pa
         cohortium.explain(folder / "study_run")
 
 
+@pytest.mark.thorough
 def test_one_test_part_and_a_metric_that_is_better_when_smaller(tmp_path: Path) -> None:
     sim = simulate_cohort(
         np.random.default_rng(1),

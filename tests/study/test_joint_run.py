@@ -10,6 +10,7 @@ import pytest
 
 from cohortium.errors import MissingExtra, StudyError
 from cohortium.study import parse_study, predict, run
+from tests.marks import thorough_but
 from tests.study import factor_files
 
 ASKED = {
@@ -18,7 +19,7 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", thorough_but(list(ASKED), "factors"))
 def test_the_learner_is_run_reported_and_predicts_new_patients(name, tmp_path):
     if name == "graph":
         pytest.importorskip("torch", reason="the extra 'deep' is not installed")

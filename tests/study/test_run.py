@@ -16,6 +16,7 @@ import pytest
 
 from cohortium.errors import ChecksFailed, DataError, EndpointError, RunFolderError, StudyError
 from cohortium.study import RunResult, check, compare, expected_fits, load_study, open_run, predict, run, validate
+from tests.marks import thorough_but
 from tests.study import cohort_files
 
 ROOT = Path(__file__).parents[2]
@@ -237,14 +238,17 @@ def test_checks_stop_a_run_before_any_fit_unless_acknowledged(tmp_path: Path) ->
     assert any(f.acknowledged for f in run(file, tmp_path / "run", jobs=1).results.checks)
 
 
+DESIGNS = [
+    ("{design: leave_one_site_out}", 3, "nadeau_bengio"),
+    ("{design: column, column: hospital}", 3, "nadeau_bengio"),
+    ("{design: fixed_test, column: part, test_value: test}", 1, "bootstrap_patients"),
+    ("{design: file, folds_file: {file: folds.csv, repeat: rep}}", 4, "nadeau_bengio"),
+]
+
+
 @pytest.mark.parametrize(
     ("evaluation", "n_outer", "method"),
-    [
-        ("{design: leave_one_site_out}", 3, "nadeau_bengio"),
-        ("{design: column, column: hospital}", 3, "nadeau_bengio"),
-        ("{design: fixed_test, column: part, test_value: test}", 1, "bootstrap_patients"),
-        ("{design: file, folds_file: {file: folds.csv, repeat: rep}}", 4, "nadeau_bengio"),
-    ],
+    thorough_but(DESIGNS, DESIGNS[0], DESIGNS[2]),
 )
 def test_designs(tmp_path: Path, evaluation: str, n_outer: int, method: str) -> None:
     text = f"evaluation: {evaluation[:-1]}, metrics: [harrell_c, roc_auc, brier]}}\ndesign: {{site: hospital}}"

@@ -149,6 +149,26 @@ def test_presets_fill_only_what_the_file_leaves_open(tmp_path) -> None:
         study.having(preset="quik")
 
 
+def test_keys_of_later_versions_leave_the_hash_and_classes_of_declarations_count() -> None:
+    from pydantic import BaseModel
+
+    from cohortium.study.load import declared
+
+    class One(BaseModel):
+        file: str
+        most: int = 3
+
+    class Two(One):
+        most: int = 3
+        later: tuple[str, ...] = ()
+
+    Two.__name__ = "One"  # the same declaration, a version later
+    assert declared(One(file="a", most=3)) == declared(Two(file="a")) == {"": "One", "file": "a"}
+    assert declared(Two(file="a", later=("x",))) != declared(One(file="a")) != declared(One(file="a", most=4))
+    Two.__name__ = "Two"
+    assert declared({"m": [Two(file="a")]}) != declared({"m": [One(file="a")]})
+
+
 def test_hash_counts_what_is_asked_not_how_it_is_written(tmp_path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(GOOD)

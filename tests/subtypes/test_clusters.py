@@ -11,6 +11,7 @@ from cohortium.subtypes.centroids import Points, fit_centres, nearest
 from cohortium.subtypes.consensus import find_consensus
 from cohortium.subtypes.deciding import find_evidence, valley
 from cohortium.subtypes.unimodal import Cloud, nearest_unimodal
+from tests.marks import thorough_but
 
 
 def points(x: np.ndarray, rng: np.random.Generator, seen: np.ndarray | None = None) -> Points:
@@ -106,7 +107,7 @@ def test_planted_clusters_are_counted(k: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["gradient", "heavy", "skewed", "flat"])
+@pytest.mark.parametrize("family", thorough_but(["gradient", "heavy", "skewed", "flat"], "heavy"))
 def test_there_are_none_in_a_cloud_of_any_shape(family: str) -> None:
     found = []
     for i in range(12):

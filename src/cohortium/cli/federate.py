@@ -9,6 +9,7 @@ import typer
 
 from cohortium.cli import show
 from cohortium.cli.app import Json, Quiet, StudyFile
+from cohortium.cli.progress import progress
 from cohortium.cli.trust import app
 
 __all__ = ["app"]
@@ -36,6 +37,10 @@ def simulate(
         bool,
         typer.Option("--evaluate", help="also how well the model predicts sites and folds that it was not fitted on"),
     ] = False,
+    attack: Annotated[
+        bool, typer.Option("--attack", help="also attacks on what is released: who took part, and what his row was")
+    ] = False,
+    shadows: Annotated[int, typer.Option(help="further fits that an attack takes, 64 at least")] = 64,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -48,11 +53,15 @@ def simulate(
     Example:
       cohortium federate simulate mydata/study.yaml --by hospital --out federated
       cohortium federate simulate mydata/study.yaml --by hospital --out federated --evaluate
+      cohortium federate simulate mydata/study.yaml --by hospital --out federated --attack
     """
     from cohortium.cli.show_federation import show_federation
     from cohortium.study import simulate_federation
 
-    found = simulate_federation(study, out, by=by, compare=compare, evaluate=evaluate)
+    with progress(quiet or as_json) as tell:
+        found = simulate_federation(
+            study, out, by=by, compare=compare, evaluate=evaluate, shadows=shadows if attack else 0, progress=tell
+        )
     show_federation(found, out, as_json, quiet)
 
 
@@ -105,19 +114,47 @@ def server(kit: KitFolder) -> None:
 
 
 @federate.command()
-def site(kit: KitFolder, study: StudyFile) -> None:
+def preview(
+    study: StudyFile,
+    name: Annotated[str, typer.Option(help="of the site")] = "this site",
+    as_json: Json = False,
+) -> None:
+    """Say what would leave this site in a federated study: every message, its fields, shapes and counts. Sends nothing.
+
+    A trial run with this site's own files alone. Needs no kit and no server.
+
+    \b
+    Example:
+      cohortium federate preview mydata/study.yaml
+    """
+    from cohortium.cli.show_leaving import show_leaving
+    from cohortium.study import preview as preview_study
+
+    show_leaving(preview_study(study, name), as_json)
+
+
+@federate.command()
+def site(
+    kit: KitFolder,
+    study: StudyFile,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="you read what would leave (federate preview), and it may")
+    ] = False,
+) -> None:
     """Let this site take part in a study with its own files, until it is stopped. The study is read first.
 
-    It answers questions about this study file and no other, and runs no code that it is sent. Every message is logged in
+    Before anything leaves, a person here is shown what would, and approves it; the approval is kept in KIT/approval.json.
+    The site answers questions about this study file and no other, and runs no code that it is sent. Every message is logged in
     KIT/messages.csv.
 
     \b
     Example:
       cohortium federate site kits/north mydata/study.yaml
     """
+    from cohortium.cli.show_leaving import asked_to_approve
     from cohortium.federation_engine import run_site
 
-    run_site(kit, study, show.say)
+    run_site(kit, study, show.say, lambda leaving: asked_to_approve(leaving, approve))
 
 
 @federate.command()

@@ -20,6 +20,7 @@ STAGES = {
     "clouds": "clustering",
     "markers": "markers",
     "trials": "trials",
+    "attack": "shadow models",
     "report": "writing report",
 }
 SECONDS_BETWEEN_LINES = 10.0

@@ -32,6 +32,8 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
         _show_network(found)
     if found.evaluation is not None:
         _show_evaluation(found.evaluation)
+    if found.attacks:
+        _show_attacks(found)
     t = _table(None, "site", "units", "left the site", "took part")
     for s in found.sites:
         own = [m for m in found.messages if m.site == s.site and m.to == "coordinator"]
@@ -100,3 +102,14 @@ def _show_evaluation(found: FederatedEvaluation) -> None:
             _print(table.note)
     for n in found.notices:
         _print(f"! {n}")
+
+
+def _show_attacks(found: FederatedResults) -> None:
+    from cohortium.report.federation_attacks import attack_answer, attack_table
+
+    _print(attack_answer(found))
+    shown = attack_table(found)
+    t = _table(None, *shown.head)
+    for row in shown.rows:
+        t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))
+    _print(t)

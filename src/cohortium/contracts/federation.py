@@ -31,6 +31,16 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which columns are fitted: ``features`` of those of ``modalities``, with the highest score ``by`` (``association`` with the
+    endpoint, or ``variance``); columns of other tables are kept."""
+
+    features: int
+    by: str
+    modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FederationPlan:
     """What the lead declares and every site holds against its own study file.
 
@@ -38,7 +48,8 @@ class FederationPlan:
     used. penalty: ridge, on standardised coefficients. least_patients, least_events, least_cell: small-count
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
-    the coordinator's methods answers the study. network: of method ``network``.
+    the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
+    sites are taken out. network: of method ``network``.
     """
 
     study: str
@@ -57,6 +68,8 @@ class FederationPlan:
     folds: int = 0
     seed: int = 0
     method: str = "linear"
+    select: Selection | None = None
+    harmonise: tuple[str, ...] = ()
     network: NetworkPlan | None = None
 
 
@@ -76,13 +89,15 @@ class FeatureSchema:
 @dataclass(frozen=True)
 class Column:
     """A column of the model: a numeric or ordinal feature (level empty), or one level of a feature against its first.
-    levels: all that sites agreed on; others are unknown."""
+    levels: all that sites agreed on; others are unknown. batches: (site, shift, factor) where the effect of sites is taken out: a
+    value x of that site stands for shift + factor x; at other sites it is as it is."""
 
     modality: str
     feature: str
     kind: str
     level: str
     levels: tuple[str, ...]
+    batches: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def name(self) -> str:
@@ -178,6 +193,9 @@ class SiteSchema(FitAnswer):
     counts: tuple[int, ...]
     features: tuple[FeatureSchema, ...]
 
+    EXPOSES: ClassVar[str] = (
+        "that the site has so many patients, with so many of each outcome; names of features and of levels that enough share"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "units": "number of units with a label",
         "patients": "number of their patients",
@@ -202,6 +220,9 @@ class SiteMoments(FitAnswer):
     outcome_mean: float
     outcome_squares: float
 
+    EXPOSES: ClassVar[str] = (
+        "the site's means, spreads and shares of levels, each of at least the declared number of patients"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "count": "known cells by column",
         "mean": "mean by column",
@@ -223,6 +244,9 @@ class SiteSums(FitAnswer):
     gradient: FloatArray
     hessian: FloatArray
 
+    EXPOSES: ClassVar[str] = (
+        "of two levels how many patients have both, however few; with many columns against patients who took part, and single rows (see attacks)"
+    )
     LEAVES: ClassVar[dict[str, str]] = {
         "loss": "negative log likelihood, summed over the site's units",
         "gradient": "its gradient: sums over units of column times residual",
@@ -263,6 +287,7 @@ class SiteScores(FitAnswer):
     concordance_error: float
     pairs: int
 
+    EXPOSES: ClassVar[str] = "how well the model does there; that a fold holds so many of each outcome"
     LEAVES: ClassVar[dict[str, str]] = {
         "units": "number of units held out",
         "counts": "of them by class, or without and with the event; each class and the events at least the declared minimum",
@@ -289,6 +314,7 @@ class Withdrawn(FitAnswer):
     round: int
     reason: str
 
+    EXPOSES: ClassVar[str] = "that the site takes no part, and a reason without counts"
     LEAVES: ClassVar[dict[str, str]] = {"reason": "why, in words without counts or values"}
 
 
@@ -310,6 +336,7 @@ class SiteTrials:
     round: int
     trials: tuple[TrialAnswer, ...]
 
+    EXPOSES: ClassVar[str] = "sums of training parts: taken from those of all patients they are sums of a fold"
     LEAVES: ClassVar[dict[str, str]] = {
         "trials": "for each fit of the evaluation one of the messages above, of all the site's patients or of those outside a fold",
     }

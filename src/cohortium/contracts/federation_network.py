@@ -60,6 +60,9 @@ class SiteTimes(FitAnswer):
         "events": "events by bin",
         "exposure": "time under observation by bin, summed over units",
     }
+    EXPOSES: ClassVar[str] = (
+        "when events were, in bins of at least the declared patients on a grid of four steps to a doubling; no time of a patient"
+    )
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,10 @@ class SiteUpdate(FitAnswer):
         "inner_loss": "sum of losses of units kept from training",
         "inner_units": "their number",
     }
+    EXPOSES: ClassVar[str] = (
+        "a sum of gradients over the site's patients and steps: patients' values can be inverted from it, the more so the fewer a step has; "
+        "that a column is known to nobody; rates of the outcome"
+    )
 
 
 @dataclass(frozen=True)

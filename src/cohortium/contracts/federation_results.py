@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cohortium.contracts.federation import FederationPlan
@@ -95,14 +95,99 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class CalibrationLine:
+    """Regression of the outcome on scores of all sites that were held out. design: as in :class:`SitePerformance`. intercept: None
+    of survival; slope; error, low, high of each; None with a reason."""
+
+    design: str
+    sites: int
+    intercept: float | None = None
+    intercept_error: float | None = None
+    intercept_low: float | None = None
+    intercept_high: float | None = None
+    slope: float | None = None
+    slope_error: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class FederatedEvaluation:
-    """How well the model predicts patients whom it was not fitted on, without pooling them."""
+    """How well the model predicts patients whom it was not fitted on, without pooling them. calibration: of all together, by design."""
 
     folds: int
     seed: int
     across: list[Performance]
     sites: list[SitePerformance]
     notices: list[str]
+    calibration: list[CalibrationLine] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SelectedColumn:
+    """A column that was chosen of many. score: chi-squared statistic of ``freedom`` degrees of freedom, p: of it, not corrected for the
+    number of candidates; or its variance, freedom 0. times: of the fits of the evaluation, how many chose it too."""
+
+    column: str
+    score: float
+    freedom: int
+    p: float
+    times: int
+
+
+@dataclass(frozen=True)
+class BatchEffect:
+    """What was taken out of a table's numeric columns at a site. columns: adjusted; shift: median over them of how far values were moved,
+    in standard deviations of the column, without sign; factor: median, and its 5% and 95% quantiles, of what values were multiplied by."""
+
+    site: str
+    modality: str
+    columns: int
+    shift: float
+    factor: float
+    factor_low: float
+    factor_high: float
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What was done before the fit. by: how columns were chosen, of so many candidates; empty where none were. fits: of the
+    evaluation, that chose anew."""
+
+    by: str
+    candidates: int
+    chosen: list[SelectedColumn]
+    fits: int
+    batches: list[BatchEffect]
+
+
+@dataclass(frozen=True)
+class AttackRecord:
+    """An attack on what the study releases. attack: ``membership`` or ``reconstruction``. surface: ``model``, or ``sums`` that the
+    coordinator sees of ``site``. shadows: further fits of the attacker. candidates: patients' units, or rows that are looked for. Membership:
+    auc, and tpr at fpr, with 95% intervals. Reconstruction: share of rows recovered, chance: of rows drawn from moments, distance: median, in standard
+    deviations, of columns; rounds: of sums. reason: why a figure is missing, or what it lacks."""
+
+    attack: str
+    surface: str
+    site: str = ""
+    shadows: int = 0
+    candidates: int = 0
+    auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    tpr: float | None = None
+    tpr_low: float | None = None
+    tpr_high: float | None = None
+    fpr: float = 0.01
+    columns: int = 0
+    rounds: int = 0
+    share: float | None = None
+    chance: float | None = None
+    distance: float | None = None
+    misfit: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +225,7 @@ class NetworkFit:
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
-    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation: where it was asked for.
+    coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks: where they were asked for.
     network: of method ``network``, which has no coefficients."""
 
     study: str
@@ -163,4 +248,6 @@ class FederatedResults:
     version: str
     largest_difference: float | None = None
     evaluation: FederatedEvaluation | None = None
+    attacks: list[AttackRecord] = field(default_factory=list)
+    preparing: Preparing | None = None
     network: NetworkFit | None = None

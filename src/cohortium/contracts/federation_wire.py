@@ -12,12 +12,12 @@ import hashlib
 import json
 import types
 import typing
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
-from cohortium.contracts import federation, federation_network
+from cohortium.contracts import federation, federation_network, federation_preparing
 
 
 class MessageError(ValueError):
@@ -27,7 +27,7 @@ class MessageError(ValueError):
 MOST_BYTES = 512 * 1024 * 1024
 """A longer message is refused before it is read."""
 
-_MODULES = (federation, federation_network)
+_MODULES = (federation, federation_preparing, federation_network)
 """Modules of contracts whose records may be sent."""
 
 _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator.state")
@@ -36,6 +36,13 @@ _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator
 _RECORDS: dict[str, type] = {
     c.__name__: c for m in _MODULES for c in vars(m).values() if isinstance(c, type) and dataclasses.is_dataclass(c)
 }
+
+
+ANSWERS: tuple[type, ...] = (
+    *federation.ANSWERS,
+    *(c for c in _RECORDS.values() if hasattr(c, "LEAVES") and c not in federation.ANSWERS),
+)
+"""All that may leave a site."""
 
 
 def encode(message: Any) -> bytes:
@@ -96,6 +103,7 @@ def _plain_fields(record: Any) -> dict[str, Any]:
     return {f.name: _plain(getattr(record, f.name), _kind(hints[f.name])) for f in dataclasses.fields(record)}
 
 
+@cache
 def _kind(hint: Any) -> Any:
     """A field's hint without the possibility of None."""
     options = [o for o in typing.get_args(hint) if o is not type(None)]
@@ -140,23 +148,30 @@ def _member(family: type, x: Any, where: str, known: dict[str, type]) -> Any:
     return _record(found, {k: v for k, v in x.items() if k != "type"}, known)
 
 
-def _value(hint: Any, x: Any, where: str, known: dict[str, type]) -> Any:
+@cache
+def _taken_apart(hint: Any) -> tuple[Any, tuple[Any, ...], bool, bool]:
+    """Origin and arguments of a hint, whether it is a family, and whether a record: asked for each of thousands of values."""
     origin = typing.get_origin(hint)
+    record = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    return origin, typing.get_args(hint), _family(hint), record
+
+
+def _value(hint: Any, x: Any, where: str, known: dict[str, type]) -> Any:
+    origin, inner, family, record = _taken_apart(hint)
     if origin in (typing.Union, types.UnionType):
-        options = [o for o in typing.get_args(hint) if o is not type(None)]
+        options = [o for o in inner if o is not type(None)]
         return None if x is None else _value(options[0], x, where, known)
-    if _family(hint):
+    if family:
         return _member(hint, x, where, known)
     if origin is np.ndarray:
         return _array(x, where)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+    if record:
         if not isinstance(x, dict):
             raise MessageError(f"{where} is no record")
         return _record(hint, x, known)
     if origin in (tuple, list):
         if not isinstance(x, list):
             raise MessageError(f"{where} is no list")
-        inner = typing.get_args(hint)
         if origin is tuple and inner[-1] is not Ellipsis:
             if len(inner) != len(x):
                 raise MessageError(f"{where} has another length")
@@ -165,7 +180,7 @@ def _value(hint: Any, x: Any, where: str, known: dict[str, type]) -> Any:
     if origin is dict:
         if not isinstance(x, dict):
             raise MessageError(f"{where} is no mapping")
-        return {str(k): _value(typing.get_args(hint)[1], v, where, known) for k, v in x.items()}
+        return {str(k): _value(inner[1], v, where, known) for k, v in x.items()}
     return _scalar(hint, x, where)
 
 

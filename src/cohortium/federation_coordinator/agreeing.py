@@ -26,11 +26,7 @@ def agree(schemas: Mapping[str, SiteSchema], least: int = 1) -> tuple[tuple[Colu
         for f in schema.features:
             having.setdefault((f.modality, f.name), {})[site] = f
     used = {k: v for k, v in having.items() if 2 * len(v) > len(schemas)}
-    notices = [
-        f"Feature '{name}' is known to {_count(len(v))} only and is not used."
-        for (_, name), v in having.items()
-        if 2 * len(v) <= len(schemas)
-    ]
+    notices = _unknown([(name, len(v)) for (_, name), v in having.items() if 2 * len(v) <= len(schemas)])
     left: dict[str, str] = {}
     for site in schemas:
         shared = sum(site in v for v in used.values())
@@ -46,6 +42,13 @@ def agree(schemas: Mapping[str, SiteSchema], least: int = 1) -> tuple[tuple[Colu
         if lacking and site not in left:
             notices.append(f"Site '{site}' lacks {_some(lacking)}: unknown there.")
     return tuple(columns), left, [*notices, *_rare(columns, having, left, least)]
+
+
+def _unknown(rare: list[tuple[str, int]]) -> list[str]:
+    """A notice of each feature that too few sites have; of many, one of all."""
+    if len(rare) > MOST_RARE:
+        return [f"Features {_some([n for n, _ in rare])} are known to half of the sites or fewer, and are not used."]
+    return [f"Feature '{name}' is known to {_count(k)} only and is not used." for name, k in rare]
 
 
 def _rare(

@@ -100,13 +100,22 @@ def wrong_sums(s: SiteSums, state: State) -> str:
     return _beyond(s, state) or _not_convex(s, state)
 
 
+def adjusted_moments(state: State, site: str) -> tuple[Array, Array, Array]:
+    """Counts, means and squares (q,) of the state's columns at a site, with the effects of sites taken out where columns say so."""
+    m = state.moments[site]
+    place = {(c.modality, c.feature, c.kind, c.level): i for i, c in enumerate(state.asked)}
+    at = [place[c.modality, c.feature, c.kind, c.level] for c in state.columns]
+    own = [next(((shift, f) for n, shift, f in c.batches if n == site), (0.0, 1.0)) for c in state.columns]
+    shift, factor = np.array(own).reshape(-1, 2).T
+    return m.count[at], shift + factor * m.mean[at], factor**2 * m.squares[at]
+
+
 def _beyond(s: SiteSums, state: State) -> str:
     """The bounds that follow from the declared counts and moments."""
     fit, kind = newton(state), state.plan.kind
     m, schema = state.moments[s.site], state.schemas[s.site]
-    at = [i for i, c in enumerate(state.asked) if c in set(state.columns)]
-    squares = m.squares[at] + m.count[at] * (m.mean[at] - state.mean) ** 2
-    size = squares / state.sd**2
+    count, mean, squares = adjusted_moments(state, s.site)
+    size = (squares + count * (mean - state.mean) ** 2) / state.sd**2
     diagonal, g = np.diag(s.hessian), np.abs(s.gradient)
     large = "its sums are larger than its declared counts and variances allow"
     tolerance = SLACK * (1 + m.weight)

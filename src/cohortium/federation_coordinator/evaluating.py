@@ -24,7 +24,7 @@ from cohortium.contracts.federation import (
 )
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, protocol
+from cohortium.federation_coordinator import calibrating, checking, protocol
 from cohortium.federation_coordinator.checking_scores import wrong_scores
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.state import State, Trial
@@ -33,13 +33,17 @@ FEWEST_SITES = 3
 """With fewer, a fit that leaves one out would be the other's alone."""
 
 BINS = 160
+PHASES = ("trials", "scores", "calibration")
+"""Phases after the main fit."""
 
 
 def question(state: State) -> Question:
     """What all sites that are here are asked now."""
-    if state.phase not in ("trials", "scores"):
+    if state.phase not in PHASES:
         return protocol.question(state)
     plan = digest(encode(state.plan))
+    if state.phase == "calibration":
+        return AskTrials(plan, state.round, tuple(calibrating.questions(state, plan)))
     asked = []
     for t in state.trials:
         if t.failed or (state.phase == "trials" and t.state.phase == "done"):
@@ -58,7 +62,7 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
 
     Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
     """
-    if state.phase in ("trials", "scores"):
+    if state.phase in PHASES:
         return replace(_evaluated(state, answers), round=state.round + 1)
     state = protocol.step(state, answers)
     return replace(state, phase="trials", trials=_begin(state)) if state.phase == "done" and state.plan.folds else state
@@ -107,8 +111,12 @@ def _evaluated(state: State, answers: Mapping[str, Answer]) -> State:
         else:
             assert isinstance(a, SiteTrials)
             said[site] = {(t.without, t.fold): t for t in a.trials}
+    if state.phase == "calibration":
+        return calibrating.step(state, _calibrated(state, said), plan)
     if state.phase == "scores":
-        return replace(state, phase="done", trials=tuple(_scored(state, t, said, plan) for t in state.trials))
+        state = replace(state, trials=tuple(_scored(state, t, said, plan) for t in state.trials))
+        lines = calibrating.begin(state)
+        return replace(state, phase="calibration" if lines else "done", calibration=lines)
     trials = tuple(_stepped(t, said, plan) for t in state.trials)
     over = all(t.failed or t.state.phase == "done" for t in trials)
     phase = "trials" if not over else "done" if all(t.failed for t in trials) else "scores"
@@ -165,3 +173,12 @@ def _scored(state: State, t: Trial, said: Said, plan: str) -> Trial:
         else:
             scores[site] = a
     return replace(t, scores=scores, unscored=unscored)
+
+
+def _calibrated(state: State, said: Said) -> calibrating.Said:
+    """Answers about the calibration of each fit, of the sites that were held out."""
+    found: dict[tuple[str, int, str], FitAnswer | str] = {}
+    for t in state.trials:
+        for site in t.scores:
+            found[t.without, t.fold, site] = _answer(said, site, t, FitAnswer)
+    return found

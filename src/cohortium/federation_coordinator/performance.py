@@ -11,6 +11,7 @@ from scipy import stats
 
 from cohortium.contracts.federation import Histogram, SiteScores
 from cohortium.contracts.federation_results import FederatedEvaluation, Performance, SitePerformance
+from cohortium.federation_coordinator import lines
 from cohortium.federation_coordinator.state import State, Trial
 from cohortium.metrics.intervals import random_effects
 
@@ -26,6 +27,7 @@ DESIGNS = {
 NAMES = {
     "c_index": "C-index", "roc_auc": "ROC-AUC", "brier": "Brier score", "observed_expected": "observed / expected",
     "observed_minus_expected": "observed - expected share", "r2": "R²", "mae": "mean absolute error",
+    "calibration_intercept": "calibration intercept", "calibration_slope": "calibration slope",
 }  # fmt: skip
 
 METRICS: dict[str, tuple[str, ...]] = {
@@ -36,7 +38,7 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 SCALES = {
     "c_index": "logit", "roc_auc": "logit", "brier": "log", "observed_expected": "log", "mae": "log", "r2": "identity",
-    "observed_minus_expected": "identity",
+    "observed_minus_expected": "identity", "calibration_intercept": "identity", "calibration_slope": "identity",
 }  # fmt: skip
 """On which a site's value is closest to normal (Debray 2017, BMJ 356:i6460; Snell 2018, Stat Methods Med Res 27:3505)."""
 
@@ -65,14 +67,14 @@ def evaluation(state: State) -> FederatedEvaluation | None:
         for metric in METRICS[state.plan.kind]
         for site in state.here
         if trials
-    ]
+    ] + lines.site_lines(state)
     across = [
         across_sites(design, metric, [r for r in rows if (r.design, r.metric) == (design, metric)])
         for design in designs
-        for metric in METRICS[state.plan.kind]
+        for metric in (*METRICS[state.plan.kind], *lines.metrics(state.plan.kind))
     ]
     notices = [*_notices(state), *_uncombined(rows)]
-    return FederatedEvaluation(state.plan.folds, state.plan.seed, across, rows, notices)
+    return FederatedEvaluation(state.plan.folds, state.plan.seed, across, rows, notices, lines.whole_lines(state))
 
 
 def alone_performance(state: State) -> list[SitePerformance]:
@@ -111,6 +113,11 @@ def _notices(state: State) -> list[str]:
         gone = {**{s: r.partition(": ")[2] for s, r in t.state.left.items()}, **t.unscored}
         for site, reason in gone.items():
             every.setdefault(f"Site '{site}' was left out: {reason}.", []).append(name)
+    for c in state.calibration:
+        for site, reason in c.gone.items():
+            every.setdefault(f"Site '{site}' was left out of the calibration: {reason}.", []).append(
+                f"with {DESIGNS[c.design]}"
+            )
     folds = [f"of fold {k + 1}" for k in range(state.plan.folds)]
     return [
         f"Evaluation, fit {'of every fold' if who == folds else ', '.join(who)}. {said}" for said, who in every.items()

@@ -1,6 +1,7 @@
 """The protocol: a question to all sites, their answers, and what follows from them.
 
-Three phases: ``schema`` (which features), ``moments`` (standardisation), ``fit`` (the rounds of the plan's method). A
+Phases: ``schema`` (which features), ``moments`` (standardisation, and effects of sites taken out), ``select`` (of many columns those
+that are fitted, where the plan says so), ``fit`` (the rounds of the plan's method). A
 site that is left out after the first phase takes its moments with it and the fit of a method that ``restarts`` begins anew: the
 result is that of the remaining sites, as if it had never taken part.
 """
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cohortium.contracts.federation import (
     Answer,
@@ -22,13 +24,15 @@ from cohortium.contracts.federation import (
     SiteMoments,
     SiteSchema,
 )
+from cohortium.contracts.federation_preparing import SiteAssociation
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking
+from cohortium.federation_coordinator import checking, selecting
 from cohortium.federation_coordinator.agreeing import agree
 from cohortium.federation_coordinator.agreeing_modalities import agree_by_modality
+from cohortium.federation_coordinator.harmonising import harmonised
 from cohortium.federation_coordinator.methods import method_of
-from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled
+from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled, unlike_columns
 from cohortium.federation_coordinator.state import State
 
 SILENT = "it did not answer in time"
@@ -48,6 +52,8 @@ def question(state: State) -> Question:
         return AskSchema(plan, state.round)
     if state.phase == "moments":
         return AskMoments(plan, state.round, state.asked)
+    if state.phase == "select":
+        return selecting.question(state)
     return method_of(state).question(state)
 
 
@@ -56,7 +62,8 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
 
     Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
     """
-    kind = {"schema": SiteSchema, "moments": SiteMoments}.get(state.phase) or method_of(state).answered_by(state)
+    kinds = {"schema": SiteSchema, "moments": SiteMoments, "select": SiteAssociation}
+    kind = kinds.get(state.phase) or method_of(state).answered_by(state)
     plan = digest(encode(state.plan))
     left: dict[str, str] = {}
     for site in state.here:
@@ -65,7 +72,7 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
         elif reason := checking.wrong_envelope(answers[site], kind, plan, state):
             left[site] = reason
     good = {s: a for s, a in answers.items() if s in state.here and s not in left}
-    after = {"schema": _schemas, "moments": _moments, "fit": _fit}[state.phase]
+    after = {"schema": _schemas, "moments": _moments, "select": _select, "fit": _fit}[state.phase]
     state = after(state, good, left)
     return replace(state, round=state.round + 1)
 
@@ -141,13 +148,15 @@ def _moments(state: State, good: dict[str, SiteMoments], left: dict[str, str]) -
 
 
 def _ready(state: State) -> State:
-    """Standardised by the sites that are here, the fit at its start."""
+    """Standardised by the sites that are here; what comes next at its start."""
     moments = {s: state.moments[s] for s in state.here}
-    mean, sd, varies = scaled(moments)
-    still = [c.name for c, v in zip(state.asked, varies, strict=True) if not v]
-    gone = tuple(f"Column '{n}' is the same everywhere: not used." for n in still)
-    gone = tuple(n for n in gone if n not in state.notices)
-    columns = tuple(c for c, v in zip(state.asked, varies, strict=True) if v)
+    asked, adjusted = harmonised(state.plan.harmonise, state.asked, moments)
+    mean, sd, varies = scaled(adjusted)
+    unlike = unlike_columns(moments, state.asked)
+    gone = _unused(state, "is the same everywhere", "are the same everywhere", ~varies)
+    gone += _unused(state, "is of another size at some site", "are of another size at some site", varies & unlike)
+    varies &= ~unlike
+    columns = tuple(c for c, v in zip(asked, varies, strict=True) if v)
     if not columns:
         raise FederationError("No column varies at the sites that are left.")
     outcome = outcome_scale(moments)
@@ -155,9 +164,35 @@ def _ready(state: State) -> State:
         raise FederationError("The endpoint has the same value everywhere.")
     state = replace(
         state, phase="fit", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
-        notices=(*state.notices, *gone),
+        notices=(*state.notices, *gone), chosen=(), candidates=0, fit=None,
     )  # fmt: skip
+    if not len(selecting.to_select(state)):
+        return _start(state)
+    if state.plan.select is not None and state.plan.select.by == "variance":
+        return _start(selecting.by_variance(state))
+    return replace(state, phase="select")
+
+
+def _unused(state: State, one: str, several: str, which: NDArray[np.bool_]) -> tuple[str, ...]:
+    """A notice of columns that are left out; of many only some are named."""
+    names = [c.name for c, w in zip(state.asked, which, strict=True) if w]
+    if len(names) > MOST_NAMED:
+        shown = ", ".join(f"'{n}'" for n in names[:MOST_NAMED])
+        said = [f"{len(names)} columns {several}, and are not used: {shown} and {len(names) - MOST_NAMED} more."]
+    else:
+        said = [f"Column '{n}' {one}: not used." for n in names]
+    return tuple(n for n in said if n not in state.notices)
+
+
+def _start(state: State) -> State:
+    state = replace(state, phase="fit")
     return replace(state, fit=method_of(state).start(state))
+
+
+def _select(state: State, good: dict[str, SiteAssociation], left: dict[str, str]) -> State:
+    """The columns that are fitted; where a site is left out the others are standardised, and asked, anew."""
+    left |= selecting.check(state, good)
+    return _ready(_leave(state, left)) if left else _start(selecting.by_association(state, good))
 
 
 def _fit(state: State, good: dict[str, Answer], left: dict[str, str]) -> State:

@@ -8,8 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, SiteSchema, SiteScores, SiteSums
+from cohortium.contracts.federation_preparing import SiteCalibration
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A column that was selected. score: chi-squared statistic with ``freedom`` degrees of freedom and its p, not corrected for the
+    number of candidates; or its variance, freedom 0."""
+
+    column: str
+    score: float
+    freedom: int
+    p: float
 
 
 class Progress:
@@ -39,8 +51,10 @@ class Fit(Progress):
 
 @dataclass(frozen=True)
 class State:
-    """phase: ``schema``, ``moments``, ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``; ``done``. round: of the question that is open. left: site -> why it was left
-    out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for."""
+    """phase: ``schema``, ``moments``, ``select`` (where the plan asks for it), ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``, ``calibration``;
+    ``done``. round: of the question that is open. left: site -> why it was left
+    out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for, as
+    they left. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design."""
 
     plan: FederationPlan
     sites: tuple[str, ...]
@@ -58,6 +72,9 @@ class State:
     outcome: tuple[float, float]
     fit: Progress | None
     trials: tuple[Trial, ...] = ()
+    chosen: tuple[Chosen, ...] = ()
+    candidates: int = 0
+    calibration: tuple[Calibration, ...] = ()
 
     @property
     def here(self) -> tuple[str, ...]:
@@ -76,6 +93,33 @@ class Trial:
     failed: str
     scores: dict[str, SiteScores]
     unscored: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Newton's method for intercept and slope of scores, of F fits at once. design: as in
+    :class:`cohortium.contracts.federation_results.SitePerformance`. who: empty for all sites together, then sites. at: (F, 2) asked
+    now; best, loss: the best so far, infinite at first; step: (F, 2) Newton's from there, slope: (F,) along it, share: (F,) of it that is
+    tried; curvature, start: (F, 3) at ``best``, and at first. over: (F,) 1 where it has ended. failed: fit -> why there is none;
+    gone: site -> why it takes no part. last, first: trial and site -> answers; last_at: where. tries: answers so far."""
+
+    design: str
+    who: tuple[str, ...]
+    at: NDArray[np.float64]
+    best: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    step: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    share: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    start: NDArray[np.float64]
+    over: NDArray[np.float64]
+    failed: dict[str, str]
+    gone: dict[str, str]
+    last: dict[str, SiteCalibration]
+    last_at: NDArray[np.float64]
+    first: dict[str, SiteCalibration]
+    tries: int
 
 
 def newton(state: State) -> Fit:

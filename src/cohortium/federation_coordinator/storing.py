@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
 from cohortium.contracts.federation_wire import decode, encode
 from cohortium.federation_coordinator.methods import METHODS, method_of
+from cohortium.federation_coordinator.preparing import preparing
 from cohortium.federation_coordinator.state import State
 
 
@@ -26,4 +28,5 @@ def results(
     state: State, messages: Sequence[MessageRow], seconds: Sequence[float], engine: str, version: str
 ) -> FederatedResults:
     """Everything that is reported of a study that is done."""
-    return method_of(state).results(state, messages, seconds, engine, version)
+    found = method_of(state).results(state, messages, seconds, engine, version)
+    return replace(found, preparing=preparing(state))

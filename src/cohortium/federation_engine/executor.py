@@ -12,6 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
+from cohortium.federation_engine.approving import approved_only
 from cohortium.federation_engine.messages_log import append
 from cohortium.federation_engine.names import ANSWER, QUESTION, STUDY_VARIABLE, TASK
 from cohortium.study.federating import Ask, failed, message_row, site_from_files
@@ -33,7 +34,7 @@ class SiteExecutor(Executor):
         log = Path(str(fl_ctx.get_prop(FLContextKey.WORKSPACE_ROOT))) / "messages.csv"
         try:
             if self._ask is None:
-                self._ask = site_from_files(name, os.environ[STUDY_VARIABLE])
+                self._ask = approved_only(log.parent, name, site_from_files(name, os.environ[STUDY_VARIABLE]))
             answer = self._ask(question)
         except Exception:  # whatever it is, its text may hold what must not leave
             self.logger.exception("the question could not be answered")

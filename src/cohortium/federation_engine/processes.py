@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cohortium._optional import require
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.errors import DataError
+from cohortium.errors import DataError, StudyError
+from cohortium.federation_engine.approving import approved, write_approval
 from cohortium.federation_engine.kits import about
 from cohortium.federation_engine.names import STUDY_VARIABLE
 
 if TYPE_CHECKING:
     from cohortium.contracts.federation import FederationPlan
+    from cohortium.contracts.federation_leaving import LeavingPreview
     from cohortium.federation_site import Site
 
 _RUN = (
@@ -41,19 +43,37 @@ def run_server(kit: Path, tell: Callable[[str], None] | None = None) -> NoReturn
     _become(command, {}, kit)
 
 
-def run_site(kit: Path, study: Path, tell: Callable[[str], None] | None = None) -> NoReturn:
+def run_site(
+    kit: Path,
+    study: Path,
+    tell: Callable[[str], None] | None = None,
+    approve: Callable[[LeavingPreview], str] | None = None,
+) -> NoReturn:
     """Become a site. The study is read first, so that mistakes are seen at once.
+
+    approve: is shown what would leave and gives who approved it, or nothing; it is asked once for each study, data of other
+    shapes, and list of messages. Without approval nothing leaves and the site does not start.
 
     Raises the errors of :func:`cohortium.study.load_study`, and those of its data.
     """
     from cohortium.study import load_study
     from cohortium.study.federating import plan_of, site_of_study
+    from cohortium.study.previewing import preview_of
 
     known = about(kit, "site")
     _engine()
     loaded = load_study(study)
     plan = plan_of(loaded)
     site = site_of_study(str(known["name"]), loaded, plan)
+    leaving = preview_of(site, plan)
+    if not leaving.reason and not approved(kit, leaving.plan, leaving.digest):
+        by = approve(leaving) if approve is not None else ""
+        if not by:
+            raise StudyError(
+                f"Nobody has approved what would leave site '{site.name}', so nothing does. Read it with 'cohortium federate "
+                f"preview {study}', then start the site with --approve."
+            )
+        write_approval(kit, leaving, by)
     if tell is not None:
         tell(_said(site, plan))
         tell(f"Stop with Ctrl-C. Every message will be in {kit / 'messages.csv'}.")

@@ -4,7 +4,7 @@
 May know: cohort, contracts, schema, numpy. May not know: the coordinator, other sites, any engine, files.
 """
 
-from cohortium.federation_site.answering import answer
+from cohortium.federation_site.answering import answer, too_few
 from cohortium.federation_site.site import Feature, Site, site_of
 
-__all__ = ["Feature", "Site", "answer", "site_of"]
+__all__ = ["Feature", "Site", "answer", "site_of", "too_few"]

@@ -22,8 +22,10 @@ from cohortium.contracts.federation import (
     Withdrawn,
 )
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
+from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site import network
+from cohortium.federation_site.association import association
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
@@ -52,9 +54,9 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
 
 
 def most_rounds(plan: FederationPlan) -> int:
-    """Rounds beyond which no honest coordinator asks."""
+    """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
     if plan.network is not None:
-        return (6 + plan.network.rounds) * (2 if plan.folds else 1)
+        return (6 + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
     return (8 if plan.folds else 4) * plan.rounds
 
 
@@ -79,6 +81,11 @@ def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSch
     if plan.network is not None:
         features = enough_of(site, features, plan.least_patients)
     return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
+
+
+def _association(site: Site, plan: FederationPlan, q: AskAssociation, own: str) -> Answer:
+    found = association(site, plan, q, own)
+    return Withdrawn(site.name, own, q.round, found) if isinstance(found, str) else found
 
 
 def _trials(site: Site, plan: FederationPlan, q: AskTrials, own: str) -> Answer:
@@ -128,6 +135,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskMoments: _moments,
     AskSums: _sums,
     AskTrials: _trials,
+    AskAssociation: _association,
     AskTimes: network.times,
     AskUpdate: network.update,
 }

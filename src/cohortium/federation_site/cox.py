@@ -12,24 +12,32 @@ Array = NDArray[np.float64]
 
 
 def cox_sums(
-    z: Array, time: Array, event: Array, entry: Array, weight: Array, stratum: NDArray[np.int64], parameters: Array
+    z: Array,
+    time: Array,
+    event: Array,
+    entry: Array,
+    weight: Array,
+    stratum: NDArray[np.int64],
+    parameters: Array,
+    diagonal: bool = False,
 ) -> tuple[float, Array, Array]:
-    """Negative log partial likelihood and its derivatives, summed over strata. A unit is at risk at t when entry < t <= time."""
+    """Negative log partial likelihood and its derivatives, summed over strata. A unit is at risk at t when entry < t <= time.
+    diagonal: of the Hessian the diagonal (q,) alone; cost O(n q)."""
     q = z.shape[1]
-    loss, gradient, hessian = 0.0, np.zeros(q), np.zeros((q, q))
+    loss, gradient, hessian = 0.0, np.zeros(q), np.zeros(q if diagonal else (q, q))
     for s in np.unique(stratum):
         rows = stratum == s
-        f, g, h = _stratum(z[rows], time[rows], event[rows] > 0, entry[rows], weight[rows], parameters)
+        f, g, h = _stratum(z[rows], time[rows], event[rows] > 0, entry[rows], weight[rows], parameters, diagonal)
         loss, gradient, hessian = loss + f, gradient + g, hessian + h
     return loss, gradient, hessian
 
 
 def _stratum(
-    z: Array, time: Array, event: NDArray[np.bool_], entry: Array, weight: Array, b: Array
+    z: Array, time: Array, event: NDArray[np.bool_], entry: Array, weight: Array, b: Array, diagonal: bool
 ) -> tuple[float, Array, Array]:
     q = z.shape[1]
     if not event.any():
-        return 0.0, np.zeros(q), np.zeros((q, q))
+        return 0.0, np.zeros(q), np.zeros(q if diagonal else (q, q))
     eta = z @ b
     shift = float(eta.max())
     r = weight * np.exp(eta - shift)
@@ -59,6 +67,8 @@ def _stratum(
     )
     own = r * inside
     own[event] -= r[event] * np.bincount(step, w * part / phi, m)[at]
+    if diagonal:
+        return loss, gradient, own @ z**2 - w @ mean_z**2
     hessian = (z * own[:, None]).T @ z - (mean_z * w[:, None]).T @ mean_z
     return loss, gradient, (hessian + hessian.T) / 2
 

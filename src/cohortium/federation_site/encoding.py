@@ -55,6 +55,9 @@ def _columns_of(site: Site, columns: Sequence[Column], least: int) -> Array:
             done[key] = _levels(site, f, c.levels, least) if c.kind == "level" else _numbers(site, f, c, least)
         x = done[key]
         out[:, j] = np.where(np.isnan(x), np.nan, x == c.levels.index(c.level)) if c.kind == "level" else x
+        for name, shift, factor in c.batches:
+            if name == site.name:
+                out[:, j] = shift + factor * out[:, j]
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,15 @@ class Site:
     def __len__(self) -> int:
         return len(self.y)
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether every patient has one unit."""
+        return len(np.unique(self.patient)) == len(self.patient)
+
     def patients(self, rows: NDArray[np.bool_] | None = None) -> int:
         """Number of distinct patients, among the given units."""
+        if self.single:
+            return len(self) if rows is None else int(np.count_nonzero(rows))
         return len(np.unique(self.patient if rows is None else self.patient[rows]))
 
 
@@ -77,6 +85,8 @@ def site_of(name: str, cohort: Cohort, outcome: Outcome, plan: FederationPlan) -
         if not isinstance(table, Table):
             raise StudyError(f"Modality '{modality}' is no table; a federated model takes features of tables.")
         features += _features(modality, table, ids)
+        if modality in plan.harmonise:
+            _one_batch(name, modality, table)
     units = cohort.units.loc[ids]
     weight = np.ones(len(ids))
     if plan.weighted:
@@ -86,6 +96,16 @@ def site_of(name: str, cohort: Cohort, outcome: Outcome, plan: FederationPlan) -
     y, classes, time, entry = _outcome(outcome, at)
     patient = pd.factorize(units["patient"])[0].astype(np.int64)
     return Site(name, tuple(features), patient, weight, np.zeros(len(ids), np.int64), y, classes, time, entry)
+
+
+def _one_batch(name: str, modality: str, table: Table) -> None:
+    """Refuse batches within a site: what leaves are moments of the site, not of each of its batches."""
+    labels = set() if table.batches is None else {b for b in table.batches.label if b is not None}
+    if len(labels) > 1:
+        raise StudyError(
+            f"Modality '{modality}' says harmonise: combat, and design.batch has {len(labels)} values at site '{name}'. A federated "
+            "fit takes each site for one batch: let design.batch name the site, or take harmonise out."
+        )
 
 
 def _outcome(outcome: Outcome, at: NDArray[np.intp]) -> tuple[Array, tuple[str, ...], Array, Array]:

@@ -24,12 +24,17 @@ from cohortium.contracts.federation import (
     TrialQuestion,
     Withdrawn,
 )
+from cohortium.contracts.federation_preparing import AskCalibration, SiteCalibration
+from cohortium.federation_site.calibrating import calibration_of
 from cohortium.federation_site.models import predicted_by
 from cohortium.federation_site.scoring import scores_of
 from cohortium.federation_site.site import Site
 from cohortium.resampling.dealing import deal
 
 Rows = NDArray[np.intp]
+
+HELD_OUT = (AskScores, AskCalibration)
+"""Questions about those who are held out."""
 
 Answering = tuple[Callable[..., Any], Callable[..., str]]
 """``answer`` and ``too_few`` of :mod:`cohortium.federation_site.answering`, which imports this file."""
@@ -50,7 +55,7 @@ def _trial(site: Site, plan: FederationPlan, t: TrialQuestion, own: str, how: An
     """The answer about one fit; None where it is none of the site's business."""
     answer, too_few = how
     inner: Any = t.question
-    if t.without != "" and (t.without == site.name) != isinstance(inner, AskScores):
+    if t.without != "" and (t.without == site.name) != isinstance(inner, HELD_OUT):
         return None
     found: Any
     rows = np.arange(len(site))
@@ -60,7 +65,7 @@ def _trial(site: Site, plan: FederationPlan, t: TrialQuestion, own: str, how: An
         if isinstance(parts, str):
             return TrialAnswer("", t.fold, Withdrawn(site.name, own, inner.round, parts))
         train, rows = parts[t.fold]
-    if isinstance(inner, AskScores):
+    if isinstance(inner, HELD_OUT):
         found = _scores(site, rows, plan, inner, own, train if t.fold >= 0 else None)
     else:
         found = answer(train, plan, inner)
@@ -68,17 +73,21 @@ def _trial(site: Site, plan: FederationPlan, t: TrialQuestion, own: str, how: An
 
 
 def _scores(
-    site: Site, rows: Rows, plan: FederationPlan, q: AskScores, own: str, known: Site | None = None
-) -> SiteScores | Withdrawn:
+    site: Site, rows: Rows, plan: FederationPlan, q: AskScores | AskCalibration, own: str, known: Site | None = None
+) -> SiteScores | SiteCalibration | Withdrawn:
     predicted = predicted_by(site, plan, q.model, known)
     if isinstance(predicted, str):
         return Withdrawn(site.name, own, q.round, predicted)
+    held = take(replace(site, features=()), rows)  # what is scored needs them no more
+    if isinstance(q, AskCalibration):
+        line = calibration_of(held, predicted[rows], plan, q, own)
+        return Withdrawn(site.name, own, q.round, line) if isinstance(line, str) else line
     grid = q.grid
     if grid.ndim != 1 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
         return Withdrawn(site.name, own, q.round, "the question has no bins of scores")
     if plan.kind == "multiclass" and set(site.classes) - set(q.classes):
         return Withdrawn(site.name, own, q.round, "it has a class that sites did not agree on")
-    found = scores_of(take(site, rows), predicted[rows], plan, q)
+    found = scores_of(held, predicted[rows], plan, q)
     return replace(found, site=site.name, plan=own, round=q.round)
 
 

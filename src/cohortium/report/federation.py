@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 
-from cohortium.contracts.federation import ANSWERS, ENVELOPE
+from cohortium.contracts.federation import ENVELOPE
 from cohortium.contracts.federation_network import NETWORK_ANSWERS
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
+from cohortium.contracts.federation_wire import ANSWERS
+from cohortium.report.federation_attacks import attack_answer, attack_notes, attack_table
 from cohortium.report.federation_network import network_answer, network_exposed, network_facts, network_section
-from cohortium.report.federation_performance import across_table, performance_notes, said, site_table
+from cohortium.report.federation_performance import (
+    across_table,
+    calibration_table,
+    performance_notes,
+    said,
+    site_table,
+)
+from cohortium.report.federation_preparing import batch_table, chosen_table, preparing_notes
 from cohortium.report.html import render
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
@@ -38,8 +47,14 @@ def federation_page(r: FederatedResults) -> str:
         network=network_section(r) if net else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
+        lines=None if r.evaluation is None else calibration_table(r.evaluation),
+        preparing=preparing_notes(r),
+        chosen=None if r.preparing is None else chosen_table(r.preparing),
+        batches=None if r.preparing is None else batch_table(r.preparing),
         by_site=None if r.evaluation is None else site_table(r.evaluation),
         evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell),
+        attacks=attack_table(r) if r.attacks else None,
+        attack_notes=[attack_answer(r), *attack_notes(r)] if r.attacks else [],
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
@@ -80,6 +95,8 @@ def answer(r: FederatedResults) -> str:
     text += (
         f": fitted on sums{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site."
     )
+    if r.preparing is not None and r.preparing.chosen:
+        text += f" {len(r.preparing.chosen)} of {r.preparing.candidates:,} columns were chosen by {r.preparing.by}."
     if r.plan.penalty:
         text += f" Coefficients are shrunken (ridge {r.plan.penalty:g}) and have no intervals."
     else:
@@ -195,7 +212,7 @@ def _left(r: FederatedResults) -> Table:
 
 
 def _kinds(network: bool) -> Table:
-    every = (*ANSWERS, *NETWORK_ANSWERS) if network else ANSWERS
+    every = [t for t in ANSWERS if network or t not in NETWORK_ANSWERS]
     rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in every for f, said in t.LEAVES.items()]
     return Table(
         ["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round."
@@ -214,6 +231,10 @@ def exposed(r: FederatedResults) -> list[str]:
         "The evaluation's sums of a training part, taken from those of all, are sums of a fold: a fold holds the declared fewest "
         "patients and events, but fewer of it may share a level. A coordinator that lies can ask for scores by bins of its choosing."
     ]
+    batches = [
+        "Where effects of sites are taken out, the questions hold for every site by how much its columns are moved and stretched: other "
+        "sites can tell its means and variances from them."
+    ]
     return [
         "Each site's sums are seen by the coordinator one by one: there is no secure aggregation and no noise in this version.",
         cells,
@@ -221,6 +242,7 @@ def exposed(r: FederatedResults) -> list[str]:
         "The coordinator chooses the parameters that sites are asked about. Sites refuse parameters that no model has, another "
         "plan and too many rounds; a coordinator that lies within these bounds can learn more than an honest one.",
         *(folds if r.plan.folds else []),
+        *(batches if r.plan.harmonise else []),
     ]
 
 

@@ -74,6 +74,24 @@ def _at_site(r: SitePerformance | None) -> Cell:
     return Cell(_number(r.value), wide + (f"; bins ±{_number(r.bound)}" if r.bound else ""))
 
 
+def calibration_table(e: FederatedEvaluation) -> Table | None:
+    """Intercept and slope of all who were held out, a row for each design."""
+    if not e.calibration:
+        return None
+    rows = []
+    for c in e.calibration:
+        a = Cell("–") if c.intercept is None else Cell(_number(c.intercept), _range(c.intercept_low, c.intercept_high))
+        b = Cell("–") if c.slope is None else Cell(_number(c.slope), _range(c.slope_low, c.slope_high))
+        rows.append([Cell(DESIGNS[c.design], count(c.sites, "site")), a, b])
+    lines = any(c.intercept is not None for c in e.calibration)
+    note = "Regression of the outcome on the score of all who were held out, as one group: 1 is a slope that is right"
+    note += ", 0 an intercept that is" if lines else ""
+    note += "; below 1 predictions are too far apart. " + _reasons(
+        [(DESIGNS[c.design], c.reason) for c in e.calibration if c.reason]
+    )
+    return Table(["all together", "intercept (95%)", "slope (95%)"], rows, note=note)
+
+
 def _reasons(several: list[tuple[str, str]]) -> str:
     """Why there is no value, each reason once."""
     who: dict[str, list[str]] = {}
@@ -104,6 +122,11 @@ def performance_notes(e: FederatedEvaluation, least: int) -> list[str]:
         notes.append(
             f"ROC-AUC: of counts by bin of the score, each bin with at least {least} patients of either class. A pair within a bin counts "
             "one half: ± says how far the value can be from that of unbinned scores. Intervals are without that."
+        )
+    if "calibration_slope" in names:
+        notes.append(
+            "Calibration: slope (and intercept) of a regression of the outcome on the score, of each site by itself, and of all together; "
+            "by Newton's method on sums of two numbers. Of survival a Cox model with the score alone, its strata sites and folds."
         )
     return [*notes, *e.notices]
 

@@ -10,6 +10,19 @@ from cohortium.schema.declare import Declaration
 from cohortium.schema.federation_network import NetworkSpec
 
 
+class SelectSpec(Declaration):
+    """Of many columns those that are fitted, chosen anew in every fit of the evaluation."""
+
+    features: int = Field(ge=1, description="columns that are kept; a level counts as one")
+    by: Literal["association", "variance"] = Field(
+        "association",
+        description="association: score test of the endpoint, each column by itself; variance: in the column's own units",
+    )
+    modalities: list[str] | None = Field(
+        None, description="tables of which columns are chosen, those of others are all kept; default: all of the fit"
+    )
+
+
 class FederationSpec(Declaration):
     """What leaves a site, and when there is an answer. ``run`` does not look at it."""
 
@@ -25,6 +38,7 @@ class FederationSpec(Declaration):
     evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
+    select: SelectSpec | None = Field(None, description="fit some of many columns only")
     method: Literal["linear", "network"] = Field(
         "linear", description="linear: exact, on sums; network: deep fusion, averaged over sites"
     )

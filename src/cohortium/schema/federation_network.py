@@ -21,7 +21,9 @@ class NetworkSpec(Declaration):
     optimiser: Literal["sgd", "adam"] | None = Field(
         None, description="of a site's steps, begun anew each round; default sgd for scaffold and fedadam, else adam"
     )
-    rate: float | None = Field(None, gt=0, description="of learning; default 0.003 for adam, 0.2 for sgd, 0.05 for sgd with fedadam")
+    rate: float | None = Field(
+        None, gt=0, description="of learning; default 0.003 for adam, 0.2 for sgd, 0.05 for sgd with fedadam"
+    )
     decay: float = Field(0.05, ge=0, description="of weights, decoupled")
     gradient_clip: float = Field(1.0, ge=0, description="largest norm of a step's gradient; 0: any")
     fusion: Literal["attention", "gated"] = Field("attention", description="attention or gated")

@@ -5,7 +5,7 @@ run folder, ``report`` writes its pages anew; ``predict`` and ``validate`` use t
 ``embed`` makes one vector of all modalities of a unit; ``impute`` predicts a modality that is absent; ``similar`` finds
 the units most like a given one; ``subtype`` looks for kinds of patients; ``audit`` shows that nothing of the test units reached a
 model; ``drift`` whether new units are like those of a run; ``explain`` says what predictions rest on;
-``biomarkers`` which features an endpoint depends on; ``simulate_federation`` fits as sites would that share sums.
+``biomarkers`` which features an endpoint depends on; ``simulate_federation`` fits as sites would that share sums, ``preview`` says what would leave one.
 Names are imported on first use, so that a command that needs one verb does not load them all.
 """
 
@@ -48,6 +48,7 @@ _PUBLIC = {
     "biomarkers": "discovering",
     "plan_of": "federating",
     "simulate_federation": "simulating_federation",
+    "preview": "previewing",
     "Comparison": "comparing",
     "compare": "comparing",
 }

@@ -23,6 +23,9 @@ POOLED = {"leave_one_site_out": "pooled_site", "folds": "pooled"}
 
 FEWEST = 3
 
+COMPARED = ("c_index", "roc_auc", "brier", "r2", "mae")
+"""Metrics of which one model can have more than another."""
+
 
 def compared(
     found: FederatedResults, state: State, sites: Mapping[str, Site], plan: FederationPlan
@@ -125,12 +128,12 @@ def pooled_performance(state: State, sites: Mapping[str, Site], plan: Federation
             if not isinstance(said, str):
                 scores[s] = replace(scores_of(take(sites[s], rows), said[rows], plan, q), site=s)
         trials.append(replace(t, scores=scores, state=replace(t.state, classes=fitted.classes)))
-    found = evaluation(replace(state, trials=tuple(trials)))
+    found = evaluation(replace(state, trials=tuple(trials), calibration=()))
     return [] if found is None else [replace(r, design=POOLED[r.design]) for r in found.sites]
 
 
 def _wanted(e: FederatedEvaluation) -> list[tuple[str, str, str]]:
-    metrics = list(dict.fromkeys(r.metric for r in e.sites))
+    metrics = [m for m in dict.fromkeys(r.metric for r in e.sites) if m in COMPARED]
     return [
         (design, metric, against)
         for metric in metrics

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, Withdrawn
+from cohortium.contracts.federation import Answer, FederationPlan, Selection, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
-from cohortium.errors import StudyError
+from cohortium.errors import StudyError, did_you_mean
 from cohortium.study.federating_network import network_plan
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
             "Name another one as primary."
         )
     network = network_plan(study) if f.method == "network" else None
+    if f.lacks and network is None:
+        raise StudyError(
+            f"{study.path.name}: federation.lacks is of method: network; a linear fit names tables of this site alone."
+        )
     every = list(spec.cohort.modalities)
     modalities = f.modalities if f.modalities is not None else every if network else spec.reference or every
     for m in modalities:
@@ -44,7 +48,9 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
-        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)), f.method, network,
+        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)), f.method,
+        select=_selection(study, modalities), harmonise=_harmonised(study, modalities) if network is None else (),
+        network=network,
     )  # fmt: skip
 
 
@@ -56,11 +62,39 @@ def _table(study: Study, m: str) -> None:
             f"{study.path.name}: modality '{m}' is of shape {said.shape}; federated fits take tables. Name those under "
             "federation: {modalities: [...]}."
         )
-    if getattr(said, "harmonise", "none") != "none":
-        raise StudyError(
-            f"{study.path.name}: modality '{m}' says harmonise: combat, which cannot be fitted federated yet. Take it out, or "
-            "name other tables under federation: {modalities: [...]}."
-        )
+
+
+def _selection(study: Study, modalities: list[str]) -> Selection | None:
+    """What is chosen of the fit's tables. Raises :class:`StudyError`."""
+    s = study.spec.federation.select
+    if s is None:
+        return None
+    named = modalities if s.modalities is None else s.modalities
+    for m in named:
+        if m not in modalities:
+            raise StudyError(
+                f"{study.path.name}: federation.select.modalities names '{m}', which is no table of the fit."
+                f"{did_you_mean(m, modalities)} The fit takes: {', '.join(modalities)}."
+            )
+    return Selection(s.features, s.by, tuple(named))
+
+
+def _harmonised(study: Study, modalities: list[str]) -> tuple[str, ...]:
+    """Tables of which the effects of sites are taken out. Raises :class:`StudyError`."""
+    spec = study.spec
+    tables = [m for m in modalities if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none"]
+    for m in tables:
+        if getattr(spec.cohort.modalities[m], "harmonise_covariates", []):
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' has harmonise_covariates, which federated ComBat does not know. Take them out, or "
+                "name other tables under federation: {modalities: [...]}."
+            )
+        if spec.design.weight is not None:
+            raise StudyError(
+                f"{study.path.name}: modality '{m}' says harmonise: combat, which does not go with design.weight in a federated fit: "
+                "what would leave the sites are weighted means. Take out one of the two."
+            )
+    return tuple(tables)
 
 
 Ask = Callable[[bytes], bytes]

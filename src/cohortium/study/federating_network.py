@@ -30,6 +30,14 @@ def network_plan(study: Study) -> NetworkPlan:
         raise StudyError(
             f"{where}: networks across sites do not know design.weight yet. Take it out, or method: linear."
         )
+    if f.select is not None:
+        raise StudyError(f"{where}: federation.select is of linear models; a network takes all columns of its tables.")
+    for m, said in spec.cohort.modalities.items():
+        if getattr(said, "harmonise", "none") != "none" and m in (f.modalities or spec.cohort.modalities):
+            raise StudyError(
+                f"{where}: modality '{m}' says harmonise: combat, which networks across sites do not know yet. Take it out, or name other "
+                "tables under federation: {modalities: [...]}."
+            )
     for m in f.lacks:
         if m in spec.cohort.modalities:
             raise StudyError(f"{where}: federation.lacks names '{m}', which is a modality of this study file.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from cohortium.errors import StudyError, did_you_mean
 from cohortium.study.spec import EvaluationSpec, StudySpec
@@ -17,6 +20,22 @@ PRESETS = {
     "default": {"repeats": 3, "folds": 5},
     "thorough": {"repeats": 10, "folds": 5},
 }
+
+
+def declared(x: Any) -> Any:
+    """What declarations say beyond their defaults, as JSON holds it; of each its class, since shapes differ by that alone."""
+    if isinstance(x, BaseModel):
+        said = {"": type(x).__name__}
+        for name, field in type(x).model_fields.items():
+            value = getattr(x, name)
+            if field.is_required() or value != field.get_default(call_default_factory=True):
+                said[name] = declared(value)
+        return said
+    if isinstance(x, Mapping):
+        return {str(k): declared(v) for k, v in x.items()}
+    if isinstance(x, list | tuple):
+        return [declared(v) for v in x]
+    return to_jsonable_python(x)
 
 
 @dataclass(frozen=True)
@@ -44,9 +63,12 @@ class Study:
 
     @property
     def hash(self) -> str:
-        """What the study asks of ``run``, as 32 hexadecimal digits; title, statements, ``federation`` and comments do not count."""
-        facts = self.spec.model_dump(mode="json", exclude={"title", "statements", "federation"})
-        facts["evaluation"] = self.evaluation.model_dump(mode="json")
+        """What the study asks of ``run``, as 32 hexadecimal digits; title, statements, ``federation`` and comments do not count.
+
+        What is at its default does not count either: keys that a later version adds leave the hash as it is."""
+        silent = ("title", "statements", "federation", "evaluation", "models")
+        facts = {k: v for k, v in declared(self.spec).items() if k not in silent}
+        facts["evaluation"] = declared(self.evaluation)
         facts["models"] = list(self.models)
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 

@@ -15,6 +15,7 @@ import numpy as np
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SitePerformance
 from cohortium.errors import FederationError, StudyError, did_you_mean
+from cohortium.study.attacking import FEWEST_SHADOWS, attack
 from cohortium.study.comparing_networks import compared
 from cohortium.study.federating import asking, drive, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
@@ -22,6 +23,7 @@ from cohortium.study.outfolder import free_folder, whole_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cohortium.experiment import ProgressEvent
     from cohortium.federation_coordinator import State
     from cohortium.federation_site import Site
     from cohortium.study.data import Data
@@ -40,13 +42,16 @@ def simulate_federation(
     by: str | None = None,
     compare: bool = False,
     evaluate: bool = False,
+    shadows: int = 0,
     tell: Tell | None = None,
+    progress: Callable[[ProgressEvent], None] | None = None,
 ) -> FederatedResults:
     """Fit the study's primary endpoint as sites that share nothing but sums would.
 
     by: column of the unit table whose values are the sites; default ``design.site``. compare: also each site's own fit, and
     the fit on all rows together, which no real federation has. evaluate: also how well the model predicts, by sites and folds held
-    out, as ``federation: {evaluate: true}`` says in the study file. out: new folder for records, log of messages and page. tell: called
+    out, as ``federation: {evaluate: true}`` says in the study file. shadows: also attacks on what is released, by so many further fits
+    (at least 64). progress: is told of them. out: new folder for records, log of messages and page. tell: called
     with round and phase.
 
     Raises :class:`StudyError`, :class:`DataError` and :class:`FederationError`; then nothing is written.
@@ -56,6 +61,10 @@ def simulate_federation(
     from cohortium.study.data import load_data
     from cohortium.study.load import Study, load_study
 
+    if shadows and shadows < FEWEST_SHADOWS:
+        raise StudyError(
+            f"An attack takes at least {FEWEST_SHADOWS} shadow models; {shadows} would find less than there is."
+        )
     loaded = study if isinstance(study, Study) else load_study(study)
     plan = plan_of(loaded, evaluate)
     folder = None if out is None else free_folder(Path(out), ours)
@@ -71,6 +80,8 @@ def simulate_federation(
         found = compared(found, driven.state, sites, plan)
     elif compare:
         found = _compared(found, driven.state, sites, plan)
+    if shadows:
+        found = replace(found, attacks=attack(plan, sites, driven.state, shadows, progress))
     if folder is not None:
         write(folder, found)
     return found

@@ -9,6 +9,9 @@ from cohortium.report.figures.style import INK, MUTED, SERIES, Drawing, draw, sl
 from cohortium.report.words import count, short
 
 _CUT = 20
+FEWEST = 5
+"""A pattern of fewer units is not named: what so few have in common may tell who they are."""
+
 _ROW = 21.0
 
 
@@ -21,7 +24,8 @@ def presence(cohort: CohortRecord, key: str) -> Drawing | None:
     patterns = sorted(cohort.patterns, key=lambda p: (-p.n_units, p.modalities))
     if not modalities or not patterns:
         return None
-    shown, rest = patterns[:_CUT], patterns[_CUT:]
+    shown = [p for p in patterns[:_CUT] if p.n_units >= FEWEST]
+    rest = patterns[len(shown) :]
     column = 20.0 if len(modalities) > 6 else 30.0
     labels = [short(m.name, 22) for m in modalities]
     geometry = _Geometry(
@@ -36,21 +40,33 @@ def presence(cohort: CohortRecord, key: str) -> Drawing | None:
         _patterns(figure, geometry, cohort, shown, sum(p.n_units for p in rest), len(rest))
 
     full = next((p.n_units for p in patterns if len(p.modalities) == len(modalities)), 0)
-    largest = shown[0]
+    largest = shown[0] if shown else None
     alt = (
         f"{count(cohort.n_units, 'unit')} in {count(len(patterns), 'pattern')} of available modalities. "
-        f"{full:,} have all {len(modalities)}. The largest pattern has {largest.n_units:,} units with "
-        f"{', '.join(largest.modalities) or 'no modality'}."
+        f"{_many(full)} have all {len(modalities)}."
     )
+    if largest is not None:
+        alt += (
+            f" The largest pattern has {largest.n_units:,} units with {', '.join(largest.modalities) or 'no modality'}."
+        )
     every = f"all {len(modalities)}" if len(modalities) > 2 else "both" if len(modalities) == 2 else "it"
-    share = f"{full:,} of {cohort.n_units:,} have {every}; nobody was dropped for lacking one."
+    share = f"{_many(full)} of {cohort.n_units:,} have {every}; nobody was dropped for lacking one."
     if full == cohort.n_units:
         share = f"Everybody has {every}."
     caption = f"Each line is a pattern: the filled dots are the modalities its patients have. {share}"
     svg = draw(paint, width=int(geometry.width), height=int(geometry.height), alt=alt, key=key, tight=False)
     data: list[dict[str, object]] = [{"what": "modality", "modalities": m.name, "units": m.n_units} for m in modalities]
-    data += [{"what": "pattern", "modalities": " | ".join(p.modalities), "units": p.n_units} for p in patterns]
+    data += [{"what": "pattern", "modalities": " | ".join(p.modalities), "units": p.n_units} for p in shown]
+    if rest:
+        data.append(
+            {"what": "other patterns", "modalities": str(len(rest)), "units": _many(sum(p.n_units for p in rest))}
+        )
     return Drawing(svg, "Who has which modality", caption, int(geometry.width), name=slug(key), data=data)
+
+
+def _many(n: int) -> str:
+    """A number of units; few are not counted out."""
+    return f"{n:,}" if n >= FEWEST or not n else "1 to 4"
 
 
 class _Geometry:
@@ -126,5 +142,5 @@ def _patterns(figure: Any, g: _Geometry, cohort: CohortRecord, shown: list[Any],
     bars.set_xlim(0, max(sizes) * 2.1)
     bars.set_ylim(n_rows - 0.5, -0.5)
     for row, size in enumerate(sizes):
-        text = f"{size:,} ({100 * size / max(cohort.n_units, 1):.0f}%)"
+        text = f"{size:,} ({100 * size / max(cohort.n_units, 1):.0f}%)" if size >= FEWEST else _many(size)
         bars.text(size + 0.025 * max(sizes), row, text, va="center", ha="left", fontsize=12, color=INK)

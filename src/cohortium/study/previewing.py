@@ -1,0 +1,114 @@
+"""What would leave a site, found out by a trial run with this site alone: nothing is sent anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cohortium.contracts.federation import ENVELOPE, FederationPlan, SiteSchema, Withdrawn
+from cohortium.contracts.federation_leaving import Leaving, LeavingPreview
+from cohortium.contracts.federation_wire import digest, encode, holds
+from cohortium.errors import FederationError
+from cohortium.study.federating import asking, plan_of, site_of_study
+
+if TYPE_CHECKING:
+    from cohortium.federation_site import Site
+    from cohortium.study.load import Study
+
+LONGEST = 20.0
+"""Seconds of a trial run; later rounds send what earlier ones did."""
+
+
+def preview(study: Study | str | Path, name: str = "this site") -> LeavingPreview:
+    """What would leave a site with this study file and its data. Raises the errors of reading them."""
+    from cohortium.study.load import Study, load_study
+
+    loaded = study if isinstance(study, Study) else load_study(study)
+    plan = plan_of(loaded)
+    return preview_of(site_of_study(name, loaded, plan), plan)
+
+
+def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
+    """The same of a site that was read already. Other sites may add columns (levels that this one lacks), never rows."""
+    from cohortium.federation_coordinator import begin, question, step
+    from cohortium.federation_coordinator.checking import read_answer
+    from cohortium.federation_site import too_few
+    from cohortium.federation_site.answering import most_rounds
+
+    if reason := too_few(site, plan):
+        return _made(site, plan, reason, [], 0, most_rounds(plan), False)
+    alone = replace(plan, quorum=1)
+    ask = asking(site, alone)
+    state = begin(alone, [site.name])
+    said: list[Any] = []
+    started, cut = time.monotonic(), False
+    while state.phase != "done":
+        if time.monotonic() - started > LONGEST:
+            cut = True
+            break
+        found = read_answer(ask(encode(question(state))), site.name, state)
+        said.append(found)
+        if isinstance(found, Withdrawn):
+            return _made(site, plan, found.reason, said, state.round, most_rounds(plan), False)
+        try:
+            state = step(state, {site.name: found})
+        except FederationError:  # no estimate from this site alone: what it sends is known nevertheless
+            break
+    return _made(site, plan, "", said, state.round, most_rounds(plan), cut)
+
+
+def _made(
+    site: Site, plan: FederationPlan, reason: str, said: list[Any], rounds: int, most: int, cut: bool
+) -> LeavingPreview:
+    schema = next((a for a in said if isinstance(a, SiteSchema)), None)
+    features = () if schema is None else tuple(f.name for f in schema.features)
+    levels = {} if schema is None else {f.name: f.levels for f in schema.features if f.levels}
+    messages = _kinds(said)
+    shapes = sorted({json.dumps([type(one).__name__, holds(one)]) for a in said for one in (a, *_inside(a))})
+    mark = digest(json.dumps([shapes, features, levels]).encode())
+    return LeavingPreview(
+        site.name, plan.study, plan.endpoint, digest(encode(plan)), len(site), site.patients(), reason, features, levels,
+        messages, rounds, most, cut, mark,
+    )  # fmt: skip
+
+
+def _kinds(said: list[Any]) -> tuple[Leaving, ...]:
+    """Each kind of message, and each kind of answer inside others, as the last of them was."""
+    last: dict[tuple[str, str], Any] = {}
+    times: dict[tuple[str, str], int] = {}
+    size: dict[tuple[str, str], int] = {}
+    for a in said:
+        for within, one in [("", a), *((type(a).__name__, b) for b in _inside(a))]:
+            key = (type(one).__name__, within)
+            last[key] = one
+            times[key] = times.get(key, 0) + 1
+            size[key] = max(size.get(key, 0), len(encode(one)))
+    return tuple(
+        Leaving(kind, within, times[kind, within], size[kind, within], _fields(a)) for (kind, within), a in last.items()
+    )
+
+
+def _inside(answer: Any) -> list[Any]:
+    """Answers that stand in the lists of another."""
+    out = []
+    for f in dataclasses.fields(answer):
+        value = getattr(answer, f.name)
+        if isinstance(value, tuple):
+            out += [v.answer for v in value if dataclasses.is_dataclass(v) and hasattr(v, "answer")]
+    return out
+
+
+def _fields(answer: Any) -> tuple[tuple[str, str, str], ...]:
+    how = holds(answer)
+    said = dict(type(answer).LEAVES)
+    return tuple((f, said[f], _counted(getattr(answer, f)) or how[f]) for f in how if f not in ENVELOPE)
+
+
+def _counted(value: Any) -> str:
+    """Counts as they are: a person approves numbers of patients, not that there are some."""
+    several = value if isinstance(value, tuple) else (value,)
+    return ", ".join(f"{v:,}" for v in several) if several and all(type(v) is int for v in several) else ""

@@ -1,0 +1,62 @@
+"""Attacks on a federated study as ``federate simulate --attack`` tries them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cohortium.federation_site import Feature
+from cohortium.study import attacking
+from cohortium.study.attacking import attack
+from cohortium.study.federating import asking, drive
+from tests.federation import sites as cut
+
+
+def attacked(kind, found, **plan):
+    made = cut.plan(kind, **plan)
+    state = drive(made, {n: asking(s, made) for n, s in found.items()}).state
+    return attack(made, found, state), state
+
+
+def wide(columns):
+    """Sites with further columns of chance: a model that knows its patients by heart."""
+    rng = np.random.default_rng(5)
+    out = {}
+    for name, s in cut.sites("binary").items():
+        more = [
+            Feature("clinical", f"chance{j}", "numeric", (), "", "", rng.normal(size=len(s))) for j in range(columns)
+        ]
+        out[name] = replace(s, features=(*s.features, *more))
+    return out
+
+
+def test_a_model_of_many_columns_tells_who_took_part_and_one_of_few_hardly(monkeypatch):
+    monkeypatch.setattr(attacking, "MOST_CELLS", 100)
+    few, _ = attacked("binary", cut.sites("binary"))
+    many, _ = attacked("binary", wide(30), penalty=1.0)
+    model = {k: next(a for a in r if a.surface == "model") for k, r in (("few", few), ("many", many))}
+    assert model["few"].shadows == 64 and model["few"].candidates == 260
+    assert model["few"].auc < 0.6 and model["many"].auc > 0.63
+    assert model["many"].tpr_low > 0.02 and model["few"].tpr < 0.03
+    assert (
+        next(a for a in many if a.surface == "sums").auc > 0.99
+    )  # a small site's sums of many columns are its list of patients
+    assert "more than 100 cells" in next(a for a in many if a.attack == "reconstruction").reason
+
+
+@pytest.mark.thorough
+def test_rows_of_a_site_are_not_found_in_sums_of_few_columns():
+    row = next(a for a in attacked("binary", cut.sites("binary"))[0] if a.attack == "reconstruction")
+    assert row.candidates == 35 and row.rounds >= 4 and row.misfit < 0.1 and row.share < row.chance + 0.25
+
+
+@pytest.mark.parametrize("kind", ["survival", "continuous", "multiclass"])
+def test_sums_of_a_small_site_tell_more_than_the_model_does(kind):
+    found, _ = attacked(kind, cut.sites(kind))
+    model, sums = found
+    assert (model.surface, sums.surface, sums.site) == ("model", "sums", "west")
+    assert 0.45 < model.auc < sums.auc and sums.tpr_low > 0.01 and sums.candidates == 35
+    if kind == "continuous":
+        assert attacked(kind, cut.sites(kind))[0] == found  # the same numbers again
