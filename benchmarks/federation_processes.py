@@ -1,12 +1,13 @@
 """Three sites and a coordinator as processes with mutual TLS: undisturbed, and with a site killed in round 2 and the server in
 round 3, each started again a second later. Prints seconds and the largest difference between the coefficients.
 
-usage: PYTHONPATH=.:src python benchmarks/federation_processes.py   (needs pip install 'cohortium[federated]'; about three minutes)
+usage: PYTHONPATH=.:src python benchmarks/federation_processes.py [--secure]   (needs pip install 'cohortium[federated]'; about three minutes)
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -42,6 +43,8 @@ def main() -> None:
     """An undisturbed study, then one with two kills, by the same processes."""
     with tempfile.TemporaryDirectory() as name:
         federation = Federation(Path(name))
+        if "--secure" in sys.argv:
+            federation.text = federation.text.replace("federation: {", "federation: {secure: true, ")
         begin = time.perf_counter()
         federation.prepare()
         print(f"kits: {time.perf_counter() - begin:.1f} s")

@@ -82,6 +82,8 @@ WRONG = {
     "quorum": ("federation: {quorum: 9}", [], "quorum is 9"),
     "unknown key": ("federation: {quorom: 2}", [], "Did you mean 'quorum'"),
     "unknown modality": ("federation: {modalities: [clinicl]}", [], "Did you mean 'clinical'"),
+    "secure": ("federation: {secure: maybe}", [], "secure"),
+    "secure and selection": ("federation: {secure: true, select: {features: 2}}", [], "single sites"),
     "negative": ("federation: {penalty: -1}", [], "penalty"),
     "all too small": ("federation: {least_patients: 100000}", [], "0 of 4 sites are left"),
 }
@@ -177,6 +179,46 @@ def test_folds_are_some(call, study, tmp_path):
     )
 
 
+def test_secure_aggregation_gives_the_same_and_nothing_by_site(call, study, tmp_path):
+    for package in ("cryptography", "Crypto"):
+        pytest.importorskip(package, reason="needs pip install 'cohortium[secure]'")
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed", "--secure")
+    assert done.code == 0, done.err
+    assert "260 units of 4 sites" in done.out and "nobody saw a single site's sums" in " ".join(done.out.split())
+    text = (tmp_path / "fed" / "federation.json").read_text()
+    found = json.loads(text)
+    assert [c["estimate"] for c in found["coefficients"]] == pytest.approx(list(oracle("cox")), abs=1e-11)
+    assert found["secure"]["fewest"] == 4 and {s["units"] for s in found["sites"]} == {None}
+    rows = list(csv.DictReader((tmp_path / "fed" / "messages.csv").open()))
+    assert {r["kind"] for r in rows if r["to"] == "coordinator"} == {"SiteNames", "SiteSealed", "SiteOpening"}
+    page = (tmp_path / "fed" / "federation.html").read_text()
+    assert "How sums were protected" in page and "SiteSealed" in page and "uniformly random" in page
+    assert "seen by the coordinator one by one" not in page and "SiteMoments" not in page
+
+
+def test_secure_aggregation_of_two_sites_is_refused(call, study, tmp_path):
+    pytest.importorskip("Crypto", reason="needs pip install 'cohortium[secure]'")
+    d = table()
+    d["pair"] = ["one", "two"] * 130
+    d.to_csv(study.parent / "data.csv", index=False)
+    done = call("federate", "simulate", study, "--by", "pair", "--out", tmp_path / "fed", "--secure")
+    assert done.code == 2 and "at least 3 sites, and there are 2" in done.err and not (tmp_path / "fed").exists()
+
+
+@pytest.mark.parametrize("package", ["cryptography", "Crypto"])
+def test_secure_aggregation_names_the_extra_it_needs(call, study, tmp_path, monkeypatch, package):
+    import sys
+
+    for name in [m for m in sys.modules if m.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    if package == "Crypto":
+        pytest.importorskip("cryptography", reason="the first of the two is asked for first")
+    study.write_text(STUDY.replace("{least_cell: 3}", "{least_cell: 3, secure: true}"))
+    done = call("federate", "simulate", study, "--out", tmp_path / "fed")
+    assert done.code == 2 and "pip install 'cohortium[secure]'" in done.err and not (tmp_path / "fed").exists()
+
+
 PREPARED = STUDY.replace("[age, size, grade, node]}", "[age, size, grade, node], harmonise: combat}").replace(
     "{site: site}", "{site: site, batch: site}"
 )
@@ -236,3 +278,12 @@ def test_what_would_leave_is_shown_and_nothing_is_sent(call, study, tmp_path):
     assert found["units"] == 260 and found["messages"][0]["kind"] == "SiteSchema"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data.csv", "study.yaml"]
     assert call("federate", "preview", tmp_path / "none.yaml").code == 2
+
+
+def test_a_preview_with_secure_aggregation_shows_masked_numbers(call, study):
+    for package in ("cryptography", "Crypto"):
+        pytest.importorskip(package, reason="needs pip install 'cohortium[secure]'")
+    study.write_text(STUDY.replace("{least_cell: 3}", "{least_cell: 3, secure: true}"))
+    found = call("federate", "preview", study, "--name", "north", "--json").json["leaving"]
+    assert [m["kind"] for m in found["messages"]] == ["SiteNames", "SiteSealed", "SiteOpening"] and not found["reason"]
+    assert found["features"] == ["age", "size", "grade", "node"]

@@ -30,6 +30,7 @@ class Federation:
 
     root: Path
     sites: tuple[str, ...] = SITES
+    text: str = STUDY
     port: int = field(default_factory=free_port)
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
 
@@ -57,8 +58,8 @@ class Federation:
         for s in self.sites:
             (self.root / s).mkdir()
             (d[d.site == s] if s in SITES else d).to_csv(self.root / s / "data.csv", index=False)
-            (self.root / s / "study.yaml").write_text(STUDY)
-        self.study.write_text(STUDY)
+            (self.root / s / "study.yaml").write_text(self.text)
+        self.study.write_text(self.text)
 
     def up(self, name: str) -> None:
         where = [self.kits / name, *([] if name == "server" else [self.root / name / "study.yaml", "--approve"])]

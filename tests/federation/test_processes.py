@@ -192,3 +192,15 @@ def test_without_a_certificate_of_this_federation_nothing_is_said(federation, tm
     assert said(federation, None) == b""
     assert said(federation, stranger(federation, tmp_path).kits / "stranger") == b""
     assert said(federation, federation.kits / "north").startswith(b"HTTP/")
+
+
+def test_keys_for_secure_aggregation_are_in_the_kits_of_sites_alone(federation):
+    kits = {k.name for k in federation.kits.iterdir() if (k / "sealing.json").exists()}
+    assert kits == set(SITES)
+    private = [json.loads((federation.kits / s / "sealing.json").read_text())["private"] for s in SITES]
+    assert len(set(private)) == len(SITES)
+    for name in SITES:
+        assert (federation.kits / name / "sealing.json").stat().st_mode & 0o777 == 0o600
+    for kit in ("server", "lead"):
+        for file in (federation.kits / kit).rglob("*"):
+            assert not file.is_file() or not any(p.encode() in file.read_bytes() for p in private), file

@@ -16,7 +16,13 @@ from cohortium.contracts.audit import TRIALS, AuditResults, Trial
 from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.drawn import PatientDrawn
 from cohortium.contracts.explanations import Explanation
-from cohortium.contracts.federation_results import FederatedEvaluation, FederatedResults, Performance, SitePerformance
+from cohortium.contracts.federation_results import (
+    CalibrationLine,
+    FederatedEvaluation,
+    FederatedResults,
+    Performance,
+    SitePerformance,
+)
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
 from cohortium.report.biomarkers import biomarker_page
@@ -36,6 +42,7 @@ EVALUATED = made_up(
     FederatedEvaluation,
     across=[made_up(Performance, design="folds", metric="roc_auc")],
     sites=[made_up(SitePerformance, design="folds", metric="roc_auc")],
+    calibration=[made_up(CalibrationLine, design="folds")],
 )
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr", "use", "path", "rect"}
 

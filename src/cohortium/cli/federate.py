@@ -37,6 +37,9 @@ def simulate(
         bool,
         typer.Option("--evaluate", help="also how well the model predicts sites and folds that it was not fitted on"),
     ] = False,
+    secure: Annotated[
+        bool, typer.Option("--secure", help="the coordinator sees only sums over sites; needs the extra 'secure'")
+    ] = False,
     attack: Annotated[
         bool, typer.Option("--attack", help="also attacks on what is released: who took part, and what his row was")
     ] = False,
@@ -53,6 +56,7 @@ def simulate(
     Example:
       cohortium federate simulate mydata/study.yaml --by hospital --out federated
       cohortium federate simulate mydata/study.yaml --by hospital --out federated --evaluate
+      cohortium federate simulate mydata/study.yaml --by hospital --out federated --secure
       cohortium federate simulate mydata/study.yaml --by hospital --out federated --attack
     """
     from cohortium.cli.show_federation import show_federation
@@ -60,7 +64,14 @@ def simulate(
 
     with progress(quiet or as_json) as tell:
         found = simulate_federation(
-            study, out, by=by, compare=compare, evaluate=evaluate, shadows=shadows if attack else 0, progress=tell
+            study,
+            out,
+            by=by,
+            compare=compare,
+            evaluate=evaluate,
+            secure=secure,
+            shadows=shadows if attack else 0,
+            progress=tell,
         )
     show_federation(found, out, as_json, quiet)
 

@@ -26,10 +26,7 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     _print(answer(found))
     for n in found.notices:
         _print(f"! {n}")
-    if found.network is None:
-        _show_coefficients(found)
-    else:
-        _show_network(found)
+    _show_fit(found)
     if found.evaluation is not None:
         _show_evaluation(found.evaluation)
     if found.attacks:
@@ -47,7 +44,17 @@ def show_federation(found: FederatedResults, folder: Path, as_json: bool, quiet:
     say(f"Wrote {folder}: federation.html, federation.json and messages.csv.")
 
 
-def _show_coefficients(found: FederatedResults) -> None:
+def _show_fit(found: FederatedResults) -> None:
+    """Coefficients, or what trees use."""
+    if found.trees is not None:
+        t = _table(None, "column", "gain", "splits")
+        for i in found.trees.importance[:_MOST]:
+            t.add_row(i.column, f"{100 * i.gain:.1f}%", str(i.splits))
+        _print(t)
+        return
+    if found.network is not None:
+        _show_network(found)
+        return
     from cohortium.report.federation import RATIOS
 
     several = found.kind == "multiclass"
@@ -93,7 +100,7 @@ def _show_evaluation(found: FederatedEvaluation) -> None:
     """Across sites, then each."""
     from cohortium.report.federation_performance import across_table, site_table
 
-    for table in (across_table(found), site_table(found)):
+    for table in (across_table(found), *([site_table(found)] if found.sites else [])):
         t = _table(None, *table.head)
         for row in table.rows:
             t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))

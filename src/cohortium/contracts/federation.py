@@ -31,6 +31,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class SecurePlan:
+    """Sums that nobody sees one by one. least_sites: that a sum is of, at least. bits: after the point, of the sums of a fit."""
+
+    least_sites: int = 3
+    bits: int = 64
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which columns are fitted: ``features`` of those of ``modalities``, with the highest score ``by`` (``association`` with the
     endpoint, or ``variance``); columns of other tables are kept."""
@@ -38,6 +46,23 @@ class Selection:
     features: int
     by: str
     modalities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TreesPlan:
+    """Gradient boosting. rounds: trees (by class) at most; depth of each; learning_rate: share of a leaf's value that is added. bins:
+    of a column at most. ridge: on values of leaves. least_curvature, least_leaf: sum of second derivatives, and units, of a leaf over
+    all sites, at least. stop: trees without gain for units held out after which it ends; 0: never. held: their share."""
+
+    rounds: int = 100
+    depth: int = 3
+    learning_rate: float = 0.1
+    bins: int = 32
+    ridge: float = 1.0
+    least_curvature: float = 1.0
+    least_leaf: int = 20
+    stop: int = 0
+    held: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,8 @@ class FederationPlan:
     suppression. quorum: sites without which there is no answer. rounds: at most. weighted: sampling weights are used.
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
-    sites are taken out. network: of method ``network``.
+    sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
+    over sites, and how. network: of method ``network``.
     """
 
     study: str
@@ -70,6 +96,8 @@ class FederationPlan:
     method: str = "linear"
     select: Selection | None = None
     harmonise: tuple[str, ...] = ()
+    trees: TreesPlan | None = None
+    secure: SecurePlan | None = None
     network: NetworkPlan | None = None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.federation_secure import SecureRecord
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,48 @@ class Preparing:
 
 
 @dataclass(frozen=True)
+class Importance:
+    """A column of boosted trees. gain: its share of what all splits gained for the penalised loss; splits: how many are its own."""
+
+    column: str
+    gain: float
+    splits: int
+
+
+@dataclass(frozen=True)
+class PooledTrees:
+    """Boosting on all rows in one place with the same edges of bins, against the federated one. same: largest difference of a score with the
+    same groups and shared bins of small nodes; plain: without them, on exact values; spread: standard deviation of the federated scores; correlation of the two."""
+
+    same: float
+    plain: float
+    spread: float
+    correlation: float | None
+
+
+@dataclass(frozen=True)
+class FederatedTrees:
+    """Boosted trees. trees: of each class where there are several; stopped: whether it ended before the declared number. losses, held_losses: per
+    unit before each tree (of survival per event), of those trained on and those held out to know when to stop; held: their number. off: largest distance of an edge of
+    a bin from the quantile it stands for, as a share of units, of columns that have all bins. columns: names, in the order of edges; edges, base, splits, values: the model, as in
+    :class:`cohortium.contracts.federation_trees.TreesModel`. pooled: where a simulation was asked for it."""
+
+    trees: int
+    stopped: bool
+    importance: list[Importance]
+    losses: list[float]
+    held_losses: list[float]
+    held: int
+    off: float
+    columns: list[str]
+    edges: list[list[float]]
+    base: list[float]
+    splits: list[list[float]]
+    values: list[list[float]]
+    pooled: PooledTrees | None = None
+
+
+@dataclass(frozen=True)
 class AttackRecord:
     """An attack on what the study releases. attack: ``membership`` or ``reconstruction``. surface: ``model``, or ``sums`` that the
     coordinator sees of ``site``. shadows: further fits of the attacker. candidates: patients' units, or rows that are looked for. Membership:
@@ -226,7 +269,7 @@ class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
     coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks: where they were asked for.
-    network: of method ``network``, which has no coefficients."""
+    secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients."""
 
     study: str
     endpoint: str
@@ -250,4 +293,6 @@ class FederatedResults:
     evaluation: FederatedEvaluation | None = None
     attacks: list[AttackRecord] = field(default_factory=list)
     preparing: Preparing | None = None
+    trees: FederatedTrees | None = None
+    secure: SecureRecord | None = None
     network: NetworkFit | None = None

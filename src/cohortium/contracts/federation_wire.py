@@ -17,7 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.contracts import federation, federation_network, federation_preparing
+from cohortium.contracts import (
+    federation,
+    federation_network,
+    federation_preparing,
+    federation_secure,
+    federation_trees,
+)
 
 
 class MessageError(ValueError):
@@ -27,7 +33,7 @@ class MessageError(ValueError):
 MOST_BYTES = 512 * 1024 * 1024
 """A longer message is refused before it is read."""
 
-_MODULES = (federation, federation_preparing, federation_network)
+_MODULES = (federation, federation_preparing, federation_trees, federation_secure, federation_network)
 """Modules of contracts whose records may be sent."""
 
 _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator.state")

@@ -14,7 +14,7 @@ from nvflare.apis.signal import Signal
 
 from cohortium.federation_engine.approving import approved_only
 from cohortium.federation_engine.messages_log import append
-from cohortium.federation_engine.names import ANSWER, QUESTION, STUDY_VARIABLE, TASK
+from cohortium.federation_engine.names import ANSWER, JOURNAL, QUESTION, SEALING, STUDY_VARIABLE, TASK
 from cohortium.study.federating import Ask, failed, message_row, site_from_files
 
 
@@ -31,10 +31,12 @@ class SiteExecutor(Executor):
         if task_name != TASK or not isinstance(question, bytes):
             return make_reply(ReturnCode.TASK_UNKNOWN)
         name = fl_ctx.get_identity_name()
-        log = Path(str(fl_ctx.get_prop(FLContextKey.WORKSPACE_ROOT))) / "messages.csv"
+        kit = Path(str(fl_ctx.get_prop(FLContextKey.WORKSPACE_ROOT)))
+        log = kit / "messages.csv"
         try:
             if self._ask is None:
-                self._ask = approved_only(log.parent, name, site_from_files(name, os.environ[STUDY_VARIABLE]))
+                ask = site_from_files(name, os.environ[STUDY_VARIABLE], kit / SEALING, kit / JOURNAL)
+                self._ask = approved_only(kit, name, ask)
             answer = self._ask(question)
         except Exception:  # whatever it is, its text may hold what must not leave
             self.logger.exception("the question could not be answered")

@@ -19,6 +19,8 @@ from typing import Any
 
 from cohortium._optional import require
 from cohortium.errors import DataError, StudyError
+from cohortium.federation_engine.names import SEALING
+from cohortium.masking import make_keys
 from cohortium.study.outfolder import free_folder, whole_folder
 
 LEAD, SERVER, ABOUT = "lead", "server", "kit.json"
@@ -50,6 +52,7 @@ def make_kits(sites: Sequence[str], out: Path, host: str = "localhost", port: in
     free_folder(out)
     with whole_folder(out) as part, tempfile.TemporaryDirectory() as work:
         made = _provision(sites, host, port, days, Path(work))
+        sealing = make_keys(sites)
         for name, folder in [(SERVER, made / host), (LEAD, made / LEAD_NAME), *((s, made / s) for s in sites)]:
             kit = part / name
             shutil.move(folder, kit)
@@ -59,7 +62,14 @@ def make_kits(sites: Sequence[str], out: Path, host: str = "localhost", port: in
             _restrict(kit, role)
             about = {"role": role, "name": name, "host": host, "port": port, "sites": sorted(sites)}
             (kit / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+            if role == "site":  # server and lead get no key: they must not be able to open anything
+                _private(kit / SEALING, json.dumps(sealing[name].plain(), indent=1))
     return out
+
+
+def _private(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
 
 
 def about(kit: Path, role: str) -> dict[str, Any]:

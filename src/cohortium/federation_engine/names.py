@@ -6,3 +6,6 @@ STUDY_VARIABLE = "COHORTIUM_FEDERATED_STUDY"
 
 STATE, END, ROUNDS = "state.json", "end.json", "rounds.json"
 """On the server, for each plan: where the fit stands, how it ended, and the messages and seconds of its rounds."""
+
+SEALING, JOURNAL = "sealing.json", "opened.json"
+"""In a site's kit alone: its key for secure aggregation, and the sums that it helped to open."""

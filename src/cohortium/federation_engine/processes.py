@@ -13,7 +13,7 @@ from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import DataError, StudyError
 from cohortium.federation_engine.approving import approved, write_approval
 from cohortium.federation_engine.kits import about
-from cohortium.federation_engine.names import STUDY_VARIABLE
+from cohortium.federation_engine.names import SEALING, STUDY_VARIABLE
 
 if TYPE_CHECKING:
     from cohortium.contracts.federation import FederationPlan
@@ -57,13 +57,15 @@ def run_site(
     Raises the errors of :func:`cohortium.study.load_study`, and those of its data.
     """
     from cohortium.study import load_study
-    from cohortium.study.federating import plan_of, site_of_study
+    from cohortium.study.federating import plan_of, sealing_key, site_of_study
     from cohortium.study.previewing import preview_of
 
     known = about(kit, "site")
     _engine()
     loaded = load_study(study)
     plan = plan_of(loaded)
+    if plan.secure is not None:
+        sealing_key(kit / SEALING)
     site = site_of_study(str(known["name"]), loaded, plan)
     leaving = preview_of(site, plan)
     if not leaving.reason and not approved(kit, leaving.plan, leaving.digest):
@@ -90,9 +92,10 @@ def _said(site: Site, plan: FederationPlan) -> str:
     features = len(site.features)
     if reason := too_few(site, plan):
         return f"Site '{site.name}' would take no part: {reason}. It says that and no more when it is asked."
+    masked = " They leave it masked, for sums over sites alone." if plan.secure is not None else ""
     return (
         f"Site '{site.name}' answers for study '{plan.study}' (plan {digest(encode(plan))}): sums over {len(site):,} units of {features} "
-        f"features for {plan.endpoint}. What fewer than {plan.least_cell} patients share is not in them."
+        f"features for {plan.endpoint}.{masked} What fewer than {plan.least_cell} patients share is not in them."
     )
 
 

@@ -23,6 +23,7 @@ from cohortium.contracts.federation import (
 )
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
+from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site import network
 from cohortium.federation_site.association import association
@@ -32,6 +33,7 @@ from cohortium.federation_site.models import standardised
 from cohortium.federation_site.network_data import enough_of
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
+from cohortium.federation_site.trees import histograms, quantile_counts
 from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
@@ -43,6 +45,8 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
     reason = too_few(site, plan)
+    if plan.secure is not None:
+        reason = "its study file says that sums leave it only masked"
     if not reason and question.round > most_rounds(plan):
         reason = "more rounds were asked for than the study declares"
     if reason:
@@ -57,7 +61,8 @@ def most_rounds(plan: FederationPlan) -> int:
     """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
     if plan.network is not None:
         return (6 + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
-    return (8 if plan.folds else 4) * plan.rounds
+    grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
+    return (8 if plan.folds else 4) * (plan.rounds + grown)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -73,6 +78,11 @@ def too_few(site: Site, plan: FederationPlan) -> str:
         if any(n < plan.least_events for n in sizes if n or plan.kind == "binary"):
             return f"a class has fewer than {plan.least_events} of its patients"
     return ""
+
+
+def sums_answer(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteSums | Withdrawn:
+    """The sums of these units, whatever their number: :func:`too_few` is asked before."""
+    return _sums(site, plan, q, own)
 
 
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:
@@ -136,6 +146,8 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskSums: _sums,
     AskTrials: _trials,
     AskAssociation: _association,
+    AskQuantiles: quantile_counts,
+    AskHistograms: histograms,
     AskTimes: network.times,
     AskUpdate: network.update,
 }

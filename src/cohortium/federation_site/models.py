@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan, LinearModel, Model
 from cohortium.contracts.federation_network import NetworkModel
+from cohortium.contracts.federation_trees import TreesModel
 from cohortium.federation_site import network
+from cohortium.federation_site.boosting import predicted
 from cohortium.federation_site.encoding import columns_of
 from cohortium.federation_site.site import Site
 
@@ -63,4 +65,7 @@ def scores(kind: str, n_classes: int) -> tuple[int, int]:
     return 1, 0 if kind == "survival" else 1
 
 
-_PREDICTING: dict[type, Callable[[Site, FederationPlan, Any], Array | str]] = {LinearModel: _linear}
+_PREDICTING: dict[type, Callable[[Site, FederationPlan, Any], Array | str]] = {
+    LinearModel: _linear,
+    TreesModel: predicted,
+}

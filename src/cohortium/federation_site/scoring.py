@@ -114,6 +114,22 @@ def concordance(
 
     Pairs as in :func:`cohortium.metrics.concordance.concordance`; (0, 0, 0) where there is none. Cost: events times units.
     """
+    good, every, total, pairs = pairs_by_patient(time, event, entry, risk, patient)
+    people = len(good)
+    if pairs == 0:
+        return 0.0, 0.0, 0
+    error = 0.0
+    if people > 2 and (pairs - every > 0).all():
+        each = (total - good) / (pairs - every)
+        error = float(np.sqrt((people - 1) / people * ((each - each.mean()) ** 2).sum()))
+    return total / pairs, error, int(pairs)
+
+
+def pairs_by_patient(
+    time: Array, event: NDArray[np.bool_], entry: Array, risk: Array, patient: NDArray[np.int64]
+) -> tuple[Array, Array, float, float]:
+    """By patient the pairs with a unit of theirs that are in the right order (a tie counts one half) and all that can be compared; and
+    the numbers of pairs of both kinds."""
     n = len(time)
     _, who = np.unique(patient, return_inverse=True)
     people = int(who.max()) + 1
@@ -130,10 +146,4 @@ def concordance(
             sums += np.bincount(who[block], x.sum(1), people) + np.bincount(who, x.sum(0), people)
             sums -= np.bincount(who[block], (x * same).sum(1), people)
         total, pairs = total + float(won.sum()), pairs + float(can.sum())
-    if pairs == 0:
-        return 0.0, 0.0, 0
-    error = 0.0
-    if people > 2 and (pairs - every > 0).all():
-        each = (total - good) / (pairs - every)
-        error = float(np.sqrt((people - 1) / people * ((each - each.mean()) ** 2).sum()))
-    return total / pairs, error, int(pairs)
+    return good, every, total, pairs

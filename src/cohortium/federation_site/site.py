@@ -53,6 +53,8 @@ class Site:
     """What was computed before and does not change between questions; a copy begins without."""
     folds: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """The same of folds and their training parts."""
+    fits: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """The same of trees: bins of columns, and scores of the trees so far."""
 
     def __len__(self) -> int:
         return len(self.y)

@@ -91,8 +91,15 @@ def _scores(
     return replace(found, site=site.name, plan=own, round=q.round)
 
 
-def _parts(site: Site, plan: FederationPlan, too_few: Callable[..., str]) -> list[tuple[Site, Rows]] | str:
+def parts_of(site: Site, plan: FederationPlan) -> list[tuple[Site, Rows]] | str:
     """Training part and held-out rows of each fold; or why the site cannot have folds."""
+    from cohortium.federation_site.answering import too_few  # which imports this file
+
+    return _parts(site, plan, too_few)
+
+
+def _parts(site: Site, plan: FederationPlan, too_few: Callable[..., str]) -> list[tuple[Site, Rows]] | str:
+    """As :func:`parts_of`."""
     key = (plan.folds, plan.seed)
     if key not in site.folds:
         site.folds[key] = _cut(site, plan, too_few)

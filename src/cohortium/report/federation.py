@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 from cohortium.contracts.federation import ENVELOPE
-from cohortium.contracts.federation_network import NETWORK_ANSWERS
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
-from cohortium.contracts.federation_wire import ANSWERS
 from cohortium.report.federation_attacks import attack_answer, attack_notes, attack_table
 from cohortium.report.federation_network import network_answer, network_exposed, network_facts, network_section
 from cohortium.report.federation_performance import (
@@ -18,6 +16,8 @@ from cohortium.report.federation_performance import (
     site_table,
 )
 from cohortium.report.federation_preparing import batch_table, chosen_table, preparing_notes
+from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
+from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
@@ -43,26 +43,31 @@ def federation_page(r: FederatedResults) -> str:
         endpoint=r.endpoint,
         answer=answer(r),
         tiles=_tiles(r),
-        coefficients=None if net else _coefficients(r),
+        coefficients=None if r.trees or net else _coefficients(r),
         network=network_section(r) if net else None,
+        trees=trees_section(r) if r.trees else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
+        by_site=None if r.evaluation is None or not r.evaluation.sites else site_table(r.evaluation),
+        evaluation_notes=[]
+        if r.evaluation is None
+        else performance_notes(r.evaluation, r.plan.least_cell, r.secure is not None),
         lines=None if r.evaluation is None else calibration_table(r.evaluation),
         preparing=preparing_notes(r),
         chosen=None if r.preparing is None else chosen_table(r.preparing),
         batches=None if r.preparing is None else batch_table(r.preparing),
-        by_site=None if r.evaluation is None else site_table(r.evaluation),
-        evaluation_notes=[] if r.evaluation is None else performance_notes(r.evaluation, r.plan.least_cell),
         attacks=attack_table(r) if r.attacks else None,
         attack_notes=[attack_answer(r), *attack_notes(r)] if r.attacks else [],
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(net is not None),
-        exposed=exposed(r),
+        kinds=_kinds(r),
+        protected=protected(r),
+        cost=cost(r),
+        exposed=unprotected(r) or exposed(r),
         facts=[
             ("study", r.study),
-            *(network_facts(r) if net else _model_facts(r)),
+            *(trees_facts(r) if r.trees else network_facts(r) if net else _model_facts(r)),
             ("plan", r.digest),
             (
                 "fewest patients, events, patients in a cell",
@@ -79,22 +84,19 @@ def federation_page(r: FederatedResults) -> str:
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
-    return [
-        ("model", MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")),
-        ("ridge penalty", f"{r.plan.penalty:g}"),
-    ]
+    model = MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")
+    return [("model", model), ("ridge penalty", f"{r.plan.penalty:g}")]
 
 
 def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
     if r.network is not None:
         return network_answer(r)
+    if r.trees is not None:
+        return trees_answer(r)
     here = [s for s in r.sites if not s.left]
-    units = sum(s.units or 0 for s in here)
-    text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units:,} units of {count(len(here), 'site')}"
-    text += (
-        f": fitted on sums{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site."
-    )
+    text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
+    text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{', and nobody saw a single site' + chr(39) + 's sums' if r.secure else ''}."
     if r.preparing is not None and r.preparing.chosen:
         text += f" {len(r.preparing.chosen)} of {r.preparing.candidates:,} columns were chosen by {r.preparing.by}."
     if r.plan.penalty:
@@ -116,7 +118,7 @@ def _tiles(r: FederatedResults) -> list[Tile]:
     answers = [m for m in r.messages if m.to == "coordinator"]
     tiles = [
         Tile("sites", f"{len(here)} of {len(r.sites)}", f"quorum {r.plan.quorum}"),
-        Tile("units", f"{sum(s.units or 0 for s in here):,}", _events(r)),
+        Tile("units", f"{units(r):,}", _events(r)),
         Tile("rounds", str(r.rounds), _seconds(r) + " a round" if r.seconds else ""),
         Tile("left the sites", _size(sum(m.size for m in answers)), count(len(answers), "message")),
     ]
@@ -126,7 +128,7 @@ def _tiles(r: FederatedResults) -> list[Tile]:
 def _events(r: FederatedResults) -> str:
     if r.kind != "survival":
         return ""
-    return count(sum(s.counts[-1] for s in r.sites if not s.left and s.counts), "event")
+    return count(events(r), "event")
 
 
 def _coefficients(r: FederatedResults) -> Table:
@@ -144,7 +146,9 @@ def _coefficients(r: FederatedResults) -> Table:
         note += "Intervals of Wald. "
     if r.reference and r.kind == "multiclass":
         note += f"Odds against '{r.reference}'. "
-    if not r.plan.penalty:
+    if r.secure:
+        note += "Differences between sites are not known with secure aggregation."
+    elif not r.plan.penalty:
         note += (
             "I²: the share of the differences between sites that is more than chance, from sums that left anyway; – where fewer "
             "than two sites can tell."
@@ -186,6 +190,11 @@ def _beside(r: FederatedResults) -> Table:
 
 
 def _sites(r: FederatedResults) -> Table:
+    if r.secure:
+        rows = [[Cell(s.site), Cell(s.left or "to the end", mark="prose")] for s in r.sites]
+        note = f"All together: {count(r.secure.units, 'unit')} of {count(r.secure.patients, 'patient')}"
+        note += f"; by class {', '.join(map(str, r.secure.counts))}" if r.kind != "continuous" else ""
+        return Table(["site", "took part"], rows, note=f"{note}. Counts by site are not known with secure aggregation.")
     head = ["site", "units", "patients", "by class" if r.kind in ("binary", "multiclass") else "events", "took part"]
     return Table(head, [[Cell(s.site), *_counts(s, r), Cell(s.left or "to the end", mark="prose")] for s in r.sites])
 
@@ -211,9 +220,8 @@ def _left(r: FederatedResults) -> Table:
     return Table(["site", "message", "times", "bytes", "last one held"], rows, note=note)
 
 
-def _kinds(network: bool) -> Table:
-    every = [t for t in ANSWERS if network or t not in NETWORK_ANSWERS]
-    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in every for f, said in t.LEAVES.items()]
+def _kinds(r: FederatedResults) -> Table:
+    rows = [[Cell(t.__name__), Cell(f), Cell(said, mark="prose")] for t in kinds(r) for f, said in t.LEAVES.items()]
     return Table(
         ["message", "field", "what it is"], rows, note="Beside these: the site's name, the plan's digest, the round."
     )
@@ -223,6 +231,8 @@ def exposed(r: FederatedResults) -> list[str]:
     """What a reader of the messages could still learn."""
     if r.network is not None:
         return network_exposed(r)
+    if r.trees is not None:
+        return trees_exposed(r)
     cells = (
         f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
         "held to that: a Hessian holds, for two levels, how many patients have both."
@@ -236,7 +246,7 @@ def exposed(r: FederatedResults) -> list[str]:
         "sites can tell its means and variances from them."
     ]
     return [
-        "Each site's sums are seen by the coordinator one by one: there is no secure aggregation and no noise in this version.",
+        "Each site's sums are seen by the coordinator one by one: without secure aggregation (federation: {secure: true}), and without noise.",
         cells,
         "With more columns than patients sums can be solved for single rows. Use few columns for the patients that a site has.",
         "The coordinator chooses the parameters that sites are asked about. Sites refuse parameters that no model has, another "

@@ -27,7 +27,7 @@ def said(e: FederatedEvaluation) -> str:
             )
             text = f" {NAMES[p.metric]} at {where}: {_number(p.value)} (95% {_range(p.low, p.high)}"
             text += "" if p.least is None else f"; without bins {_range(p.least, p.most)}"
-            return text + f"; a new site: {_range(p.next_low, p.next_high)})."
+            return text + (")." if p.next_low is None else f"; a new site: {_range(p.next_low, p.next_high)}).")
     return (
         " How well it predicts across sites cannot be said: "
         + (e.across[0].reason if e.across else "nobody was held out")
@@ -49,7 +49,7 @@ def _across(p: Performance) -> list[Cell]:
         return [*first, Cell("–"), Cell("–"), Cell("–")]
     return [
         *first, Cell(_number(p.value), _range(p.low, p.high)), Cell(_range(p.next_low, p.next_high)),
-        Cell(f"{100 * (p.i2 or 0):.0f}%", f"τ {_number(p.tau or 0.0)}"),
+        Cell("–") if p.i2 is None else Cell(f"{100 * p.i2:.0f}%", f"τ {_number(p.tau or 0.0)}"),
     ]  # fmt: skip
 
 
@@ -101,8 +101,16 @@ def _reasons(several: list[tuple[str, str]]) -> str:
     return " ".join(f"– for {'; '.join(names)}: {reason.rstrip('.')}." for reason, names in who.items())
 
 
-def performance_notes(e: FederatedEvaluation, least: int) -> list[str]:
+def performance_notes(e: FederatedEvaluation, least: int, secure: bool = False) -> list[str]:
     """How the numbers were made, and what went wrong."""
+    if secure:
+        return [
+            f"Folds held out: every site deals its patients into {e.folds} folds (seed {e.seed}); the model fitted on the others of all sites, at "
+            "those in the fold; the mean over folds. Sums over sites of what is right and of what is counted: C-index and ROC-AUC are those of pairs "
+            "of the same site, weighted by their number, the others of all patients. Intervals: jackknife over patients, on the scale of logits "
+            "(C-index, ROC-AUC) or logarithms (errors, ratios); for the sites there are, not for new ones. Weights are not used.",
+            *e.notices,
+        ]
     names = {r.metric for r in e.sites}
     notes = [
         "Site held out: the model fitted on all other sites, at that site. Folds held out: every site deals its patients into "

@@ -23,6 +23,20 @@ class SelectSpec(Declaration):
     )
 
 
+class TreesSpec(Declaration):
+    """Gradient boosted trees on histograms, with ``method: trees``."""
+
+    rounds: int = Field(100, ge=1, le=2000, description="trees, of each class where there are several; at most")
+    depth: int = Field(3, ge=1, le=6, description="splits from the root of a tree to a leaf, at most")
+    learning_rate: float = Field(0.1, gt=0, le=1, description="share of a tree that is added")
+    bins: int = Field(32, ge=2, le=255, description="of a column, at most")
+    ridge: float = Field(1.0, ge=0, description="on the value of a leaf")
+    least_curvature: float = Field(1.0, ge=0, description="sum of second derivatives in a leaf, over all sites")
+    least_leaf: int = Field(20, ge=1, description="units in a leaf, over all sites")
+    stop: int = Field(0, ge=0, description="trees without gain for patients held out, after which it ends; 0: never")
+    held: float = Field(0.2, ge=0.05, le=0.5, description="their share, with stop")
+
+
 class FederationSpec(Declaration):
     """What leaves a site, and when there is an answer. ``run`` does not look at it."""
 
@@ -37,11 +51,13 @@ class FederationSpec(Declaration):
     rounds: int = Field(50, ge=3, le=500, description="at most")
     evaluate: bool = Field(False, description="also how well the model predicts, by sites and folds held out")
     folds: int = Field(5, ge=2, le=20, description="that each site deals its patients into for the evaluation")
+    secure: bool = Field(False, description="the coordinator sees only sums over sites, of at least three")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
     select: SelectSpec | None = Field(None, description="fit some of many columns only")
-    method: Literal["linear", "network"] = Field(
-        "linear", description="linear: exact, on sums; network: deep fusion, averaged over sites"
+    method: Literal["linear", "trees", "network"] = Field(
+        "linear", description="what is fitted: a linear model, boosted trees, or a network of several modalities"
     )
+    trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
     network: NetworkSpec = NetworkSpec()
     lacks: list[str] = Field(
         default_factory=list, description="modalities that other sites have and this one does not (method network)"

@@ -49,7 +49,8 @@ def attack(
     from cohortium.experiment import ProgressEvent
 
     # Halves of small sites would be below the minima and withdraw: the attack is on what the model tells, not on them.
-    free = replace(plan, folds=0, least_patients=1, least_events=1)
+    # Secure aggregation changes no model: shadows do without.
+    free = replace(plan, folds=0, least_patients=1, least_events=1, secure=None)
     here = {s: sites[s] for s in state.here}
     rng = np.random.default_rng([plan.seed, shadows])
     member = {s: _halves(here[s], shadows + 1, rng) for s in here}

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, Selection, Withdrawn
+from cohortium.contracts.federation import Answer, FederationPlan, SecurePlan, Selection, TreesPlan, Withdrawn
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
-from cohortium.errors import StudyError, did_you_mean
+from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.study.federating_network import network_plan
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
     from cohortium.federation_site import Site
+    from cohortium.federation_site.secure import Journal
+    from cohortium.masking import SiteKeys
     from cohortium.study.load import Study
 
 KINDS = ("continuous", "binary", "multiclass", "survival")
 
 
-def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
-    """What a study file declares of a federated fit; no data are read. evaluate: also where the file does not ask for it.
+def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> FederationPlan:
+    """What a study file declares of a federated fit; no data are read. evaluate, secure: also where the file does not ask for it.
 
     Raises :class:`StudyError`.
     """
@@ -33,6 +36,11 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
         raise StudyError(
             f"{study.path.name}: endpoint '{name}' is of kind {endpoint.kind}; federated fits know {', '.join(KINDS)}. "
             "Name another one as primary."
+        )
+    if f.method == "trees" and f.penalty:
+        raise StudyError(
+            f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
+            "federation: {trees: {ridge: ...}}."
         )
     network = network_plan(study) if f.method == "network" else None
     if f.lacks and network is None:
@@ -45,11 +53,23 @@ def plan_of(study: Study, evaluate: bool = False) -> FederationPlan:
         if m not in f.lacks:
             _table(study, m)
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
+    if (f.secure or secure) and f.method != "linear":
+        raise StudyError(
+            f"{study.path.name}: secure aggregation knows linear models; method: {f.method} looks at single sites. Leave one of the two out."
+        )
+    if (f.secure or secure) and (f.select is not None or _harmonised(study, modalities)):
+        raise StudyError(
+            f"{study.path.name}: select and harmonise: combat ask for sums of single sites, which secure aggregation hides. "
+            "Leave one of the two out."
+        )
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
-        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)), f.method,
+        *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
         select=_selection(study, modalities), harmonise=_harmonised(study, modalities) if network is None else (),
+        method=f.method,
+        trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
+        secure=SecurePlan() if f.secure or secure else None,
         network=network,
     )  # fmt: skip
 
@@ -101,10 +121,15 @@ Ask = Callable[[bytes], bytes]
 """A site, seen from outside: the bytes of a question in, those of an answer out."""
 
 
-def asking(site: Site, plan: FederationPlan) -> Ask:
-    """A site in this process."""
+def asking(site: Site, plan: FederationPlan, keys: SiteKeys | None = None, journal: Journal | None = None) -> Ask:
+    """A site in this process. keys, journal: of a plan with secure aggregation."""
     from cohortium.federation_site import answer
 
+    if keys is not None:
+        from cohortium.federation_site.secure import Journal, SecureSite
+
+        one = SecureSite(site, plan, keys, Journal() if journal is None else journal)
+        return lambda data: encode(one.answer(decode(data)))
     return lambda data: encode(answer(site, plan, decode(data)))
 
 
@@ -115,6 +140,17 @@ class Driven:
     state: State
     messages: list[MessageRow]
     seconds: list[float]
+
+
+def keys_for(plan: FederationPlan, sites: Sequence[str]) -> dict[str, SiteKeys | None]:
+    """New keys for each site of a simulation; None without secure aggregation. Raises :class:`cohortium.errors.MissingExtra`."""
+    if plan.secure is None:
+        return dict.fromkeys(sites)
+    from cohortium.masking import make_keys
+    from cohortium.masking.keys import need
+
+    need("Crypto.Protocol.SecretSharing")
+    return dict(make_keys(sites))
 
 
 def drive(plan: FederationPlan, sites: Mapping[str, Ask], tell: Callable[[int, str], None] | None = None) -> Driven:
@@ -171,17 +207,40 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
     return site_of(name, data.cohort, data.outcomes[plan.endpoint], plan)
 
 
-def site_from_files(name: str, study: str) -> Ask:
-    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that."""
+def site_from_files(name: str, study: str, sealing: Path | None = None, journal: Path | None = None) -> Ask:
+    """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that. sealing: file with its
+    key for secure aggregation; journal: where it keeps which sums it opened."""
     from cohortium.errors import UserError
     from cohortium.study.load import load_study
 
     try:
         loaded = load_study(study)
         plan = plan_of(loaded)
-        return asking(site_of_study(name, loaded, plan), plan)
+        site = site_of_study(name, loaded, plan)
+        if plan.secure is None:
+            return asking(site, plan)
+        from cohortium.federation_site.secure import Journal
+
+        return asking(site, plan, sealing_key(sealing), Journal(journal))
     except UserError:
         return lambda data: failed(name, data, "its study cannot be read there")
+
+
+def sealing_key(file: Path | None) -> SiteKeys:
+    """The key of a site's kit. Raises :class:`DataError` where there is none, :class:`cohortium.errors.MissingExtra`."""
+    import json
+
+    from cohortium.masking import keys_from
+    from cohortium.masking.keys import need
+
+    need("cryptography")
+    need("Crypto.Protocol.SecretSharing")
+    try:
+        return keys_from(json.loads(Path(file or "").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise DataError(
+            f"{file} is no key for secure aggregation. Make new kits with 'cohortium federate keys'."
+        ) from e
 
 
 def failed(name: str, question: bytes, reason: str = "it failed there; its own log says why") -> bytes:

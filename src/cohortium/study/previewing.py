@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from cohortium.contracts.federation import ENVELOPE, FederationPlan, SiteSchema, Withdrawn
 from cohortium.contracts.federation_leaving import Leaving, LeavingPreview
+from cohortium.contracts.federation_secure import SiteNames
 from cohortium.contracts.federation_wire import digest, encode, holds
 from cohortium.errors import FederationError
-from cohortium.study.federating import asking, plan_of, site_of_study
+from cohortium.study.federating import Ask, asking, keys_for, plan_of, site_of_study
 
 if TYPE_CHECKING:
     from cohortium.federation_site import Site
     from cohortium.study.load import Study
+
+TREES = 3
 
 LONGEST = 20.0
 """Seconds of a trial run; later rounds send what earlier ones did."""
@@ -41,30 +44,45 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
 
     if reason := too_few(site, plan):
         return _made(site, plan, reason, [], 0, most_rounds(plan), False)
-    alone = replace(plan, quorum=1)
-    ask = asking(site, alone)
-    state = begin(alone, [site.name])
+    # Of trees the first few show what all send, and the same each time that this is asked.
+    trees = (
+        None
+        if plan.trees is None
+        else replace(plan.trees, rounds=min(plan.trees.rounds, TREES), stop=min(plan.trees.stop, 1))
+    )
+    alone = replace(plan, quorum=1, trees=trees)
+    asks = _trial(site, alone)
+    state = begin(alone, list(asks))
     said: list[Any] = []
     started, cut = time.monotonic(), False
     while state.phase != "done":
         if time.monotonic() - started > LONGEST:
             cut = True
             break
-        found = read_answer(ask(encode(question(state))), site.name, state)
+        asked = encode(question(state))
+        answers = {n: read_answer(ask(asked), n, state) for n, ask in asks.items()}
+        found = answers[site.name]
         said.append(found)
         if isinstance(found, Withdrawn):
             return _made(site, plan, found.reason, said, state.round, most_rounds(plan), False)
         try:
-            state = step(state, {site.name: found})
+            state = step(state, answers)
         except FederationError:  # no estimate from this site alone: what it sends is known nevertheless
             break
     return _made(site, plan, "", said, state.round, most_rounds(plan), cut)
 
 
+def _trial(site: Site, plan: FederationPlan) -> dict[str, Ask]:
+    """The site alone; with secure aggregation, which takes three, beside two copies of itself and with keys for this trial."""
+    names = [site.name] if plan.secure is None else [site.name, f"{site.name} 2", f"{site.name} 3"]
+    keys = keys_for(plan, names)
+    return {n: asking(replace(site, name=n), plan, keys[n]) for n in names}
+
+
 def _made(
     site: Site, plan: FederationPlan, reason: str, said: list[Any], rounds: int, most: int, cut: bool
 ) -> LeavingPreview:
-    schema = next((a for a in said if isinstance(a, SiteSchema)), None)
+    schema = next((a for a in said if isinstance(a, SiteSchema | SiteNames)), None)
     features = () if schema is None else tuple(f.name for f in schema.features)
     levels = {} if schema is None else {f.name: f.levels for f in schema.features if f.levels}
     messages = _kinds(said)

@@ -17,7 +17,8 @@ from cohortium.contracts.federation_results import Coefficient, FederatedResults
 from cohortium.errors import FederationError, StudyError, did_you_mean
 from cohortium.study.attacking import FEWEST_SHADOWS, attack
 from cohortium.study.comparing_networks import compared
-from cohortium.study.federating import asking, drive, plan_of
+from cohortium.study.comparing_trees import compared_trees
+from cohortium.study.federating import asking, drive, keys_for, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def simulate_federation(
     by: str | None = None,
     compare: bool = False,
     evaluate: bool = False,
+    secure: bool = False,
     shadows: int = 0,
     tell: Tell | None = None,
     progress: Callable[[ProgressEvent], None] | None = None,
@@ -50,7 +52,8 @@ def simulate_federation(
 
     by: column of the unit table whose values are the sites; default ``design.site``. compare: also each site's own fit, and
     the fit on all rows together, which no real federation has. evaluate: also how well the model predicts, by sites and folds held
-    out, as ``federation: {evaluate: true}`` says in the study file. shadows: also attacks on what is released, by so many further fits
+    out, as ``federation: {evaluate: true}`` says in the study file. secure: the coordinator sees only sums over sites, as
+    ``federation: {secure: true}`` says. shadows: also attacks on what is released, by so many further fits
     (at least 64). progress: is told of them. out: new folder for records, log of messages and page. tell: called
     with round and phase.
 
@@ -66,20 +69,20 @@ def simulate_federation(
             f"An attack takes at least {FEWEST_SHADOWS} shadow models; {shadows} would find less than there is."
         )
     loaded = study if isinstance(study, Study) else load_study(study)
-    plan = plan_of(loaded, evaluate)
+    plan = plan_of(loaded, evaluate, secure)
     folder = None if out is None else free_folder(Path(out), ours)
     column = _column(loaded, by)
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
-    driven = drive(plan, {n: asking(s, plan) for n, s in sites.items()}, tell)
+    keys = keys_for(plan, list(sites))
+    driven = drive(plan, {n: asking(s, plan, keys[n]) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
     notices = [f"{n} units have no usable label: {reason}." for reason, n in data.excluded[plan.endpoint].items() if n]
     notices += [f"{unknown} units have no value in '{column}' and belong to no site."] if unknown else []
     found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
-    if compare and plan.network is not None:
-        found = compared(found, driven.state, sites, plan)
-    elif compare:
-        found = _compared(found, driven.state, sites, plan)
+    if compare:
+        how = {"trees": compared_trees, "network": compared}.get(plan.method, _compared)
+        found = how(found, driven.state, sites, plan)
     if shadows:
         found = replace(found, attacks=attack(plan, sites, driven.state, shadows, progress))
     if folder is not None:
@@ -163,11 +166,14 @@ def _compared(
 ) -> FederatedResults:
     """The results with each site's own coefficients (and performance), and those of all rows together, beside them."""
     from cohortium.federation_coordinator.performance import alone_performance, with_own
+    from cohortium.federation_coordinator.secure_state import SecureState
 
     local: dict[str, dict[tuple[str, str], float]] = {}
     reasons: dict[str, str] = {}
     own: list[SitePerformance] = []
-    alone = replace(plan, quorum=1)
+    if isinstance(state, SecureState):  # all sites are one to its model; here they are told apart
+        state = replace(state.lanes[0].model, sites=state.sites, left=state.left)
+    alone = replace(plan, quorum=1, secure=None)
     for name in state.here:
         try:
             fitted = drive(alone, {name: asking(sites[name], alone)}).state
@@ -210,7 +216,7 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
         y = [np.array([state.classes.index(c) for c in s.classes])[s.y.astype(int)].astype(float) for s in here]
     every = [np.concatenate(a) for a in ([s.weight for s in here], y, [s.time for s in here], [s.entry for s in here])]
     one = Site("all", features, np.arange(len(x)), every[0], stratum, every[1], state.classes, every[2], every[3])
-    free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0)
+    free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0, secure=None)
     return free, {"all": asking(one, free)}
 
 

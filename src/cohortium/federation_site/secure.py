@@ -1,0 +1,211 @@
+"""A site of a study with secure aggregation: what it says is names, masked numbers, and shares that open one sum of each.
+
+Unlike the other answers these depend on more than the question: on the site's key, and on a journal of the sums that it helped to open,
+which is stored before a share leaves. By it a site tells shares for one set of sites only, however often it is asked and whoever says
+that another one dropped out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cohortium.contracts.federation import AskSchema, FederationPlan, Withdrawn
+from cohortium.contracts.federation_secure import (
+    AskOpen,
+    AskSealed,
+    AskTotals,
+    Box,
+    SealedQuestion,
+    Share,
+    SiteNames,
+    SiteOpening,
+    SiteSealed,
+    content_of,
+    context_of,
+    form_of,
+)
+from cohortium.contracts.federation_wire import digest, encode
+from cohortium.federation_site.answering import most_rounds, too_few
+from cohortium.federation_site.encoding import schema_of
+from cohortium.federation_site.numbers import RefusedError, numbers_of
+from cohortium.federation_site.site import Site
+from cohortium.federation_site.trials import parts_of
+from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
+from cohortium.masking.masks import SEED
+
+MOST_REMARKS = 1000
+
+
+class Journal:
+    """Which sums this site has helped to open: plan -> content -> the sites in it; the sites of the last one; and remarks. file: where it
+    is kept between processes; None in a simulation. Raises :class:`ValueError` where the file is damaged."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
+        self.opened: dict[str, dict[str, list[str]]] = {}
+        self.last: dict[str, list[str]] = {}
+        self.remarks: list[str] = []
+        if file is not None and file.exists():
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            self.opened, self.last, self.remarks = dict(kept["opened"]), dict(kept["last"]), list(kept["remarks"])
+
+    def record(self, plan: str, content: str, inside: Sequence[str]) -> None:
+        """Before shares leave."""
+        self.opened.setdefault(plan, {})[content] = list(inside)
+        self.last[plan] = list(inside)
+        self._write()
+
+    def remark(self, round_: int, text: str) -> None:
+        """What the site's person should see: questions that were refused, numbers that were clipped."""
+        self.remarks = [*self.remarks, f"round {round_}: {text}"][-MOST_REMARKS:]
+        self._write()
+
+    def _write(self) -> None:
+        if self.file is not None:
+            part = self.file.with_suffix(".part")
+            part.touch(mode=0o600)
+            kept = {"remarks": self.remarks, "last": self.last, "opened": self.opened}
+            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            part.replace(self.file)
+
+
+@dataclass(frozen=True, eq=False)
+class SecureSite:
+    """A site's patients, its key and its journal."""
+
+    site: Site
+    plan: FederationPlan
+    keys: SiteKeys
+    journal: Journal
+
+    def answer(self, question: Any) -> Any:
+        """``SiteNames``, ``SiteSealed``, ``SiteOpening``, or ``Withdrawn`` where it may not or cannot answer."""
+        own, plan = digest(encode(self.plan)), self.plan
+        try:
+            if question.plan != own:
+                raise RefusedError("its study file asks for something else")
+            if reason := too_few(self.site, plan):
+                raise RefusedError(reason)
+            if question.round > 2 * most_rounds(plan):  # two for each sum
+                raise RefusedError("more rounds were asked for than the study declares")
+            if isinstance(question, AskSchema):
+                return self._names(question, own)
+            if isinstance(question, AskSealed):
+                return self._sealed(question, own)
+            if isinstance(question, AskOpen):
+                return self._opening(question, own)
+            raise RefusedError("its study file says that sums leave it only masked")
+        except RefusedError as e:
+            self.journal.remark(question.round, f"refused: {e}")
+            return Withdrawn(self.site.name, question.plan, question.round, str(e))
+
+    def _names(self, q: AskSchema, own: str) -> SiteNames:
+        cut = parts_of(self.site, self.plan) if self.plan.folds else []
+        site, least = self.site, self.plan.least_cell
+        # What it has no values of is not named: others must not take it for one of those who are in a column's sum.
+        known = {(f.modality, f.name) for f in site.features if site.patients(~np.isnan(f.values)) >= least}
+        features = tuple(f for f in schema_of(site, least) if (f.modality, f.name) in known)
+        there = [bool((site.y == k).any()) or self.plan.kind != "multiclass" for k in range(len(site.classes))]
+        classes = tuple(c for c, some in zip(site.classes, there, strict=True) if some)
+        return SiteNames(site.name, own, q.round, classes, features, cut if isinstance(cut, str) else "")
+
+    def _checked(self, sites: tuple[str, ...]) -> None:
+        secure = self.plan.secure
+        assert secure is not None
+        if list(sites) != sorted(set(sites)) or self.site.name not in sites:
+            raise RefusedError("the question names no set of sites that it is one of")
+        strangers = set(sites) - set(self.keys.public)
+        if strangers or self.keys.name != self.site.name:
+            raise RefusedError("it has no key of a site that is named")
+        if len(sites) < max(secure.least_sites, self.plan.quorum):
+            raise RefusedError("the sum is of fewer sites than the study declares")
+
+    def _sealed(self, q: AskSealed, own: str) -> SiteSealed:
+        self._checked(q.sites)
+        content, me = content_of(q.asks), self.site.name
+        if set(self.journal.last.get(own, ())) - set(q.sites) and any(
+            isinstance(a.question, AskTotals) for a in q.asks
+        ):
+            raise RefusedError(
+                "counts of fewer sites than before were asked for: the difference would be those of single ones"
+            )
+        words, bits = form_of(q.asks, self.plan)
+        every = [self._numbers(a, own) for a in q.asks]
+        try:
+            fixed = to_fixed(np.concatenate(every), words, bits)
+        except ValueError as e:
+            raise RefusedError("its numbers are not finite, or larger than any that can be sealed") from e
+        made = seal(self.keys, q.sites, context_of(own, content, q.sites), fixed)
+        boxes, pairs = (
+            tuple(Box(me, s, _text(b)) for s, b in found.items()) for found in (made.own_boxes, made.pair_boxes)
+        )
+        return SiteSealed(
+            me, own, q.round, content, q.sites, fixed.shape[1], _text(made.words), made.own, made.pairs, boxes, pairs
+        )
+
+    def _numbers(self, a: SealedQuestion, own: str) -> Any:
+        numbers, clipped = numbers_of(self.site, self.plan, a, own)
+        if clipped:
+            said = f"{clipped} numbers were larger than all sites together can have: clipped"
+            self.journal.remark(a.question.round, said)  # type: ignore[attr-defined]
+        return numbers
+
+    def _opening(self, q: AskOpen, own: str) -> SiteOpening:
+        """Shares for the sum of ``q.inside``, once and for no other sum of the same content."""
+        self._checked(q.sites)
+        self._checked(q.inside)
+        if set(q.inside) - set(q.sites):
+            raise RefusedError("the question names no set of sites that it is one of")
+        me, before = self.site.name, self.journal.opened.get(own, {}).get(q.content)
+        if before is not None and before != list(q.inside):
+            raise RefusedError("it has opened this sum for other sites: the difference would be those of single ones")
+        if set(q.inside) - set(self.journal.last.get(own, q.inside)):
+            raise RefusedError("a site that was not in the last sum cannot be in this one")
+        context = context_of(own, q.content, q.sites)
+        absent = [s for s in q.sites if s not in q.inside]
+        shares, unreadable = [], []
+        for sender in q.inside:
+            try:
+                shares += self._shares(q, sender, absent, context)
+            except MaskError:
+                unreadable.append(sender)
+        if unreadable:
+            return SiteOpening(me, own, q.round, q.content, q.inside, (), tuple(unreadable))
+        self.journal.record(own, q.content, q.inside)
+        return SiteOpening(me, own, q.round, q.content, q.inside, tuple(shares), ())
+
+    def _shares(self, q: AskOpen, sender: str, absent: Sequence[str], context: bytes) -> list[Share]:
+        """This site's shares of what hides a sender's numbers: of its own seed, and of those with sites that are not in the sum."""
+        own = self._unboxed(q.own, sender, context, b"own")
+        if len(own) != SEED:
+            raise MaskError("a share of another length")
+        out = [Share(sender, "", _text(own))]
+        if absent:
+            others = [s for s in q.sites if s != sender]
+            pairs = self._unboxed(q.pairs, sender, context, b"pairs")
+            if len(pairs) != SEED * len(others):
+                raise MaskError("a share of another length")
+            out += [Share(sender, s, _text(pairs[SEED * others.index(s) :][:SEED])) for s in absent]
+        return out
+
+    def _unboxed(self, boxes: Sequence[Box], sender: str, context: bytes, what: bytes) -> bytes:
+        found = [b.text for b in boxes if (b.sender, b.receiver) == (sender, self.site.name)]
+        if len(found) != 1:
+            raise MaskError("a share is missing")
+        try:
+            data = base64.b64decode(found[0], validate=True)
+        except (binascii.Error, ValueError) as e:
+            raise MaskError("a share is no base64") from e
+        return open_box(self.keys, sender, context, what, data)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
