@@ -52,7 +52,7 @@ def study(folder, said):
 
 
 @pytest.mark.parametrize(("said", "why"), [
-    ("method: netwrk", "expected 'linear' or 'network'"),
+    ("method: netwrk", "expected 'linear', 'trees' or 'network'"),
     ("method: network, network: {strategy: scaffold, optimiser: adam}", "plain gradients"),
     ("method: network, network: {width: 10}", "multiple of 4"),
     ("method: network, network: {inner: 0.01}", "0.05 to 0.5"),
