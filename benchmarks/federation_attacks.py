@@ -25,6 +25,7 @@ from cohortium.study import simulate_federation
 def private(data: Path, shadows: int) -> None:
     """Private fits of two cohorts at several budgets."""
     from privacy import brca, support2
+
     from cohortium.study.attacking import attack
     from cohortium.study.data import load_data
     from cohortium.study.federating import asking, drive, plan_of

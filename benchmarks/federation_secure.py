@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from federation import FEW, STUDY, write
+
 from cohortium.contracts.federation import FederationPlan, SecurePlan
 from cohortium.federation_site import Feature, Site
 from cohortium.study import simulate_federation

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cohortium.schema import declare, deep, federation, images, notes, shapes, variants
+from cohortium.schema import declare, deep, federation, federation_network, images, notes, shapes, variants
 from cohortium.study import parse_study, spec
 from cohortium.study.reading import parse
 
@@ -67,7 +67,7 @@ def test_python_in_the_documentation_uses_names_that_exist(info: str, text: str)
 
 
 def models() -> dict[str, type[BaseModel]]:
-    rooms = (declare, deep, federation, images, notes, shapes, variants, spec)
+    rooms = (declare, deep, federation, federation_network, images, notes, shapes, variants, spec)
     found = [value for room in rooms for value in vars(room).values()]
     kept = [m for m in found if isinstance(m, type) and issubclass(m, declare.Declaration)]
     return {m.__name__: m for m in kept if m is not declare.Declaration}
@@ -305,3 +305,11 @@ def test_messages_of_federated_fits_are_documented() -> None:
     text = text_of(ROOT / "docs" / "federation.md").split("<!-- messages -->")[1]
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", text, re.M)
     assert rows == [(t.__name__, f, said) for t in ANSWERS for f, said in t.LEAVES.items()]
+
+
+def test_messages_of_networks_across_sites_are_documented() -> None:
+    from cohortium.contracts.federation_network import NETWORK_ANSWERS
+
+    text = text_of(ROOT / "docs" / "federation_network.md").split("<!-- messages -->")[1]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", text, re.M)
+    assert rows == [(t.__name__, f, said) for t in NETWORK_ANSWERS for f, said in t.LEAVES.items()]

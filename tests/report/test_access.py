@@ -16,7 +16,9 @@ from cohortium.contracts.audit import TRIALS, AuditResults, Trial
 from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.drawn import PatientDrawn
 from cohortium.contracts.explanations import Explanation
-from cohortium.contracts.federation_results import (
+from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.network_plan import NetworkPlan
+from cohortium.contracts.federation_results import NetworkFit, Paired, FederatedTrees, SecureRecord, (
     CalibrationLine,
     FederatedEvaluation,
     FederatedResults,
@@ -100,11 +102,16 @@ PRIVATE = made_up(
     releases=[made_up(PrivateRelease, what="counts")],
 )
 METHODS = {
-    "": {"trees": None, "privacy": None, "secure": None},
-    " of trees": {"privacy": None, "secure": None},
-    " with secure aggregation": {"trees": None, "privacy": None},
-    " with noise": {"trees": None, "secure": None, "privacy": PRIVATE},
+    "": {},
+    " of trees": {"trees": made_up(FederatedTrees)},
+    " with secure aggregation": {"secure": made_up(SecureRecord)},
+    " with noise": {"privacy": PRIVATE},
+    " of a network": {
+        "network": made_up(NetworkFit, paired=[made_up(Paired, metric="roc_auc")]),
+        "plan": made_up(FederationPlan, network=made_up(NetworkPlan, strategy="fedavg", aggregate="mean")),
+    },
 }
+NONE = dict.fromkeys(("trees", "privacy", "secure", "network"))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +131,7 @@ def pages(every_kind: Path) -> dict[str, Element]:
         ),
         "patient.html.j2": patient_page(explained(), PatientDrawn([NOTE])),
         **{
-            f"federation.html.j2{n}": federation_page(made_up(FederatedResults, **FEDERATED, **m))
+            f"federation.html.j2{n}": federation_page(made_up(FederatedResults, **{**FEDERATED, **NONE, **m}))
             for n, m in METHODS.items()
         },
     }

@@ -52,6 +52,9 @@ def _show_fit(found: FederatedResults) -> None:
             t.add_row(i.column, f"{100 * i.gain:.1f}%", str(i.splits))
         _print(t)
         return
+    if found.network is not None:
+        _show_network(found)
+        return
     from cohortium.report.federation import RATIOS
 
     several = found.kind == "multiclass"
@@ -78,6 +81,19 @@ def _show_fit(found: FederatedResults) -> None:
     _print(t)
     if len(found.coefficients) > _MOST:
         say(f"and {len(found.coefficients) - _MOST} more, in federation.json.")
+
+
+def _show_network(found: FederatedResults) -> None:
+    """Who has which modality, and the network beside its rivals."""
+    from cohortium.report.federation_network import network_section
+
+    section = network_section(found)
+    for table in (section.who, section.paired):
+        if table is not None:
+            t = _table(None, *table.head)
+            for row in table.rows:
+                t.add_row(*(f"{c.text} ({c.small})" if c.small else c.text for c in row))
+            _print(t)
 
 
 def _show_evaluation(found: FederatedEvaluation) -> None:

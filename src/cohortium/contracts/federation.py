@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.contracts.private_plan import PrivacyPlan
 
 FloatArray = NDArray[np.float64]
@@ -75,7 +76,7 @@ class FederationPlan:
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
     sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
-    over sites, and how. privacy: differential privacy, where it was asked for.
+    over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``.
     """
 
     study: str
@@ -99,6 +100,7 @@ class FederationPlan:
     trees: TreesPlan | None = None
     secure: SecurePlan | None = None
     privacy: PrivacyPlan | None = None
+    network: NetworkPlan | None = None
 
 
 @dataclass(frozen=True)

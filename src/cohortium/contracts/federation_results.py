@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_secure import SecureRecord
@@ -234,11 +235,42 @@ class AttackRecord:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """The federated network less another model by sites: of the same patients. design: ``folds`` or ``leave_one_site_out``. against:
+    ``pooled`` or ``own``. low, high: 95% interval of the mean difference, by t over sites; None below three."""
+
+    design: str
+    metric: str
+    against: str
+    sites: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class NetworkFit:
+    """A network that was trained across sites. parameters: numbers in it. have: site -> modality -> training units having it. losses, inner:
+    mean by round at the network that it began with, the last of the end; inner of patients kept from training. chosen: round whose
+    network it is, -1: the last. model: as JSON, to be decoded to :class:`cohortium.contracts.federation_network.NetworkModel`. paired: where a simulation
+    compared."""
+
+    parameters: int
+    modalities: list[str]
+    have: dict[str, dict[str, int]]
+    losses: list[float]
+    inner: list[float | None]
+    chosen: int
+    model: dict[str, Any]
+    paired: list[Paired]
+
+
+@dataclass(frozen=True)
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
     coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks, privacy: where they
-    were asked for. secure: how sums were protected, where they were."""
+    were asked for. secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients."""
 
     study: str
     endpoint: str
@@ -265,3 +297,4 @@ class FederatedResults:
     trees: FederatedTrees | None = None
     secure: SecureRecord | None = None
     privacy: PrivacyStatement | None = None
+    network: NetworkFit | None = None

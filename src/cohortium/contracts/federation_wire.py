@@ -19,6 +19,7 @@ import numpy as np
 
 from cohortium.contracts import (
     federation,
+    federation_network,
     federation_preparing,
     federation_private,
     federation_secure,
@@ -33,7 +34,14 @@ class MessageError(ValueError):
 MOST_BYTES = 512 * 1024 * 1024
 """A longer message is refused before it is read."""
 
-_MODULES = (federation, federation_preparing, federation_trees, federation_secure, federation_private)
+_MODULES = (
+    federation,
+    federation_preparing,
+    federation_trees,
+    federation_secure,
+    federation_private,
+    federation_network,
+)
 """Modules of contracts whose records may be sent."""
 
 _FAMILIES = ("cohortium.contracts.federation", "cohortium.federation_coordinator.state")

@@ -154,6 +154,8 @@ def _stepped(t: Trial, said: Said, plan: str) -> Trial:
     answers: dict[str, Answer] = {}
     for site in t.state.here:
         a = _answer(said, site, t, FitAnswer)
+        if a == protocol.SILENT:
+            continue
         if isinstance(a, str):
             a = Withdrawn(site, own, t.state.round, a)
         answers[site] = replace(a, plan=own) if a.plan == plan else a

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, FitQuestion, Model
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
-from cohortium.federation_coordinator import linear, private, trees
+from cohortium.federation_coordinator import linear, network, private, trees
 from cohortium.federation_coordinator.state import State
 
 
 class Method(Protocol):
     """A module with these functions. progress: class of ``State.fit``. restarts: whether the fit begins anew without a site
-    that is left out; else it goes on with the others."""
+    that is left out; else it goes on with the others. A method may have ``forgives(state, site)``: whether a site that was silent in a round of
+    it stays, and may answer a later one."""
 
     progress: type
     restarts: bool
@@ -53,7 +54,7 @@ class Method(Protocol):
         """Records of a study that is done."""
 
 
-METHODS: dict[str, Method] = {"linear": linear, "trees": trees, "private_linear": private}
+METHODS: dict[str, Method] = {"linear": linear, "trees": trees, "private_linear": private, "network": network}
 
 
 def method_of(state: State) -> Method:

@@ -20,7 +20,10 @@ Array = NDArray[np.float64]
 FEWEST = 3
 """Sites without which nothing is said across them: spread cannot be told from chance by two."""
 
-DESIGNS = {"leave_one_site_out": "a site held out", "folds": "folds held out", "own": "its own model"}
+DESIGNS = {
+    "leave_one_site_out": "a site held out", "folds": "folds held out", "own": "its own model",
+    "pooled_site": "all rows, a site held out", "pooled": "all rows, folds held out",
+}  # fmt: skip
 NAMES = {
     "c_index": "C-index", "roc_auc": "ROC-AUC", "brier": "Brier score", "observed_expected": "observed / expected",
     "observed_minus_expected": "observed - expected share", "r2": "R²", "mae": "mean absolute error",

@@ -29,6 +29,7 @@ from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking, private, selecting
 from cohortium.federation_coordinator.agreeing import agree
+from cohortium.federation_coordinator.agreeing_modalities import agree_by_modality
 from cohortium.federation_coordinator.harmonising import harmonised
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled, unlike_columns
@@ -115,7 +116,10 @@ def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) ->
     classes, other = _classes(state)
     left |= other
     schemas = {s: a for s, a in state.schemas.items() if s not in left}
-    columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
+    if state.plan.network is not None:
+        columns, disagreeing, notices = agree_by_modality(schemas, state.plan.modalities, state.plan.least_cell)
+    else:
+        columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
     state = _leave(replace(state, classes=classes), left | disagreeing)
     if not columns:
         raise FederationError("The sites share no feature that varies. Compare the names of their features.")
@@ -199,8 +203,17 @@ def _select(state: State, good: dict[str, SiteAssociation], left: dict[str, str]
 def _fit(state: State, good: dict[str, Answer], left: dict[str, str]) -> State:
     method = method_of(state)
     left |= method.check(state, good)
+    left = _unforgiven(state, good, left)
     if left:
         state = _leave(state, left)
         if method.restarts:
             return _ready(state)
     return method.advance(state, {s: a for s, a in good.items() if s not in left})
+
+
+def _unforgiven(state: State, good: Mapping[str, Answer], left: dict[str, str]) -> dict[str, str]:
+    """Who is left out: not a silent site that may come back, as long as those that answered are a quorum without it."""
+    forgives = getattr(method_of(state), "forgives", None)
+    if forgives is None or len([s for s in good if s not in left]) < state.plan.quorum:
+        return left
+    return {s: reason for s, reason in left.items() if reason != SILENT or not forgives(state, s)}

@@ -77,7 +77,7 @@ def results(
         for j, c in enumerate(state.columns)
     ]
     return FederatedResults(
-        plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), _sites(state), state.classes,
+        plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), site_records(state), state.classes,
         state.classes[0] if plan.kind in ("binary", "multiclass") else "", coefficients,
         {n: float(x) for n, x in zip(names, found.intercepts, strict=False)}, float(fit.loss), state.round - 1, equal,
         list(state.notices), list(messages), list(seconds), engine, version,
@@ -97,7 +97,8 @@ def _coefficient(column: str, outcome: str, found: Estimates, j: int, k: int, i2
     return Coefficient(column, outcome, b, e, b - wide, b + wide, 2 * float(law.sf(abs(b / e))), heterogeneity, sites)
 
 
-def _sites(state: State) -> list[SiteRecord]:
+def site_records(state: State) -> list[SiteRecord]:
+    """Sites as the coordinator knew them."""
     out = []
     for s in state.sites:
         a = state.schemas.get(s)

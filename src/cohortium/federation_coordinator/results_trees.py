@@ -10,7 +10,7 @@ from cohortium.contracts.federation_results import FederatedResults, FederatedTr
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_coordinator.boosting import Boosting, boosting, n_scores, plan_of
 from cohortium.federation_coordinator.performance import evaluation
-from cohortium.federation_coordinator.results import _sites
+from cohortium.federation_coordinator.results import site_records
 from cohortium.federation_coordinator.state import State
 
 
@@ -20,7 +20,7 @@ def results(
     """Everything that is reported of trees that are done."""
     plan, found = state.plan, trees_of(state)
     return FederatedResults(
-        plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), _sites(state), state.classes,
+        plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), site_records(state), state.classes,
         state.classes[0] if plan.kind in ("binary", "multiclass") else "", [], {}, found.losses[-1] if found.losses else 0.0,
         state.round - 1, None, list(state.notices), list(messages), list(seconds), engine, version,
         evaluation=evaluation(state), trees=found,

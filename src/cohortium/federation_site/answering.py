@@ -21,13 +21,16 @@ from cohortium.contracts.federation import (
     SiteSums,
     Withdrawn,
 )
+from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
+from cohortium.federation_site import network
 from cohortium.federation_site.association import association
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
+from cohortium.federation_site.network_data import enough_of
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
 from cohortium.federation_site.trees import histograms, quantile_counts
@@ -58,6 +61,8 @@ def most_rounds(plan: FederationPlan) -> int:
     """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
     if plan.privacy is not None:
         return plan.privacy.rounds + 2  # each of them costs: its budget refuses more
+    if plan.network is not None:
+        return (6 + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
     grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
     return (8 if plan.folds else 4) * (plan.rounds + grown)
 
@@ -85,6 +90,8 @@ def sums_answer(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteS
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:
     counts = tuple(int(n) for n in _counts(site, plan))
     features = schema_of(site, plan.least_cell)
+    if plan.network is not None:
+        features = enough_of(site, features, plan.least_patients)
     return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
 
 
@@ -143,5 +150,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskAssociation: _association,
     AskQuantiles: quantile_counts,
     AskHistograms: histograms,
+    AskTimes: network.times,
+    AskUpdate: network.update,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan, LinearModel, Model
+from cohortium.contracts.federation_network import NetworkModel
 from cohortium.contracts.federation_trees import TreesModel
+from cohortium.federation_site import network
 from cohortium.federation_site.boosting import predicted
 from cohortium.federation_site.encoding import columns_of
 from cohortium.federation_site.site import Site
@@ -20,9 +22,12 @@ FARTHEST = 100.0
 """Parameters are of standardised columns: a question farther out than this asks about single patients, not about a model."""
 
 
-def predicted_by(site: Site, plan: FederationPlan, model: Model) -> Array | str:
+def predicted_by(site: Site, plan: FederationPlan, model: Model, known: Site | None = None) -> Array | str:
     """Scores of the site's units by a model, or why there are none: (n,) risks, higher is sooner, of survival; values of a continuous endpoint;
-    log odds of the second of two classes; (n, K) logarithms of odds of several, up to a constant of the unit."""
+    log odds of the second of two classes; (n, K) logarithms of odds of several, up to a constant of the unit. known: those of the site that
+    a model's own part at the site may be fitted to; None: nobody."""
+    if isinstance(model, NetworkModel):
+        return network.predicted(site, plan, model, known)
     how = _PREDICTING.get(type(model))
     return "it was sent a model that it does not know" if how is None else how(site, plan, model)
 

@@ -66,16 +66,16 @@ def _trial(site: Site, plan: FederationPlan, t: TrialQuestion, own: str, how: An
             return TrialAnswer("", t.fold, Withdrawn(site.name, own, inner.round, parts))
         train, rows = parts[t.fold]
     if isinstance(inner, HELD_OUT):
-        found = _scores(site, rows, plan, inner, own)
+        found = _scores(site, rows, plan, inner, own, train if t.fold >= 0 else None)
     else:
         found = answer(train, plan, inner)
     return TrialAnswer(t.without, t.fold, found)
 
 
 def _scores(
-    site: Site, rows: Rows, plan: FederationPlan, q: AskScores | AskCalibration, own: str
+    site: Site, rows: Rows, plan: FederationPlan, q: AskScores | AskCalibration, own: str, known: Site | None = None
 ) -> SiteScores | SiteCalibration | Withdrawn:
-    predicted = predicted_by(site, plan, q.model)
+    predicted = predicted_by(site, plan, q.model, known)
     if isinstance(predicted, str):
         return Withdrawn(site.name, own, q.round, predicted)
     held = take(replace(site, features=()), rows)  # what is scored needs them no more

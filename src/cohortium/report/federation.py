@@ -7,6 +7,7 @@ import math
 from cohortium.contracts.federation import ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
 from cohortium.report.federation_attacks import attack_answer, attack_notes, attack_table
+from cohortium.report.federation_network import network_answer, network_exposed, network_facts, network_section
 from cohortium.report.federation_performance import (
     across_table,
     calibration_table,
@@ -42,6 +43,7 @@ MODELS = {
 def federation_page(r: FederatedResults) -> str:
     """One HTML file without outside references."""
     answers = [m for m in r.messages if m.to == "coordinator"]
+    net = r.network
     return render(
         "federation.html.j2",
         name=r.study,
@@ -49,7 +51,8 @@ def federation_page(r: FederatedResults) -> str:
         endpoint=r.endpoint,
         answer=answer(r),
         tiles=_tiles(r),
-        coefficients=None if r.trees else _coefficients(r),
+        coefficients=None if r.trees or net else _coefficients(r),
+        network=network_section(r) if net else None,
         trees=trees_section(r) if r.trees else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
@@ -73,7 +76,7 @@ def federation_page(r: FederatedResults) -> str:
         privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            *(trees_facts(r) if r.trees else _model_facts(r)),
+            *(trees_facts(r) if r.trees else network_facts(r) if net else _model_facts(r)),
             ("plan", r.digest),
             _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
@@ -94,6 +97,8 @@ def answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
     if r.privacy is not None:
         return private_answer(r, r.privacy)
+    if r.network is not None:
+        return network_answer(r)
     if r.trees is not None:
         return trees_answer(r)
     here = [s for s in r.sites if not s.left]
@@ -252,6 +257,8 @@ def _kinds(r: FederatedResults) -> Table:
 
 def exposed(r: FederatedResults) -> list[str]:
     """What a reader of the messages could still learn."""
+    if r.network is not None:
+        return network_exposed(r)
     if r.trees is not None:
         return trees_exposed(r)
     cells = (

@@ -11,6 +11,8 @@ DESIGNS = {
     "leave_one_site_out": "site held out",
     "folds": "folds held out",
     "own": "own model, folds held out",
+    "pooled_site": "all rows, site held out",
+    "pooled": "all rows, folds held out",
 }
 
 

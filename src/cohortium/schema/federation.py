@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
+from cohortium.schema.federation_network import NetworkSpec
 
 
 class SelectSpec(Declaration):
@@ -106,6 +107,12 @@ class FederationSpec(Declaration):
     secure: bool = Field(False, description="the coordinator sees only sums over sites, of at least three")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
     select: SelectSpec | None = Field(None, description="fit some of many columns only")
-    method: Literal["linear", "trees"] = Field("linear", description="what is fitted: a linear model, or boosted trees")
+    method: Literal["linear", "trees", "network"] = Field(
+        "linear", description="what is fitted: a linear model, boosted trees, or a network of several modalities"
+    )
     trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
     privacy: PrivacySpec | None = Field(None, description="differential privacy: nothing exact leaves a site")
+    network: NetworkSpec = NetworkSpec()
+    lacks: list[str] = Field(
+        default_factory=list, description="modalities that other sites have and this one does not (method network)"
+    )

@@ -12,6 +12,7 @@ from cohortium.contracts.federation import Answer, FederationPlan, SecurePlan, S
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import DataError, StudyError, did_you_mean
+from cohortium.study.federating_network import network_plan
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
@@ -41,14 +42,16 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
             f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
             "federation: {trees: {ridge: ...}}."
         )
-    modalities = f.modalities if f.modalities is not None else spec.reference or list(spec.cohort.modalities)
+    network = network_plan(study) if f.method == "network" else None
+    if f.lacks and network is None:
+        raise StudyError(
+            f"{study.path.name}: federation.lacks is of method: network; a linear fit names tables of this site alone."
+        )
+    every = list(spec.cohort.modalities)
+    modalities = f.modalities if f.modalities is not None else every if network else spec.reference or every
     for m in modalities:
-        shape = spec.cohort.modalities[m].shape
-        if shape != "table":
-            raise StudyError(
-                f"{study.path.name}: modality '{m}' is of shape {shape}; federated fits take tables. Name those under "
-                "federation: {modalities: [...]}."
-            )
+        if m not in f.lacks:
+            _table(study, m)
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
     if f.secure or secure:
         _secure_alone(study, modalities)
@@ -60,10 +63,11 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
         *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
-        select=_selection(study, modalities), harmonise=_harmonised(study, modalities),
+        select=_selection(study, modalities), harmonise=_harmonised(study, modalities) if network is None else (),
         method=f.method,
         trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
         secure=SecurePlan() if f.secure or secure else None,
+        network=network,
     )  # fmt: skip
 
 
@@ -79,6 +83,16 @@ def _secure_alone(study: Study, modalities: list[str]) -> None:
     else:
         return
     raise StudyError(f"{study.path.name}: {reason}. Leave one of the two out.")
+
+
+def _table(study: Study, m: str) -> None:
+    """Refuse what is no table of measured values."""
+    said = study.spec.cohort.modalities[m]
+    if said.shape != "table":
+        raise StudyError(
+            f"{study.path.name}: modality '{m}' is of shape {said.shape}; federated fits take tables. Name those under "
+            "federation: {modalities: [...]}."
+        )
 
 
 def _selection(study: Study, modalities: list[str]) -> Selection | None:

@@ -16,6 +16,7 @@ from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SitePerformance
 from cohortium.errors import FederationError, StudyError, did_you_mean
 from cohortium.study.attacking import FEWEST_SHADOWS, attack
+from cohortium.study.comparing_networks import compared
 from cohortium.study.comparing_trees import compared_trees
 from cohortium.study.federating import asking, drive, keys_for, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
@@ -90,7 +91,7 @@ def simulate_federation(
         notices = _excluded(data, plan, column, unknown)
         found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
-        how = compared_trees if plan.method == "trees" else _compared
+        how = {"trees": compared_trees, "network": compared}.get(plan.method, _compared)
         found = how(found, driven.state, sites, plan)
     if shadows:
         found = replace(found, attacks=attack(plan, sites, driven.state, shadows, progress))

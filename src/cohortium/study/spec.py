@@ -172,7 +172,7 @@ class StudySpec(Declaration):
         for what, names in (
             ("reference", self.reference),
             ("priority", self.priority or []),
-            ("federation.modalities", self.federation.modalities or []),
+            ("federation.modalities", [m for m in self.federation.modalities or [] if m not in self.federation.lacks]),
         ):
             for n in names:
                 if n not in self.cohort.modalities:
