@@ -17,14 +17,18 @@ from cohortium.contracts.biomarkers import BiomarkerResults
 from cohortium.contracts.drawn import PatientDrawn
 from cohortium.contracts.explanations import Explanation
 from cohortium.contracts.federation import FederationPlan
-from cohortium.contracts.network_plan import NetworkPlan
-from cohortium.contracts.federation_results import NetworkFit, Paired, FederatedTrees, SecureRecord, (
+from cohortium.contracts.federation_results import (
     CalibrationLine,
     FederatedEvaluation,
     FederatedResults,
+    FederatedTrees,
+    NetworkFit,
+    Paired,
     Performance,
     SitePerformance,
 )
+from cohortium.contracts.federation_secure import SecureRecord
+from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.contracts.private_results import PrivacyStatement, PrivatePerformance, PrivateRelease
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
@@ -107,7 +111,13 @@ METHODS = {
     " with secure aggregation": {"secure": made_up(SecureRecord)},
     " with noise": {"privacy": PRIVATE},
     " of a network": {
-        "network": made_up(NetworkFit, paired=[made_up(Paired, metric="roc_auc")]),
+        "network": made_up(
+            NetworkFit,
+            paired=[made_up(Paired, metric="roc_auc", design="folds", against="own")],
+            chosen=0,
+            losses=[0.5, 0.4],
+            inner=[None, 0.5],
+        ),
         "plan": made_up(FederationPlan, network=made_up(NetworkPlan, strategy="fedavg", aggregate="mean")),
     },
 }
