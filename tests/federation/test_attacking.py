@@ -60,3 +60,20 @@ def test_sums_of_a_small_site_tell_more_than_the_model_does(kind):
     assert 0.45 < model.auc < sums.auc and sums.tpr_low > 0.01 and sums.candidates == 35
     if kind == "continuous":
         assert attacked(kind, cut.sites(kind))[0] == found  # the same numbers again
+
+
+def test_noise_takes_from_the_server_what_gradients_tell():
+    from tests.federation import private_sites
+
+    found = private_sites.sites("binary")
+    auc = {}
+    for name, made in (
+        ("none", private_sites.exact(private_sites.plan("binary"))),
+        ("one", private_sites.plan("binary", 1.0)),
+    ):
+        free = replace(made, quorum=1, least_patients=1)
+        state = drive(free, {n: asking(s, free) for n, s in found.items()}).state
+        model, gradients = attack(made, found, state)
+        assert (model.surface, gradients.surface) == ("model", "gradients") and model.auc < 0.6
+        auc[name] = gradients.auc
+    assert auc["none"] > 0.6 > auc["one"]

@@ -118,7 +118,7 @@ def trees_exposed(r: FederatedResults) -> list[str]:
     plan, least = r.plan.trees, r.plan.least_cell
     assert plan is not None
     notes = [
-        "Each site's sums are seen by the coordinator one by one: there is no secure aggregation and no noise in this version.",
+        "Each site's sums are seen by the coordinator one by one: boosting has no secure aggregation and no noise yet.",
         f"A number of a patient is counted with those of at least {least - 1} others of his site that are nearest, where their mean is: about one "
         f"column no answer, nor any difference of two, is of fewer than {least} patients.",
         "Gradients are outcome less prediction: the first histogram tells, for each group, how many had the outcome.",
