@@ -77,3 +77,26 @@ def test_noise_takes_from_the_server_what_gradients_tell():
         assert (model.surface, gradients.surface) == ("model", "gradients") and model.auc < 0.6
         auc[name] = gradients.auc
     assert auc["none"] > 0.6 > auc["one"]
+
+
+def test_the_gradient_that_is_inverted_is_what_a_site_s_update_tells():
+    """Plain descent on all units: the change of each part is the gradient at the true rows, times the rate and the part's scale."""
+    torch = pytest.importorskip("torch", reason="needs pip install 'cohortium[deep]'")
+    from cohortium.federation_site import answer
+    from cohortium.federation_site.network import At
+    from cohortium.study.attacking_network import _asked, update_inverted
+    from tests.federation.network_sites import changed, plan, sites
+
+    made, found = changed(plan("binary"), rounds=2), sites("binary", sizes=(30, 40, 40, 40))
+    q = _asked(made, found, "north")
+    at = At(found["north"], made, q)
+    flat = at.gradient_of([torch.as_tensor(x) for x in at.data.x]).detach()
+    own = torch.split(flat, [p.numel() for p in at.layout.parameters])
+    told = at.layout.pack(
+        [s * g.reshape(p.shape) for s, g, p in zip(at._scale(), own, at.layout.parameters, strict=True)]
+    )
+    sent = {p.name: p.change for p in answer(found["north"], made, q).parts}
+    for short, name in zip(at.layout.names, at.names, strict=True):
+        np.testing.assert_allclose(sent[name], -made.network.rate * told[short], atol=1e-12)
+    large = sites("binary", sizes=(200, 220, 210, 230))
+    assert "more than 400" in update_inverted(made, large, "north").reason

@@ -209,7 +209,7 @@ class FederatedTrees:
 @dataclass(frozen=True)
 class AttackRecord:
     """An attack on what the study releases. attack: ``membership`` or ``reconstruction``. surface: ``model``, or ``sums`` (of private fits
-    ``gradients``) that the coordinator sees of ``site``. shadows: further fits of the attacker. candidates: patients' units, or rows that are looked for. Membership:
+    ``gradients``, of networks ``update``) that the coordinator sees of ``site``. shadows: further fits of the attacker. candidates: patients' units, or rows that are looked for. Membership:
     auc, and tpr at fpr, with 95% intervals. Reconstruction: share of rows recovered, chance: of rows drawn from moments, distance: median, in standard
     deviations, of columns; rounds: of sums. reason: why a figure is missing, or what it lacks."""
 

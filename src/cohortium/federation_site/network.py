@@ -277,6 +277,20 @@ class At:
         if self.how.personal:
             self._put_head(self.own_head())
 
+    def gradient_of(self, x: Sequence[Any]) -> Any:
+        """(P,) gradient of the mean loss of the training units, had they these rows: a tensor (m, d) for each modality, of those who have
+        it. Differentiable in the rows, for attacks; nothing dropped."""
+        from cohortium.networks.batch import Inputs, Rows
+
+        rows = self.torch.as_tensor(self.data.train)
+        at = [self.torch.as_tensor(w) for w in self.data.where]
+        inputs = Inputs(self.inputs.n, tuple(Rows(v, w) for v, w in zip(x, at, strict=True)))
+        loss = self.losses()(self.model(inputs.batch(rows)), rows)
+        found = self.torch.autograd.grad(
+            loss, self.layout.parameters, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        return self.torch.cat([g.reshape(-1) for g in found])
+
     def _correction(self, q: AskUpdate) -> list[Any]:
         """The mean of the sites' control variates less the site's own, which is its gradient at the network of the round before."""
         if not q.previous:

@@ -34,7 +34,13 @@ def attack_notes(r: FederatedResults) -> list[str]:
         *(
             ["Rows of a site are looked for by matching all sums that it sent, outcomes known; recovered: nearer than a quarter of a standard deviation. "
              "Chance: rows drawn from the means, variances and shares of levels, which left too."]
-            if any(a.attack == "reconstruction" for a in r.attacks)
+            if any(a.attack == "reconstruction" and a.surface == "sums" for a in r.attacks)
+            else []
+        ),
+        *(
+            ["Rows of the smallest site are looked for by matching its gradient in an early round, outcomes known, as if it took one step on all its "
+             "patients with nothing dropped and no clipping: the most that an update tells. Recovered and chance as for sums."]
+            if any(a.surface == "update" for a in r.attacks)
             else []
         ),
     ]  # fmt: skip
@@ -55,6 +61,8 @@ def _surface(a: AttackRecord) -> str:
         return "the model"
     if a.surface == "gradients":
         return f"the noisy gradients of site '{a.site}'"
+    if a.surface == "update":
+        return f"an update of site '{a.site}'"
     return f"the first sums of site '{a.site}'" if a.attack == "membership" else f"all sums of site '{a.site}'"
 
 

@@ -20,6 +20,7 @@ from cohortium.contracts.federation import AskSums, FederationPlan, SiteSums
 from cohortium.contracts.federation_results import AttackRecord
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.errors import FederationError
+from cohortium.study.attacking_network import MOST_CELLS, update_inverted
 from cohortium.study.attacking_private import gradients_told
 from cohortium.study.federating import asking, drive
 
@@ -32,8 +33,6 @@ Array = NDArray[np.float64]
 Sites = Mapping[str, "Site"]
 
 FEWEST_SHADOWS = 64
-MOST_CELLS = 400
-"""Rows times columns of a site whose rows are looked for: a larger search does not end, which protects nobody."""
 
 
 def attack(
@@ -67,6 +66,8 @@ def attack(
         name = min(here, key=lambda s: (len(here[s]), s))
         told = gradients_told(plan, here, name, member[name])
         found.append(_record("gradients", name, told, member[name], plan))
+    if plan.network is not None:
+        found.append(update_inverted(plan, here, min(here, key=lambda s: (len(here[s]), s))))
     if plan.method == "linear" and _sums_are_seen(plan):
         found += _against_sums(plan, here, state, member)
     return found
