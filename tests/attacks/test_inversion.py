@@ -26,7 +26,7 @@ def attacked(n, q, rounds, seed=0):
             out += [one.T @ (p - y), ((one * (p * (1 - p))[:, None]).T @ one)[upper]]
         return torch.cat(out)
 
-    rows, misfit = match(messages, messages(torch.tensor(x)).numpy(), (n, q), seed)
+    rows, misfit = match(messages, messages(torch.tensor(x)).numpy(), (n, q), seed, restarts=2)
     return recovered(rows, x, misfit, seed)
 
 

@@ -94,6 +94,7 @@ def test_predict_needs_no_endpoint_and_takes_fewer_modalities(call: Call, done: 
     assert frame[["response.p_no", "response.p_yes"]].sum(axis=1).to_numpy() == pytest.approx(1.0)
 
 
+@pytest.mark.thorough
 def test_validate_gives_intervals_and_a_page(call: Call, done: Done, tmp_path: Path) -> None:
     new = write_tables(tmp_path / "elsewhere", n=60, seed=5, first=700)
     run = tmp_path / "run"
@@ -140,6 +141,7 @@ def test_bars_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == "" and "40 fits; expected time about 5 s" in err and "4/4" in err
 
 
+@pytest.mark.thorough
 def test_a_poor_terminal_loses_no_answer_and_a_closed_pipe_makes_no_noise(done: Done) -> None:
     command = [sys.executable, "-m", "cohortium"]
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -16,6 +16,7 @@ def refused(found: Called, *said: str) -> None:
     assert all(s in found.err for s in said), found.err
 
 
+@pytest.mark.thorough
 def test_a_run_is_explained(call: Call, done: Done, tmp_path: Path) -> None:
     found = call("explain", done.run, done.study, "--out", tmp_path / "e", "--jobs", "1")
     assert found.code == 0 and "held-out units in 3 folds" in found.out and "with no modality 0.500" in found.out

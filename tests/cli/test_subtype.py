@@ -154,6 +154,7 @@ def test_a_study_without_torch_names_the_extra(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_an_autoencoder_finds_them_as_well(call: Call, study: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the extra 'deep' is not installed")
     folder = tmp_path / "c"

@@ -67,6 +67,7 @@ def test_a_group_for_whom_the_model_is_wrong_is_found() -> None:
     assert worst.estimates[0].value < 0.35 and worst.versus_rest[0].estimate.high < 0
 
 
+@pytest.mark.thorough
 def test_groups_that_mean_nothing_are_rarely_clear() -> None:
     """In 30 cohorts without a difference (16 looks each) one of them or another is clear in few."""
     found = 0

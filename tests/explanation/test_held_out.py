@@ -46,6 +46,7 @@ def test_planted_features_and_modalities_come_first(kind: str) -> None:
     assert v.exact and not v.error.any() and v.loss[0] > 0.03
 
 
+@pytest.mark.thorough
 def test_planted_features_come_first_with_trees() -> None:
     f = fitted("binary", learner="early:trees", config=LearnerConfig(probes=False, preset="quick"), missing={"b": 0.0})
     v = explain_fold(f.model, f.target, f.items)

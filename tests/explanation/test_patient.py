@@ -24,6 +24,7 @@ from cohortium.learners import LearnerConfig, fit_all
 from cohortium.schema import Endpoint, EndpointKind
 from tests.explanation.fitted import Fitted, fitted
 from tests.explanation.test_held_out import Linear, plain
+from tests.marks import thorough_but
 
 
 def asked(f: Fitted, i: int) -> Asked:
@@ -45,7 +46,7 @@ def test_shares_of_features_of_a_linear_model_are_known() -> None:
     np.testing.assert_allclose(pair[:, 0], [value[0, 0] + value[2, 0], value[1, 0] + value[3, 0]], atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "survival"])
+@pytest.mark.parametrize("kind", thorough_but(["binary", "multiclass", "survival"], "binary", "survival"))
 def test_shares_add_up_to_the_prediction(kind: str) -> None:
     f = fitted(kind)
     for i in (0, 1, 2):

@@ -12,6 +12,7 @@ from cohortium.study import attacking
 from cohortium.study.attacking import attack
 from cohortium.study.federating import asking, drive
 from tests.federation import sites as cut
+from tests.marks import thorough_but
 
 
 def attacked(kind, found, **plan):
@@ -52,7 +53,7 @@ def test_rows_of_a_site_are_not_found_in_sums_of_few_columns():
     assert row.candidates == 35 and row.rounds >= 4 and row.misfit < 0.1 and row.share < row.chance + 0.25
 
 
-@pytest.mark.parametrize("kind", ["survival", "continuous", "multiclass"])
+@pytest.mark.parametrize("kind", thorough_but(["survival", "continuous", "multiclass"], "continuous"))
 def test_sums_of_a_small_site_tell_more_than_the_model_does(kind):
     found, _ = attacked(kind, cut.sites(kind))
     model, sums = found

@@ -277,6 +277,7 @@ def test_held_out_outcomes_do_not_touch_a_personal_head():
     np.testing.assert_allclose(a[fold == 0], b[fold == 0], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_planted_interaction_is_found_and_permuted_labels_are_at_chance():
     from scipy.stats import rankdata
 

@@ -27,9 +27,7 @@ PAIRS = [("attention", k) for k in EndpointKind if k is not EndpointKind.COMPETI
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    thorough_but(
-        PAIRS, *(p for p in PAIRS if p[0] == "attention" and p[1] in (EndpointKind.BINARY, EndpointKind.SURVIVAL))
-    ),
+    thorough_but(PAIRS, *(p for p in PAIRS if p == ("attention", EndpointKind.BINARY))),
 )
 def test_deep_learners_keep_the_laws(name, kind):
     learner = SuiteLearner(f"deep:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)

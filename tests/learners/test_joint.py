@@ -53,6 +53,7 @@ def auc(p, s: Simulated, rows: np.ndarray) -> float:
     return float(roc_auc_score(s.outcome.codes[rows], p.predict(s.cohort.take(rows)).p[:, 1]))
 
 
+@pytest.mark.thorough
 def test_factors_shared_by_modalities_predict_whatever_modality_a_unit_has():
     found = []
     for seed in range(3):

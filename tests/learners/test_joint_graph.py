@@ -75,6 +75,7 @@ def test_communities_are_found_that_other_learners_miss():
     assert auc(p["joint:graph"], s, lacks) > 0.8, "who lacks a modality has neighbours by the other"
 
 
+@pytest.mark.thorough
 def test_having_a_modality_predicts_nothing():
     found = []
     for seed in range(3):

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.marks import thorough_but
+
 pytest.importorskip("torch", reason="the extra 'deep' is not installed")
 
 from cohortium.cohort import Cohort, Table
@@ -32,7 +34,7 @@ CONFIG = LearnerConfig(models=("linear",), preset="quick", joint=SPECS)
 PAIRS = [("vae", EndpointKind.BINARY), ("vae", EndpointKind.SURVIVAL), ("alone", EndpointKind.CONTINUOUS)]
 
 
-@pytest.mark.parametrize(("name", "kind"), PAIRS)
+@pytest.mark.parametrize(("name", "kind"), thorough_but(PAIRS, ("vae", EndpointKind.BINARY)))
 def test_autoencoders_keep_the_laws(name, kind):
     learner = SuiteLearner(f"joint:{name}", "fusion", ("labs", "rna", "noise"), CONFIG)
     check_learner(learner, np.random.default_rng(1), [kind], restore=restore, finds_signal=False)
@@ -72,6 +74,7 @@ def test_what_modalities_share_predicts_with_and_without_outcomes_in_training():
         assert p[name].facts["epochs"] >= 6
 
 
+@pytest.mark.thorough
 def test_having_a_modality_predicts_nothing():
     found = []
     for seed in range(3):

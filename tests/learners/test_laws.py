@@ -15,6 +15,7 @@ from cohortium.errors import StudyError
 from cohortium.learners import LearnerConfig, fit_all, learner, load_predictor, plan, predict_all, save_predictor
 from cohortium.learners.suite import Suite
 from cohortium.schema import EndpointKind
+from tests.marks import thorough_but
 
 from .simulated import fold_of, simulated
 
@@ -112,7 +113,7 @@ def test_garbage_in_test_rows_leaves_the_fit_unchanged_to_the_bit(kind):
         np.testing.assert_array_equal(raw(again[name].predict(cohort)), raw(p.predict(cohort)), err_msg=name)
 
 
-@pytest.mark.parametrize("kind", list(EndpointKind))
+@pytest.mark.parametrize("kind", thorough_but(list(EndpointKind), EndpointKind.BINARY, EndpointKind.SURVIVAL))
 def test_fusion_finds_the_planted_signal_and_noise_does_not_hurt(kind):
     cohort, y = simulated(kind, n=500, seed=2)
     fold = fold_of(cohort, y, np.arange(350))

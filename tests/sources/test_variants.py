@@ -427,6 +427,7 @@ def test_any_bytes_raise_nothing_but_a_data_error(tmp_path: Path, raw: bytes, na
             raise DataError("any bytes may be a set")
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_number_of_lines(tmp_path: Path) -> None:
     peaks = []
     for lines in (2000, 20000):

@@ -20,6 +20,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize("name", thorough_but(list(ASKED), "factors"))
+@pytest.mark.thorough
 def test_the_learner_is_run_reported_and_predicts_new_patients(name, tmp_path):
     if name == "graph":
         pytest.importorskip("torch", reason="the extra 'deep' is not installed")

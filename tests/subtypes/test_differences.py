@@ -98,6 +98,7 @@ def test_few_counts_are_permuted() -> None:
     assert chi_square(np.repeat([0, 1], [25, 5]), (np.arange(30) >= 25).astype(int), rng)[1] < 0.001
 
 
+@pytest.mark.thorough
 def test_without_clusters_corrected_p_values_are_uniform_and_naive_ones_are_not() -> None:
     corrected, naive = [], []
     for i in range(30):

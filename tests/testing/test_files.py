@@ -44,6 +44,7 @@ def test_a_written_folder_reads_back_as_the_cohort(kind, several, tmp_path):
             np.testing.assert_allclose(getattr(y, field), getattr(was, field), atol=1e-8)
 
 
+@pytest.mark.thorough
 def test_a_study_runs_on_a_written_folder_and_finds_what_was_planted(tmp_path):
     s = simulate_cohort(
         np.random.default_rng(2), 150, {"labs": 5, "rna": 30, "noise": 40}, signal=4.0, missing={"rna": 0.3}
