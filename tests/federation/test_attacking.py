@@ -40,7 +40,7 @@ def test_a_model_of_many_columns_tells_who_took_part_and_one_of_few_hardly(monke
     model = {k: next(a for a in r if a.surface == "model") for k, r in (("few", few), ("many", many))}
     assert model["few"].shadows == 64 and model["few"].candidates == 260
     assert model["few"].auc < 0.6 and model["many"].auc > 0.63
-    assert model["many"].tpr_low > 0.02 and model["few"].tpr < 0.03
+    assert model["many"].tpr_low > 0.01 and model["few"].tpr < 0.03
     assert (
         next(a for a in many if a.surface == "sums").auc > 0.99
     )  # a small site's sums of many columns are its list of patients

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cohortium.contracts.federation import AskSchema, Withdrawn
 from cohortium.contracts.federation_wire import decode, digest, encode
-from cohortium.federation_engine.approving import approved, approved_only, read_approvals, write_approval
+from cohortium.federation_engine.approving import approved, approved_only, permitted, read_approvals, write_approval
 from cohortium.study.federating import asking, drive
 from cohortium.study.previewing import preview_of
 from tests.federation import sites as cut
@@ -72,6 +73,22 @@ def test_nothing_leaves_without_approval_of_this_plan(tmp_path):
     assert (tmp_path / "approval.json").stat().st_mode & 0o077 == 0
     (tmp_path / "approval.json").write_text("{")
     assert not approved(tmp_path, shown.plan)
+
+
+def test_data_of_other_features_need_another_approval(tmp_path):
+    made, s = cut.plan("binary"), cut.sites("binary")["north"]
+    write_approval(tmp_path, preview_of(s, made), "who")
+    assert permitted(tmp_path, s, made)
+    assert not permitted(tmp_path, replace(s, features=(*s.features, replace(s.features[0], name="new"))), made)
+    assert permitted(tmp_path, s, replace(made, least_patients=1000))  # it says nothing at all
+
+
+def test_a_site_without_an_estimate_of_its_own_is_shown_everything_that_leaves():
+    """A column that tells the outcome there: the trial goes on with a ridge."""
+    s = cut.sites("binary")["north"]
+    told = replace(s.features[0], name="told", values=s.y * 2 + np.linspace(0, 0.5, len(s)))
+    shown = preview_of(replace(s, features=(told,)), cut.plan("binary", folds=3, least_cell=2))
+    assert not shown.cut and {"SiteTrials", "SiteScores", "SiteCalibration"} <= {m.kind for m in shown.messages}
 
 
 def test_only_a_person_at_a_terminal_is_asked(monkeypatch, capsys):

@@ -146,12 +146,14 @@ def test_the_coordinator_holds_nothing_that_opens_a_message(stop):
         assert s.keys.private not in held and s.keys.private.hex().encode() not in held
         assert not any(shared.hex().encode() in held for shared in s.keys.derived.values())
     if state.phase == "open":
-        from cohortium.federation_coordinator.secure import _sum
+        from cohortium.federation_coordinator.secure import _sum, _told
         from cohortium.masking import MaskError
 
         one = replace(state, inside=(BAD,))
+        told = {i + 1: _told(s.answer(question(state))) for i, s in enumerate(sites[n] for n in state.invited)}
+        assert len(_sum(state, told))  # shares of the legitimate sum, which do not open a single site's
         with pytest.raises(MaskError):
-            _sum(one, {})
+            _sum(one, told)
         # All others refuse to open it, whatever the coordinator says.
         asked = question(one)
         for s in sites.values():
@@ -468,6 +470,14 @@ def test_a_drop_out_ends_the_evaluation_and_leaves_the_fit():
         found = results(state, [], [], "", "")
         assert found.evaluation.across[0].value is None and "dropped out" in found.evaluation.across[0].reason
         assert all(c.estimate is not None for c in found.coefficients)
+
+
+def test_two_processes_of_a_site_share_its_journal(opened, tmp_path):
+    sites, _, asked = opened
+    file = tmp_path / "opened.json"
+    one, two = (replace(sites["north"], journal=Journal(file)) for _ in range(2))
+    assert isinstance(one.answer(asked), SiteOpening)
+    assert "for other sites" in two.answer(replace(asked, inside=("east", "north", "south"))).reason
 
 
 def test_the_table_of_the_documentation_has_every_field():

@@ -41,9 +41,13 @@ def show_leaving(found: LeavingPreview, as_json: bool = False) -> None:
         _print(f"  levels of {name}: {_some(list(levels))}")
     if len(found.levels) > _MOST:
         _print(f"  and levels of {len(found.levels) - _MOST} more features")
+    if found.cut:
+        _print(
+            "! The trial run was ended early: messages of later rounds are not in the list. docs/federation.md has every kind."
+        )
     largest = max((m.largest for m in found.messages), default=0)
     _print(
-        f"Found out by a trial run of {found.rounds} rounds with this site alone{' (ended early)' if found.cut else ''}; the site answers "
+        f"Found out by a trial run of {found.rounds} rounds with this site alone; the site answers "
         f"{found.most_rounds} rounds at most. Largest message: {largest:,} bytes. With other sites columns for their levels are added."
     )
 

@@ -173,12 +173,17 @@ class SiteOpening:
     )
 
 
+COUNTS = "counts "
+"""Begins the content of sums that hold counts: masks and shares are made for the content, so that nobody can call them something else."""
+
+
 def content_of(asks: Sequence[SealedQuestion]) -> str:
     """Digest of what is asked, whatever the round: the same numbers are asked for again by the same content."""
     from cohortium.contracts.federation_wire import digest, encode
 
     parts = [encode(replace(a, question=replace(a.question, round=0))) for a in asks]  # type: ignore[type-var]
-    return digest(json.dumps([p.decode() for p in parts]).encode())
+    kind = COUNTS if any(isinstance(a.question, AskTotals) for a in asks) else ""
+    return kind + digest(json.dumps([p.decode() for p in parts]).encode())
 
 
 def context_of(plan: str, content: str, sites: Sequence[str]) -> bytes:

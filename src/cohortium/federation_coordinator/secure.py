@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,8 @@ from cohortium.masking import MaskError, Sealed, from_fixed, threshold, unmask
 
 MOST_TRIES = 3
 """Times that sites are asked to open a sum, each time without those whose boxes could not be read."""
+
+GONE = "a site dropped out: counts without it would show its own"
 
 
 def least_sites(plan: FederationPlan) -> int:
@@ -167,8 +169,20 @@ def _sealed(state: SecureState, good: dict[str, SiteSealed], left: dict[str, str
     kept = {s: a for s, a in good.items() if s not in left}
     invited = state.here
     state = _leave(state, left)
+    if _would_show(asks, state, kept):
+        return _ended(state)
     _still_shared(state, sorted(kept))
     return replace(state, phase="open", asks=asks, invited=invited, sealed=kept, inside=tuple(sorted(kept)), tries=0)
+
+
+def _would_show(asks: Sequence[Any], state: SecureState, inside: Collection[str]) -> bool:
+    """Whether sums of folds would be of fewer sites than those of all: taken from them, they are the missing site's own."""
+    return any(q.fold >= 0 for q in asks) and bool(set(state.opened) - set(inside))
+
+
+def _ended(state: SecureState) -> SecureState:
+    """The study ends with the fit, its evaluation not opened."""
+    return replace(state, phase="done", asks=(), sealed={}, evaluation=GONE)
 
 
 def _still_shared(state: SecureState, inside: Sequence[str]) -> None:
@@ -211,6 +225,8 @@ def _opened(state: SecureState, good: dict[str, SiteOpening], left: dict[str, st
             state, dict.fromkeys(bad, "its shares cannot be read by others: another key, or a damaged message")
         )
         inside = tuple(s for s in state.inside if s not in bad)
+        if _would_show(state.asks, state, inside):
+            return _ended(state)
         _still_shared(state, inside)
         return replace(state, inside=inside, tries=state.tries + 1)
     for site, a in good.items():
@@ -285,12 +301,12 @@ def _next(state: SecureState) -> SecureState:
     lost = set(state.opened) - set(state.here)
     if len(state.lanes) == 1 and state.lanes[0].stage == "done" and state.plan.folds and not state.evaluation:
         if state.dropped or lost:
-            state = replace(state, evaluation="a site dropped out: counts without it would show its own")
+            state = replace(state, evaluation=GONE)
         else:
             folds = tuple(begun(state.plan, k, state.lanes[0].model) for k in range(state.plan.folds))
             return replace(state, lanes=(*state.lanes, *folds))
     if len(state.lanes) > 1 and (state.dropped or lost) and _open_lanes(state):
-        return replace(state, phase="done", evaluation="a site dropped out: counts without it would show its own")
+        return replace(state, phase="done", evaluation=GONE)
     if not _open_lanes(state):
         return replace(state, phase="done")
     if len(state.here) < fewest(state.plan):

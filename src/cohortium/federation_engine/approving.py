@@ -5,11 +5,15 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohortium.contracts.federation_leaving import LeavingPreview
 from cohortium.contracts.federation_wire import MessageError, decode
-from cohortium.study.federating import Ask, failed
+from cohortium.study.federating import NOT_APPROVED, Ask, failed
+
+if TYPE_CHECKING:
+    from cohortium.contracts.federation import FederationPlan
+    from cohortium.federation_site import Site
 
 FILE = "approval.json"
 
@@ -46,6 +50,14 @@ def write_approval(kit: Path, leaving: LeavingPreview, by: str) -> None:
     part.replace(file)
 
 
+def permitted(kit: Path, site: Site, plan: FederationPlan) -> bool:
+    """Whether a person approved what would leave with the data as they are now; a site that would say nothing needs no approval."""
+    from cohortium.study.previewing import preview_of
+
+    leaving = preview_of(site, plan)
+    return bool(leaving.reason) or approved(kit, leaving.plan, leaving.digest)
+
+
 def approved_only(kit: Path, name: str, ask: Ask) -> Ask:
     """A site that answers questions of approved plans alone: its study file may have changed since it was started."""
 
@@ -55,7 +67,7 @@ def approved_only(kit: Path, name: str, ask: Ask) -> Ask:
         except (MessageError, AttributeError):
             plan = ""
         if not approved(kit, plan):
-            return failed(name, data, "its person has not approved this study")
+            return failed(name, data, NOT_APPROVED)
         return ask(data)
 
     return answer

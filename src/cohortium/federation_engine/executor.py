@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
-from cohortium.federation_engine.approving import approved_only
+from cohortium.federation_engine.approving import approved_only, permitted
 from cohortium.federation_engine.messages_log import append
 from cohortium.federation_engine.names import ANSWER, JOURNAL, QUESTION, SEALING, STUDY_VARIABLE, TASK
 from cohortium.study.federating import Ask, failed, message_row, site_from_files
@@ -35,7 +36,9 @@ class SiteExecutor(Executor):
         log = kit / "messages.csv"
         try:
             if self._ask is None:
-                ask = site_from_files(name, os.environ[STUDY_VARIABLE], kit, kit / SEALING, kit / JOURNAL)
+                ask = site_from_files(
+                    name, os.environ[STUDY_VARIABLE], kit, kit / SEALING, kit / JOURNAL, partial(permitted, kit)
+                )
                 self._ask = approved_only(kit, name, ask)
             answer = self._ask(question)
         except Exception:  # whatever it is, its text may hold what must not leave

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 
 from cohortium.contracts.federation import AskSchema, FederationPlan, Withdrawn
 from cohortium.contracts.federation_secure import (
+    COUNTS,
     AskOpen,
     AskSealed,
     AskTotals,
@@ -53,8 +56,28 @@ class Journal:
         self.opened: dict[str, dict[str, list[str]]] = {}
         self.last: dict[str, list[str]] = {}
         self.remarks: list[str] = []
-        if file is not None and file.exists():
-            kept = json.loads(file.read_text(encoding="utf-8"))
+        self._read()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The journal as it is on disk, for this process alone until the end of the block: two jobs at once must not open two sums of one
+        content."""
+        if self.file is None:
+            yield
+            return
+        import fcntl
+
+        lock = os.open(self.file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._read()
+            yield
+        finally:
+            os.close(lock)
+
+    def _read(self) -> None:
+        if self.file is not None and self.file.exists():
+            kept = json.loads(self.file.read_text(encoding="utf-8"))
             self.opened, self.last, self.remarks = dict(kept["opened"]), dict(kept["last"]), list(kept["remarks"])
 
     def record(self, plan: str, content: str, inside: Sequence[str]) -> None:
@@ -71,9 +94,11 @@ class Journal:
     def _write(self) -> None:
         if self.file is not None:
             part = self.file.with_suffix(".part")
-            part.touch(mode=0o600)
             kept = {"remarks": self.remarks, "last": self.last, "opened": self.opened}
-            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
+                json.dump(kept, f, indent=1)
+                f.flush()
+                os.fsync(f.fileno())
             part.replace(self.file)
 
 
@@ -88,6 +113,10 @@ class SecureSite:
 
     def answer(self, question: Any) -> Any:
         """``SiteNames``, ``SiteSealed``, ``SiteOpening``, or ``Withdrawn`` where it may not or cannot answer."""
+        with self.journal.held():
+            return self._answer(question)
+
+    def _answer(self, question: Any) -> Any:
         own, plan = digest(encode(self.plan)), self.plan
         try:
             if question.plan != own:
@@ -167,7 +196,10 @@ class SecureSite:
         me, before = self.site.name, self.journal.opened.get(own, {}).get(q.content)
         if before is not None and before != list(q.inside):
             raise RefusedError("it has opened this sum for other sites: the difference would be those of single ones")
-        if set(q.inside) - set(self.journal.last.get(own, q.inside)):
+        last = set(self.journal.last.get(own, q.inside))
+        if q.content.startswith(COUNTS) and last - set(q.inside):
+            raise RefusedError("counts of fewer sites than before: the difference would be those of single ones")
+        if set(q.inside) - last:
             raise RefusedError("a site that was not in the last sum cannot be in this one")
         context = context_of(own, q.content, q.sites)
         absent = [s for s in q.sites if s not in q.inside]

@@ -72,6 +72,11 @@ class Ledger:
             f.flush()
             os.fsync(f.fileno())
         part.replace(self.file)
+        folder = os.open(self.file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or the old file, with less spent, may be there after a power cut
+        finally:
+            os.close(folder)
 
     def _read(self) -> None:
         assert self.file is not None

@@ -43,6 +43,7 @@ def attack_notes(r: FederatedResults) -> list[str]:
             if any(a.surface == "update" for a in r.attacks)
             else []
         ),
+        *(["These figures are exact, and no part of the budget: only a simulation, which has all patients, can show them."] if r.privacy else []),
     ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def private_answer(r: FederatedResults, p: PrivacyStatement) -> str:
     text = (
         f"{model[:1].upper()}{model[1:]}, of {r.endpoint} on about {sum(p.patients.values()):,.0f} patients of "
         f"{count(len(here), 'site')}: fitted in {count(p.rounds, 'noisy step')}, with epsilon {p.epsilon:g} at delta {p.delta:g} for each "
-        "patient; nothing exact left a site."
+        "patient; no exact number of patients left a site."
     )
     for f in p.performance:
         name = METRICS[f.metric][0]

@@ -49,19 +49,34 @@ def attack(
     from cohortium.experiment import ProgressEvent
 
     # Halves of small sites would be below the minima and withdraw: the attack is on what the model tells, not on them.
-    # Secure aggregation changes no model: shadows do without.
+    # Of what secure aggregation keeps out of all sums shadows know nothing; else it changes no model, and they do without.
     free = replace(plan, folds=0, least_patients=1, least_events=1, secure=None)
     here = {s: sites[s] for s in state.here}
+    if plan.secure is not None:
+        known = {(c.modality, c.feature) for c in state.lanes[0].model.columns}  # type: ignore[attr-defined]
+        here = {
+            n: replace(s, features=tuple(f for f in s.features if (f.modality, f.name) in known))
+            for n, s in here.items()
+        }
     rng = np.random.default_rng([plan.seed, shadows])
-    member = {s: _halves(here[s], shadows + 1, rng) for s in here}
-    statistics = []
+    need = shadows + 1
+    drawn = {s: _halves(here[s], 2 * need, rng) for s in here}
+    statistics: list[Array] = []
+    whole: list[int] = []
     begun = time.perf_counter()
-    for k in range(shadows + 1):
-        statistics.append(_of_model(here, member, k, free))
+    for k in range(2 * need):  # halves without an estimate of every site's are drawn again
+        one = _of_model(here, drawn, k, free)
+        if np.isfinite(one).all():
+            statistics.append(one)
+            whole.append(k)
         if tell is not None:
-            done, spent = k + 1, time.perf_counter() - begun
-            tell(ProgressEvent("attack", done, shadows + 1, spent, spent / done * (shadows + 1 - done)))
-    found = [_record("model", "", statistics, np.hstack(list(member.values())), plan)]
+            done, spent = len(whole), time.perf_counter() - begun
+            tell(ProgressEvent("attack", done, need, spent, spent / max(done, 1) * (need - done)))
+        if len(whole) == need:
+            break
+    lost = "" if len(whole) == need else f"{2 * need - len(whole)} of {2 * need} halves had no estimate"
+    found = [_record("model", "", statistics, np.hstack([d[whole] for d in drawn.values()]), plan, lost)]
+    member = {s: d[:need] for s, d in drawn.items()}
     if plan.privacy is not None:
         name = min(here, key=lambda s: (len(here[s]), s))
         told = gradients_told(plan, here, name, member[name])
@@ -79,10 +94,18 @@ def _sums_are_seen(plan: FederationPlan) -> bool:
 
 
 def _halves(site: Site, times: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(times, n) units in each random half of a site's patients; a patient's units go together."""
+    """(times, n) units in each random half of a site's patients, of every outcome alike, so that no half lacks one; a patient's units go
+    together."""
     _, who = np.unique(site.patient, return_inverse=True)
     people = int(who.max()) + 1
-    return np.array([rng.permutation(people)[who] < people // 2 for _ in range(times)])
+    outcome = np.zeros(people)
+    np.maximum.at(outcome, who, site.y if site.classes else 0.0)
+    out = np.zeros((times, people), bool)
+    for k in range(times):
+        for value in np.unique(outcome):
+            some = rng.permutation(np.flatnonzero(outcome == value))
+            out[k, some[: (len(some) + rng.integers(2)) // 2]] = True
+    return out[:, who]
 
 
 def _of_model(sites: Sites, member: Mapping[str, NDArray[np.bool_]], k: int, plan: FederationPlan) -> Array:
@@ -91,7 +114,7 @@ def _of_model(sites: Sites, member: Mapping[str, NDArray[np.bool_]], k: int, pla
     from cohortium.federation_site.models import predicted_by
     from cohortium.federation_site.trials import take
 
-    plan = replace(plan, seed=plan.seed + 1 + k)  # noise and shuffles are drawn anew
+    plan = replace(plan, seed=plan.seed + 1 + k)  # noise is drawn anew; the start of a network is known to all
     halves = {s: take(site, np.flatnonzero(member[s][k])) for s, site in sites.items()}
     if plan.privacy is not None:
         return _of_private_model(sites, halves, plan)
@@ -99,6 +122,8 @@ def _of_model(sites: Sites, member: Mapping[str, NDArray[np.bool_]], k: int, pla
     try:
         state = drive(plan, {s: asking(h, plan) for s, h in halves.items()}).state
     except FederationError:
+        return np.full(size, np.nan)
+    if state.left:  # its patients would count as members of a model that has not seen them
         return np.full(size, np.nan)
     model = method_of(state).model(state)
     out = []
@@ -153,16 +178,13 @@ def _cumulative(site: Site, risk: Array) -> Array:
 
 
 def _record(
-    surface: str, site: str, rows: list[Array], member: NDArray[np.bool_], plan: FederationPlan
+    surface: str, site: str, rows: list[Array], member: NDArray[np.bool_], plan: FederationPlan, lost: str = ""
 ) -> AttackRecord:
-    """The record of an attack of membership; models without an estimate are left out."""
+    """The record of an attack of membership. lost: what is to be said of halves without an estimate."""
     from cohortium.attacks import membership
 
-    statistic = np.array(rows)
-    good = np.isfinite(statistic).all(1)
-    lost = "" if good.all() else f"{int((~good).sum())} of {len(good)} halves had no estimate"
     try:
-        m = membership(statistic[good], member[good], plan.seed)
+        m = membership(np.array(rows).reshape(len(rows), member.shape[1]), member, plan.seed)
     except ValueError as e:
         return AttackRecord("membership", surface, site, reason="; ".join(filter(None, [lost, str(e)])))
     return AttackRecord(
@@ -207,7 +229,12 @@ def _size(state: State) -> int:
 
 
 def _scores(site: Site, plan: FederationPlan, z: Array, state: State) -> Array:
-    """(n, P) what each unit adds to the gradient at zero; of Cox models as a martingale residual times the columns."""
+    """(n, P) what each unit adds to the gradient at zero."""
+    return site.weight[:, None] * _unweighted(site, plan, z, state)
+
+
+def _unweighted(site: Site, plan: FederationPlan, z: Array, state: State) -> Array:
+    """The same without weights; of Cox models a martingale residual times the columns."""
     if plan.kind == "survival":
         rest = site.y - _cumulative(site, np.zeros(len(site)))
         return rest[:, None] * z
@@ -230,6 +257,8 @@ def _reconstructed(plan: FederationPlan, sites: Sites, name: str, z: Array, stat
         return replace(
             record, reason=f"not tried: {len(z)} rows of {z.shape[1]} columns are more than {MOST_CELLS} cells"
         )
+    if plan.weighted:
+        return replace(record, reason="not tried: sums are weighted")
     if find_spec("torch") is None:
         return replace(record, reason="not tried: it needs the extra 'deep'")
     seen = _exchanged(plan, sites, name)

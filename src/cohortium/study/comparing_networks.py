@@ -124,7 +124,7 @@ def pooled_performance(state: State, sites: Mapping[str, Site], plan: Federation
         q = AskScores("", 0, model, fitted.classes, method_of(fitted).grid(fitted, BINS))
         for s in t.scores:
             rows = np.arange(len(sites[s])) if t.fold < 0 else np.flatnonzero(folds[s] == t.fold)
-            said = predicted_by(sites[s], free, model, training.get(s))
+            said = predicted_by(sites[s], replace(free, folds=plan.folds), model, training.get(s))
             if not isinstance(said, str):
                 scores[s] = replace(scores_of(take(sites[s], rows), said[rows], plan, q), site=s)
         trials.append(replace(t, scores=scores, state=replace(t.state, classes=fitted.classes)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cohortium.masking import SiteKeys
     from cohortium.study.load import Study
 
+NOT_APPROVED = "its person has not approved this study"
 KINDS = ("continuous", "binary", "multiclass", "survival")
 
 
@@ -229,10 +230,16 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
 
 
 def site_from_files(
-    name: str, study: str, kit: Path | None = None, sealing: Path | None = None, journal: Path | None = None
+    name: str,
+    study: str,
+    kit: Path | None = None,
+    sealing: Path | None = None,
+    journal: Path | None = None,
+    permitted: Callable[[Site, FederationPlan], bool] | None = None,
 ) -> Ask:
     """A site that reads its study file now. Where it cannot be read it withdraws, and says no more than that. kit: where a private
-    study keeps the site's ledger. sealing: file with its key for secure aggregation; journal: where it keeps which sums it opened."""
+    study keeps the site's ledger. sealing: file with its key for secure aggregation; journal: where it keeps which sums it opened.
+    permitted: whether its person approved what would leave with the data as they are."""
     from cohortium.errors import UserError
     from cohortium.study.load import load_study
 
@@ -240,6 +247,8 @@ def site_from_files(
         loaded = load_study(study)
         plan = plan_of(loaded)
         site = site_of_study(name, loaded, plan)
+        if permitted is not None and not permitted(site, plan):
+            return lambda data: failed(name, data, NOT_APPROVED)
         if plan.privacy is not None:
             from cohortium.study.private_plan import asking_from_kit
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 TREES = 3
 
+ROUNDS = 2
+"""Of a network: all send the same."""
+
 LONGEST = 20.0
 """Seconds of a trial run; later rounds send what earlier ones did."""
 
@@ -35,15 +38,17 @@ def preview(study: Study | str | Path, name: str = "this site") -> LeavingPrevie
     return preview_of(site_of_study(name, loaded, plan), plan)
 
 
-def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
-    """The same of a site that was read already. Other sites may add columns (levels that this one lacks), never rows."""
+def preview_of(site: Site, plan: FederationPlan, penalty: float | None = None) -> LeavingPreview:
+    """The same of a site that was read already. Other sites may add columns (levels that this one lacks), never rows. penalty: of the trial
+    alone, where this site by itself has no estimate without one."""
     from cohortium.federation_coordinator import begin, question, step
     from cohortium.federation_coordinator.checking import read_answer
     from cohortium.federation_site import too_few
     from cohortium.federation_site.answering import most_rounds
 
+    most = most_rounds(plan) * (1 if plan.secure is None else 2)
     if plan.privacy is None and (reason := too_few(site, plan)):
-        return _made(site, plan, reason, [], 0, most_rounds(plan), False)
+        return _made(site, plan, reason, [], most, False)
     # Of trees the first few show what all send, and the same each time that this is asked.
     trees = (
         None
@@ -51,7 +56,15 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
         else replace(plan.trees, rounds=min(plan.trees.rounds, TREES), stop=min(plan.trees.stop, 1))
     )
     # A private site decides by noisy counts, which a trial must not spend: it is shown what leaves where it takes part.
-    alone = replace(plan, quorum=1, trees=trees, least_patients=1 if plan.privacy else plan.least_patients)
+    network = None if plan.network is None else replace(plan.network, rounds=min(plan.network.rounds, ROUNDS))
+    alone = replace(
+        plan,
+        quorum=1,
+        trees=trees,
+        network=network,
+        least_patients=1 if plan.privacy else plan.least_patients,
+        penalty=plan.penalty if penalty is None else penalty,
+    )
     asks = _trial(site, alone)
     state = begin(alone, list(asks))
     said: list[Any] = []
@@ -65,12 +78,15 @@ def preview_of(site: Site, plan: FederationPlan) -> LeavingPreview:
         found = answers[site.name]
         said.append(found)
         if isinstance(found, Withdrawn):
-            return _made(site, plan, found.reason, said, state.round, most_rounds(plan), False)
+            return _made(site, plan, found.reason, said, most, False)
         try:
             state = step(state, answers)
-        except FederationError:  # no estimate from this site alone: what it sends is known nevertheless
+        except FederationError:
+            if plan.method == "linear" and not plan.penalty and penalty is None:
+                return preview_of(site, plan, 1.0)  # a shrunken fit sends the same, and comes to an end
+            cut = True
             break
-    return _made(site, plan, "", said, state.round, most_rounds(plan), cut)
+    return _made(site, plan, "", said, most, cut)
 
 
 def _trial(site: Site, plan: FederationPlan) -> dict[str, Ask]:
@@ -80,9 +96,7 @@ def _trial(site: Site, plan: FederationPlan) -> dict[str, Ask]:
     return {n: asking(replace(site, name=n), plan, keys[n]) for n in names}
 
 
-def _made(
-    site: Site, plan: FederationPlan, reason: str, said: list[Any], rounds: int, most: int, cut: bool
-) -> LeavingPreview:
+def _made(site: Site, plan: FederationPlan, reason: str, said: list[Any], most: int, cut: bool) -> LeavingPreview:
     schema = next((a for a in said if isinstance(a, SiteSchema | SiteNames)), None)
     features = () if schema is None else tuple(f.name for f in schema.features)
     levels = {} if schema is None else {f.name: f.levels for f in schema.features if f.levels}
@@ -94,7 +108,7 @@ def _made(
     mark = digest(json.dumps([shapes, features, levels]).encode())
     return LeavingPreview(
         site.name, plan.study, plan.endpoint, digest(encode(plan)), len(site), site.patients(), reason, features, levels,
-        messages, rounds, most, cut, mark,
+        messages, len(said), most, cut, mark,
     )  # fmt: skip
 
 

@@ -29,14 +29,17 @@ class PrivateModel:
     parameters: Array
 
     def scores(self, site: Site) -> Array:
-        """(n,) of a site's units, or (n, K) of several classes. Direction: of survival, higher is riskier."""
+        """(n,) of a site's units, or (n, K) of several classes. Direction: of survival, higher is riskier; values in the endpoint's unit."""
         from cohortium.federation_site.private import values_of
         from cohortium.privacy.models import linear
         from cohortium.privacy.planned import classes_of
 
         x = values_of(site, privacy_of(self.plan))
         z = np.where(np.isnan(x), 0.0, (x - self.mean) / self.sd)
-        return linear(z, self.plan.kind, self.parameters, classes_of(self.plan.kind, self.plan.classes))
+        found = linear(z, self.plan.kind, self.parameters, classes_of(self.plan.kind, self.plan.classes))
+        low, high = privacy_of(self.plan).outcome
+        # Values are fitted between the declared bounds, as -1 to 1.
+        return (low + high) / 2 + (high - low) / 2 * found if self.plan.kind == "continuous" else found
 
 
 def privacy_of(plan: FederationPlan) -> PrivacyPlan:
