@@ -57,6 +57,8 @@ def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ..
         tuple(p.times) if kind == "survival" else (), p.rounds, p.clip, p.step, p.counts, p.moments,
         p.hold_out if f.evaluate or evaluate else 0.0,
     )  # fmt: skip
+    if kind == "binary":  # or sites that code the outcome the other way round would be added up in silence
+        classes = (f"not {endpoint.positive}", str(endpoint.positive))
     return FederationPlan(
         spec.name, name, kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities), f.penalty,
         f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed, METHOD, privacy=made,
