@@ -53,7 +53,7 @@ def study(tmp_path):
 def test_the_page_holds_the_privacy_statement_and_nothing_exact(call, study, tmp_path):
     done = call("federate", "simulate", study(), "--out", tmp_path / "fed", "--evaluate")
     assert done.code == 0, done.err
-    assert "epsilon 3 at delta 1e-05" in done.out and "nothing exact left a site" in done.out
+    assert "epsilon 3 at delta 1e-05" in done.out and "no exact number of patients left a site" in done.out
     page = (tmp_path / "fed" / "federation.html").read_text()
     for said in (
         "Privacy statement",
