@@ -26,6 +26,17 @@ def of_modality(name: str) -> str:
     return f"modality:{name}"
 
 
+def on_grid(edges: FloatArray, events: FloatArray, exposure: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Events and exposure (G - 1,) by step of :data:`GRID`, taken as spread evenly within bins (b,) between edges (b + 1,) of it."""
+    width = np.diff(GRID)
+    n, x = np.zeros(len(width)), np.zeros(len(width))
+    for low, high, here, spent in zip(edges[:-1], edges[1:], events, exposure, strict=True):
+        inside = (GRID[:-1] >= low) & (GRID[1:] <= high)
+        n[inside] += here * width[inside] / (high - low)
+        x[inside] += spent * width[inside] / (high - low)
+    return n, x
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of a network. change: (p,) what was added to its start. centre: (width,) mean embedding of those who have the

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cohortium.contracts.federation import Column, FeatureSchema, FederationPlan, FitQuestion, FloatArray, Model
+from cohortium.contracts.federation_network import AskTimes, AskUpdate
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class AskHeld(FitQuestion):
     round: int
     model: Model
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AskParts(FitQuestion):
+    """Which parts of the network of ``update`` would you train, 1 or 0; do you keep patients from training; how many numbers has each part?"""
+
+    plan: str
+    round: int
+    update: AskUpdate
 
 
 @dataclass(frozen=True)
@@ -176,13 +186,23 @@ class SiteOpening:
 COUNTS = "counts "
 """Begins the content of sums that hold counts: masks and shares are made for the content, so that nobody can call them something else."""
 
+COUNTING = (AskTotals, AskTimes)
+"""Questions about counts."""
+
+BY_ROUND = (AskUpdate,)
+"""Questions of which the answer depends on the round that they name, which is the fit's own."""
+
 
 def content_of(asks: Sequence[SealedQuestion]) -> str:
-    """Digest of what is asked, whatever the round: the same numbers are asked for again by the same content."""
+    """Digest of what is asked, whatever the round: the same numbers are asked for again by the same content. A site's steps depend on the
+    round of its training (order, dropout), which is a part of it: one content never stands for two vectors of numbers."""
     from cohortium.contracts.federation_wire import digest, encode
 
-    parts = [encode(replace(a, question=replace(a.question, round=0))) for a in asks]  # type: ignore[type-var]
-    kind = COUNTS if any(isinstance(a.question, AskTotals) for a in asks) else ""
+    parts = [
+        encode(a if isinstance(a.question, BY_ROUND) else replace(a, question=replace(a.question, round=0)))  # type: ignore[type-var]
+        for a in asks
+    ]
+    kind = COUNTS if any(isinstance(a.question, COUNTING) for a in asks) else ""
     return kind + digest(json.dumps([p.decode() for p in parts]).encode())
 
 

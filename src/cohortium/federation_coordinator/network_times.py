@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation_network import GRID, SiteTimes
+from cohortium.contracts.federation_network import GRID, SiteTimes, on_grid
 from cohortium.federation_coordinator.state import State
 
 Array = NDArray[np.float64]
@@ -42,13 +42,14 @@ def intervals(answers: Mapping[str, SiteTimes], least: int) -> tuple[Array, Arra
     Events and time under observation are taken as spread evenly within a site's bin.
     """
     events, exposure = np.zeros(len(GRID) - 1), np.zeros(len(GRID) - 1)
-    width = np.diff(GRID)
     for s in sorted(answers):
-        a = answers[s]
-        for low, high, n, x in zip(a.edges[:-1], a.edges[1:], a.events, a.exposure, strict=True):
-            inside = (GRID[:-1] >= low) & (GRID[1:] <= high)
-            events[inside] += n * width[inside] / (high - low)
-            exposure[inside] += x * width[inside] / (high - low)
+        n, x = on_grid(answers[s].edges, answers[s].events, answers[s].exposure)
+        events, exposure = events + n, exposure + x
+    return chosen(events, exposure, least)
+
+
+def chosen(events: Array, exposure: Array, least: int) -> tuple[Array, Array]:
+    """The same from events and exposure by step of the grid, of all sites together."""
     cumulative = np.concatenate([[0.0], np.cumsum(events)])
     total = cumulative[-1]
     end = int(np.flatnonzero(events > 0)[-1]) + 1

@@ -14,7 +14,6 @@ from typing import Any
 
 from cohortium.contracts.federation import AskSchema, FederationPlan, SiteSchema
 from cohortium.contracts.federation_secure import (
-    AskHeld,
     AskOpen,
     AskSealed,
     SiteNames,
@@ -26,7 +25,9 @@ from cohortium.contracts.federation_secure import (
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking, protocol
 from cohortium.federation_coordinator.agreeing import agree
+from cohortium.federation_coordinator.agreeing_modalities import agree_by_modality
 from cohortium.federation_coordinator.secure_names import not_shared, shared_by
+from cohortium.federation_coordinator.secure_network import thin_parts
 from cohortium.federation_coordinator.secure_state import SecureState
 from cohortium.federation_coordinator.secure_sums import asked, begun, length, moved, plan_digest
 from cohortium.masking import MaskError, Sealed, from_fixed, threshold, unmask
@@ -49,13 +50,27 @@ def fewest(plan: FederationPlan) -> int:
     return max(plan.secure.least_sites, plan.quorum)
 
 
+ROBUST = (
+    "where updates of networks are combined robustly (median, trimmed mean, Krum) single updates have to be compared, which is what secure "
+    "aggregation hides: the two exclude each other. Sites cut the norm of their change before it is masked instead"
+)
+
+
+def refused(plan: FederationPlan) -> str:
+    """Why a plan cannot go through secure aggregation; empty where it can."""
+    if plan.method not in ("linear", "network"):
+        return f"Secure aggregation knows linear models and networks, not method '{plan.method}'."
+    if plan.network is not None and plan.network.aggregate != "mean":
+        return f"{ROBUST[:1].upper()}{ROBUST[1:]}."
+    if plan.network is not None and not plan.network.clip > 0:
+        return "Under secure aggregation nobody can see an update that is too long: federation.network.clip has to be above 0."
+    return ""
+
+
 def begin(plan: FederationPlan, sites: Sequence[str]) -> SecureState:
     """The state before the first question. Raises :class:`FederationError` for too few sites."""
-    if plan.method != "linear":
-        raise FederationError(
-            f"Secure aggregation knows linear models, not method '{plan.method}'. Where updates of networks are combined robustly (median, "
-            "trimmed mean, Krum) single updates have to be compared, which is what secure aggregation hides: the two exclude each other."
-        )
+    if reason := refused(plan):
+        raise FederationError(reason)
     if len(sites) < fewest(plan):
         raise FederationError(
             f"Secure aggregation needs at least {fewest(plan)} sites, and there are {len(sites)}: of a sum of two, each of them "
@@ -82,7 +97,7 @@ def question(state: SecureState) -> Any:
 def _asks(state: SecureState) -> tuple[Any, ...]:
     """The main fit first; when it is done those of the folds, all together."""
     plan = plan_digest(state.plan)
-    return tuple(asked(n, plan, state.round) for n in _open_lanes(state))
+    return tuple(q for n in _open_lanes(state) for q in asked(n, plan, state.round))
 
 
 def _open_lanes(state: SecureState) -> list[Any]:
@@ -90,7 +105,7 @@ def _open_lanes(state: SecureState) -> list[Any]:
     raw = [
         n for n in open_ if n.stage in ("totals", "spread")
     ]  # their numbers take more bits: not in one sum with others
-    return raw or [n for n in open_ if n.stage == "sums"] or open_
+    return raw or [n for n in open_ if n.stage in ("parts", "sums")] or open_
 
 
 def step(state: SecureState, answers: Mapping[str, Any]) -> SecureState:
@@ -133,7 +148,11 @@ def _schemas(state: SecureState, good: dict[str, SiteNames], left: dict[str, str
     left |= other
     least = least_sites(state.plan)
     schemas, thin = shared_by({s: a for s, a in schemas.items() if s not in left}, least)
-    columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
+    if state.plan.network is None:
+        columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
+    else:
+        shared = tuple(m for m in state.plan.modalities if any(f.modality == m for a in schemas.values() for f in a.features))
+        columns, disagreeing, notices = agree_by_modality(schemas, shared, state.plan.least_cell)
     notices = [*thin, *notices]
     _classes_shared(state.plan.kind, classes, schemas, least)
     state = _leave(replace(state, names=good), left | disagreeing)
@@ -187,10 +206,13 @@ def _ended(state: SecureState) -> SecureState:
 
 def _still_shared(state: SecureState, inside: Sequence[str]) -> None:
     """Before a sum is opened: every column of it has to be known at enough of its sites."""
-    thin = not_shared(state.lanes[0].model.asked, {s: state.names[s] for s in inside}, least_sites(state.plan))
+    least = least_sites(state.plan)
+    thin = not_shared(state.lanes[0].model.asked, {s: state.names[s] for s in inside}, least)
+    if state.plan.network is not None:
+        thin += thin_parts([n for n in state.lanes if not n.failed], inside, state.names, least)
     if thin:
         raise FederationError(
-            f"Of the sites that are left fewer than {least_sites(state.plan)} know {', '.join(thin)}: sums would show a single one's. "
+            f"Of the sites that are left fewer than {least} know {', '.join(thin)}: sums would show a single one's. "
             "Leave that feature out, or wait for the others."
         )
 
@@ -275,16 +297,15 @@ def _advanced(state: SecureState, numbers: Any) -> SecureState:
     """All fits that were asked about, a step further."""
     gone = tuple(s for s in state.opened if s not in state.inside)
     lanes = {n.fold: n for n in state.lanes}
-    main = [q.fold for q in state.asks] == [-1]
+    main = {q.fold for q in state.asks} == {-1}
     at = 0
     for q in state.asks:
         own = numbers[at : (at := at + length(q, state.plan))]
         lane = lanes[q.fold]
+        if lane.failed:
+            continue
         try:
-            if isinstance(q.question, AskHeld):
-                lanes[q.fold] = replace(lane, stage="done", held=own)
-            else:
-                lanes[q.fold] = moved(lane, own, bool(gone))
+            lanes[q.fold] = moved(lane, q, own, bool(gone), state.inside, least_sites(state.plan))
         except FederationError as e:
             if main:
                 raise

@@ -17,8 +17,8 @@ from cohortium.contracts.federation_results import (
 )
 from cohortium.contracts.federation_secure import SecureRecord
 from cohortium.contracts.federation_wire import digest, encode
+from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.performance import SCALES, _interval
-from cohortium.federation_coordinator.results import results as linear_results
 from cohortium.federation_coordinator.secure_state import TOGETHER, SecureState
 from cohortium.masking import resolution, threshold
 
@@ -40,7 +40,7 @@ def results(
 ) -> FederatedResults:
     """Everything that is reported of a study that is done."""
     model = replace(state.lanes[0].model, round=state.round, trials=())
-    found = linear_results(model, messages, seconds, engine, version)
+    found = method_of(model).results(model, messages, seconds, engine, version)
     sites = [SiteRecord(s, None, None, (), state.left.get(s, "")) for s in state.sites]
     notices = [*state.notices, *model.notices, *_gone(state)]
     return replace(

@@ -14,12 +14,15 @@ from cohortium.federation_coordinator.state import State
 TOGETHER = "all sites"
 """The one site that the fit sees."""
 
+NOBODY_KNOWS = "Which site it is cannot be told with secure aggregation; each site's own log may say."
+
 
 @dataclass(frozen=True)
 class Lane:
-    """A fit: of all patients (fold -1), or of those outside a fold. stage: ``totals``, ``spread``, ``sums``; of a fold then ``held``;
-    ``done``. model: the linear protocol with all sites as one. dropped: whether a site dropped out after the counts were opened.
-    failed: why there is no fit. held: sums of measures of those in the fold."""
+    """A fit: of all patients (fold -1), or of those outside a fold. stage: ``totals``, ``spread``, of a network ``parts``, ``sums``; of a fold then
+    ``held``; ``done``. model: the protocol of its method with all sites as one. dropped: whether a site dropped out after the counts were opened.
+    failed: why there is no fit. held: sums of measures of those in the fold. Of a network: times: events and exposure by step of the grid; trains: modality ->
+    sites that train it, when ``trained`` were in the sum."""
 
     fold: int
     stage: str
@@ -27,6 +30,9 @@ class Lane:
     dropped: bool
     failed: str
     held: NDArray[np.float64]
+    times: NDArray[np.float64]
+    trains: dict[str, int]
+    trained: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan, SiteMoments, SiteSchema, SiteSums
-from cohortium.contracts.federation_secure import (
-    AskHeld,
-    AskSpread,
-    AskTotals,
-    SealedQuestion,
-)
+from cohortium.contracts.federation_network import GRID, AskTimes, AskUpdate
+from cohortium.contracts.federation_secure import AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, linear, protocol
+from cohortium.federation_coordinator import checking, linear, protocol, secure_network
 from cohortium.federation_coordinator.fitting import advance, fresh
-from cohortium.federation_coordinator.secure_state import TOGETHER, Lane
+from cohortium.federation_coordinator.methods import method_of
+from cohortium.federation_coordinator.secure_state import NOBODY_KNOWS, TOGETHER, Lane
 from cohortium.federation_coordinator.state import State, newton
 
 Array = NDArray[np.float64]
 
-NOBODY_KNOWS = "Which site it is cannot be told with secure aggregation; each site's own log may say."
 
-
-def asked(lane: Lane, plan: str, round_: int) -> SealedQuestion:
+def asked(lane: Lane, plan: str, round_: int) -> tuple[SealedQuestion, ...]:
     """What a fit needs next."""
+    if lane.model.plan.method == "network":
+        if lane.stage == "totals" and _has_times(lane.model.plan):  # with the counts: of no other set of sites than those
+            return _asked(lane, plan, round_), SealedQuestion(lane.fold, 0.0, 0.0, AskTimes(plan, round_))
+        if lane.stage in ("parts", "sums"):
+            return (secure_network.question(lane, plan, round_),)
+    return (_asked(lane, plan, round_),)
+
+
+def _has_times(plan: FederationPlan) -> bool:
+    return plan.kind == "survival" and plan.network is not None and plan.network.survival == "discrete_time"
+
+
+def _asked(lane: Lane, plan: str, round_: int) -> SealedQuestion:
     m = lane.model
     s = m.schemas.get(TOGETHER)
     weight = m.moments[TOGETHER].weight if m.moments else 0.0
@@ -39,7 +48,7 @@ def asked(lane: Lane, plan: str, round_: int) -> SealedQuestion:
         ask = AskSpread(plan, round_, m.asked, mean, m.moments[TOGETHER].outcome_mean)
         return SealedQuestion(lane.fold, weight, events, ask)
     if lane.stage == "held":
-        return SealedQuestion(lane.fold, weight, events, AskHeld(plan, round_, linear.model(m), m.classes))
+        return SealedQuestion(lane.fold, weight, events, AskHeld(plan, round_, method_of(m).model(m), m.classes))
     return SealedQuestion(lane.fold, weight, events, replace(linear.question(m), plan=plan, round=round_))
 
 
@@ -52,6 +61,12 @@ def length(q: SealedQuestion, plan: FederationPlan) -> int:
         return 1 + len(a.columns)
     if isinstance(a, AskHeld):
         return 2 + 5 * ratios(plan.kind, len(a.classes))
+    if isinstance(a, AskTimes):
+        return 2 * (len(GRID) - 1)
+    if isinstance(a, AskParts):
+        return secure_network.parts_length(a.update)
+    if isinstance(a, AskUpdate):
+        return secure_network.update_length(a, plan)
     assert isinstance(a, AskSums)
     p = len(a.parameters)
     return 1 + p + p * (p + 1) // 2
@@ -62,8 +77,17 @@ def ratios(kind: str, classes: int) -> int:
     return {"survival": 1, "continuous": 2, "binary": 4, "multiclass": classes}[kind]
 
 
-def moved(lane: Lane, numbers: Array, shrunk: bool) -> Lane:
-    """A fit after a sum. shrunk: it is of fewer sites than the last one. Raises :class:`FederationError`."""
+def moved(lane: Lane, q: SealedQuestion, numbers: Array, shrunk: bool, sites: Collection[str], least: int) -> Lane:
+    """A fit after a sum over ``sites``. shrunk: it is of fewer than the last one. least: sites that have to train a part. Raises :class:`FederationError`."""
+    lane = replace(lane, dropped=lane.dropped or shrunk)
+    if isinstance(q.question, AskHeld):
+        return replace(lane, stage="done", held=numbers)
+    if isinstance(q.question, AskTimes):
+        return secure_network.timed(lane, numbers)
+    if isinstance(q.question, AskParts):
+        return secure_network.parts_known(lane, numbers, sites, least)
+    if isinstance(q.question, AskUpdate):
+        return secure_network.trained(lane, numbers)
     step = {"totals": _totals, "spread": _spread, "sums": _sums}[lane.stage]
     return step(lane, numbers, shrunk)
 
@@ -92,7 +116,9 @@ def _spread(lane: Lane, x: Array, shrunk: bool) -> Lane:
     if (x < 0).any():
         raise FederationError(f"The sites' squares together are negative. {NOBODY_KNOWS}")
     model = protocol._ready(replace(m, moments={TOGETHER: moments}))
-    return replace(lane, stage="sums", model=model, dropped=lane.dropped or shrunk)
+    if model.plan.method == "network":
+        return secure_network.ready(replace(lane, model=model))
+    return replace(lane, stage="sums", model=model)
 
 
 def _sums(lane: Lane, x: Array, shrunk: bool) -> Lane:
@@ -105,7 +131,6 @@ def _sums(lane: Lane, x: Array, shrunk: bool) -> Lane:
     sums = SiteSums(TOGETHER, "", m.round, float(x[0]), x[1 : 1 + p], hessian)
     if shrunk:  # a loss of other patients: the fit goes on from where it is, as if it began there
         m = replace(m, fit=replace(fresh(p), asked=fit.asked, tries=fit.tries))
-    lane = replace(lane, dropped=lane.dropped or shrunk)
     if lane.dropped and m.plan.kind == "continuous" and not m.plan.weighted:
         n = round(float(hessian[0, 0]))  # the intercept's curvature: units of those who are left
         m = replace(m, schemas={TOGETHER: replace(m.schemas[TOGETHER], units=n, counts=(n,))})
@@ -130,7 +155,8 @@ def begun(plan: FederationPlan, fold: int, like: State) -> Lane:
     """A fit before its first question, with the columns and classes of another."""
     inner = replace(plan, quorum=1, folds=0, secure=None)
     start = protocol.begin(inner, (TOGETHER,))
-    return Lane(fold, "totals", replace(start, asked=like.asked, classes=like.classes), False, "", np.zeros(0))
+    none = np.zeros(0)
+    return Lane(fold, "totals", replace(start, asked=like.asked, classes=like.classes), False, "", none, none, {}, ())
 
 
 def plan_digest(plan: FederationPlan) -> str:

@@ -6,15 +6,21 @@ Before they are sealed they are checked and clipped here: nobody can look at the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan
-from cohortium.contracts.federation_secure import AskHeld, AskSpread, AskTotals, SealedQuestion
+from cohortium.contracts.federation_network import AskTimes, AskUpdate
+from cohortium.contracts.federation_secure import AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
 from cohortium.federation_site.answering import sums_answer
 from cohortium.federation_site.encoding import columns_of
 from cohortium.federation_site.held import held_numbers
 from cohortium.federation_site.models import predicted_by
+from cohortium.federation_site.refusing import RefusedError
+from cohortium.federation_site.secure_network import parts_numbers, times_numbers, update_numbers
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
 
@@ -23,12 +29,8 @@ Array = NDArray[np.float64]
 SLACK = 1 + 1e-6
 
 
-class RefusedError(ValueError):
-    """Why a question is not answered, in words without counts or values."""
-
-
-def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) -> tuple[Array, int]:
-    """The numbers (n,) of a question, and how many were clipped. Raises :class:`RefusedError`."""
+def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) -> tuple[Array, list[str]]:
+    """The numbers (n,) of a question, and what was clipped, in words. Raises :class:`RefusedError`."""
     inner, part, rows = q.question, site, np.arange(len(site))
     if not -1 <= q.fold < plan.folds or (isinstance(inner, AskHeld) and q.fold < 0):
         raise RefusedError("the question is about folds that the study does not declare")
@@ -39,18 +41,20 @@ def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) ->
         if isinstance(cut, str):
             raise RefusedError(cut)
         part, rows = cut[q.fold]
-    if isinstance(inner, AskTotals):
-        return totals(part, plan, inner), 0
-    if isinstance(inner, AskSpread):
-        return spread(part, plan, inner), 0
     if isinstance(inner, AskHeld):
-        predicted = predicted_by(site, plan, inner.model)
+        predicted = predicted_by(site, plan, inner.model, part)
         if isinstance(predicted, str):
             raise RefusedError(predicted)
-        return held_numbers(site, rows, predicted[rows], plan, inner), 0
-    if not isinstance(inner, AskSums):
+        return held_numbers(site, rows, predicted[rows], plan, inner), []
+    if isinstance(inner, AskSums):
+        found, clipped = fit_sums(part, plan, inner, own, q.weight, q.events)
+        return found, [f"{clipped} numbers larger than all sites together can have"] if clipped else []
+    if isinstance(inner, AskUpdate):
+        return update_numbers(part, plan, inner, own)
+    how = _COUNTING.get(type(inner))
+    if how is None:
         raise RefusedError("it was sent something that is no question")
-    return fit_sums(part, plan, inner, own, q.weight, q.events)
+    return how(part, plan, inner), []
 
 
 def totals(site: Site, plan: FederationPlan, q: AskTotals) -> Array:
@@ -106,3 +110,9 @@ def _columns(site: Site, plan: FederationPlan, columns: tuple) -> tuple[Array, A
     """(n, q) values, and their weights: 0 where unknown."""
     x = columns_of(site, columns, plan.least_cell)
     return x, site.weight[:, None] * ~np.isnan(x)
+
+
+_COUNTING: dict[type, Callable[[Site, FederationPlan, Any], Array]] = {
+    AskTotals: totals, AskSpread: spread, AskTimes: times_numbers, AskParts: parts_numbers,
+}  # fmt: skip
+"""Questions whose numbers are what they are: nothing is clipped."""

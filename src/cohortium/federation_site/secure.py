@@ -21,10 +21,10 @@ import numpy as np
 
 from cohortium.contracts.federation import AskSchema, FederationPlan, Withdrawn
 from cohortium.contracts.federation_secure import (
+    COUNTING,
     COUNTS,
     AskOpen,
     AskSealed,
-    AskTotals,
     Box,
     SealedQuestion,
     Share,
@@ -38,7 +38,9 @@ from cohortium.contracts.federation_secure import (
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site.answering import most_rounds, too_few
 from cohortium.federation_site.encoding import schema_of
-from cohortium.federation_site.numbers import RefusedError, numbers_of
+from cohortium.federation_site.network_data import enough_of
+from cohortium.federation_site.numbers import numbers_of
+from cohortium.federation_site.refusing import RefusedError
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
 from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
@@ -142,6 +144,8 @@ class SecureSite:
         # What it has no values of is not named: others must not take it for one of those who are in a column's sum.
         known = {(f.modality, f.name) for f in site.features if site.patients(~np.isnan(f.values)) >= least}
         features = tuple(f for f in schema_of(site, least) if (f.modality, f.name) in known)
+        if self.plan.network is not None:
+            features = enough_of(site, features, self.plan.least_patients)
         there = [bool((site.y == k).any()) or self.plan.kind != "multiclass" for k in range(len(site.classes))]
         classes = tuple(c for c, some in zip(site.classes, there, strict=True) if some)
         return SiteNames(site.name, own, q.round, classes, features, cut if isinstance(cut, str) else "")
@@ -161,7 +165,7 @@ class SecureSite:
         self._checked(q.sites)
         content, me = content_of(q.asks), self.site.name
         if set(self.journal.last.get(own, ())) - set(q.sites) and any(
-            isinstance(a.question, AskTotals) for a in q.asks
+            isinstance(a.question, COUNTING) for a in q.asks
         ):
             raise RefusedError(
                 "counts of fewer sites than before were asked for: the difference would be those of single ones"
@@ -183,8 +187,7 @@ class SecureSite:
     def _numbers(self, a: SealedQuestion, own: str) -> Any:
         numbers, clipped = numbers_of(self.site, self.plan, a, own)
         if clipped:
-            said = f"{clipped} numbers were larger than all sites together can have: clipped"
-            self.journal.remark(a.question.round, said)  # type: ignore[attr-defined]
+            self.journal.remark(a.question.round, f"clipped: {', '.join(clipped)}")  # type: ignore[attr-defined]
         return numbers
 
     def _opening(self, q: AskOpen, own: str) -> SiteOpening:
