@@ -24,7 +24,7 @@ from cohortium.report.federation_privacy import (
     private_answer,
     private_tiles,
 )
-from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
+from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected, unseen
 from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
 from cohortium.report.page import Tile
@@ -103,7 +103,7 @@ def answer(r: FederatedResults) -> str:
         return trees_answer(r)
     here = [s for s in r.sites if not s.left]
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
-    text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{_unseen(r)}."
+    text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{unseen(r)}."
     if r.preparing is not None and r.preparing.chosen:
         text += f" {len(r.preparing.chosen)} of {r.preparing.candidates:,} columns were chosen by {r.preparing.by}."
     if r.plan.penalty:
@@ -131,16 +131,6 @@ def _model(r: FederatedResults) -> str:
     if r.privacy is not None:
         return PRIVATE_MODELS[r.kind]
     return MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")
-
-
-def _unseen(r: FederatedResults) -> str:
-    if r.secure is None:
-        return ""
-    if r.secure.dropped:
-        return (
-            f", and nobody saw a single site's sums but about those of {', '.join(r.secure.dropped)}, which dropped out"
-        )
-    return ", and nobody saw a single site's sums"
 
 
 def _tiles(r: FederatedResults) -> list[Tile]:

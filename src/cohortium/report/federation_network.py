@@ -8,6 +8,7 @@ from cohortium.contracts.federation_results import FederatedResults, NetworkFit,
 from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.federation_coordinator.performance import NAMES
 from cohortium.report.federation_performance import said
+from cohortium.report.federation_secure import unseen
 from cohortium.report.figures.style import Drawing
 from cohortium.report.figures.training import losses
 from cohortium.report.tables import Cell, Table
@@ -64,6 +65,11 @@ def _notes(r: FederatedResults, n: NetworkFit, plan: NetworkPlan) -> list[str]:
         out.append(
             f"Sites count alike: updates are combined by {plan.aggregate.replace('_', ' ')}, where three or more have the part."
         )
+    if r.secure is not None:
+        out.append(
+            f"Each site cut its change to a norm of at most {plan.clip:g} before it was masked (and its control variate, mean embeddings and losses "
+            "to bounds of their own): nobody can see one that is too long. What a site cut is in its own journal."
+        )
     if n.chosen >= 0:
         out.append(
             f"The network is that after round {n.chosen}, chosen by the loss of patients whom sites kept from training."
@@ -73,12 +79,14 @@ def _notes(r: FederatedResults, n: NetworkFit, plan: NetworkPlan) -> list[str]:
 
 def _who(r: FederatedResults, n: NetworkFit) -> Table:
     rows = []
-    for s in r.sites:
+    for s in r.sites if r.secure is None else []:
         have = n.have.get(s.site, {})
         rows.append([Cell(s.site), *(Cell(f"{have[m]:,}" if have.get(m) else "lacks it") for m in n.modalities)])
     total = [sum(h.get(m, 0) for h in n.have.values()) for m in n.modalities]
     rows.append([Cell("all"), *(Cell(f"{t:,}") for t in total)])
-    return Table(["site", *n.modalities], rows, {len(rows) - 1}, note="Training units that have the modality.")
+    note = "Training units that have the modality."
+    note += "" if r.secure is None else " Of single sites they are not known with secure aggregation."
+    return Table(["site", *n.modalities], rows, {len(rows) - 1}, note=note)
 
 
 def _paired(pairs: list[Paired]) -> Table:
@@ -107,11 +115,11 @@ def network_answer(r: FederatedResults) -> str:
     """The finding in a sentence or two."""
     n, plan = _both(r)
     here = [s for s in r.sites if not s.left]
-    units = sum(s.units or 0 for s in here)
-    lacking = sum(any(not n.have.get(s.site, {}).get(m) for m in n.modalities) for s in here)
+    units = sum(s.units or 0 for s in here) if r.secure is None else r.secure.units
+    lacking = sum(any(not n.have.get(s.site, {}).get(m) for m in n.modalities) for s in here if r.secure is None)
     text = (
         f"A network of {count(len(n.modalities), 'modality').replace('modalitys', 'modalities')} for {r.endpoint}, on {units:,} units of "
-        f"{count(len(here), 'site')}: trained by {STRATEGIES[plan.strategy]} in {count(plan.rounds, 'round')}; no row left a site."
+        f"{count(len(here), 'site')}: trained by {STRATEGIES[plan.strategy]} in {count(plan.rounds, 'round')}; no row left a site{unseen(r)}."
     )
     if lacking:
         text += (

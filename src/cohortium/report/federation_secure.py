@@ -16,7 +16,7 @@ def protected(r: FederatedResults) -> list[str]:
         return []
     sites = count(s.fewest, "site")
     return [
-        f"Server and lead saw sums over at least {sites} and nothing of a single one: no counts, means, gradients or Hessians. What a site sent "
+        f"Server and lead saw sums over at least {sites} and nothing of a single one: {NOTHING[r.network is not None]}. What a site sent "
         "is masked: a random number is added to each of its numbers, so that what travels is uniformly random, and the masks of all sites "
         f"cancel in the sum. {count(s.sums, 'sum')} were opened, each by shares of more than two thirds of its sites (at first "
         f"{s.needed} of {s.first}); a site gives its share for one set of sites only, and never for fewer than "
@@ -24,9 +24,23 @@ def protected(r: FederatedResults) -> list[str]:
         "Masks: ChaCha20 from keys that each two sites agree on by X25519 (Bonawitz 2017, ACM CCS, 1175), shares: Shamir's. Sites have "
         "these keys in their kits, server and lead have none."
         + ("" if "FLARE" in r.engine else " This was a simulation: all keys were made for it, on one machine."),
-        f"Sums are exact to {s.bound:.1g} ({s.bits} bits after the point), far below the rounding of the fit: coefficients are those without "
-        "secure aggregation.",
+        f"Sums are exact to {s.bound:.1g} ({s.bits} bits after the point), far below the rounding of the fit: "
+        f"{'the weights' if r.network else 'coefficients'} are those without secure aggregation.",
     ]
+
+
+NOTHING = ("no counts, means, gradients or Hessians", "no counts, means, changes of weights, mean embeddings or losses")
+"""Of a linear model, and of a network."""
+
+
+def unseen(r: FederatedResults) -> str:
+    """How a sentence goes on that says that no row left a site."""
+    what = "update" if r.network is not None else "site's sums"
+    if r.secure is None:
+        return ""
+    if r.secure.dropped:
+        return f", and nobody saw a single {what} but about those of {', '.join(r.secure.dropped)}, which dropped out"
+    return f", and nobody saw a single {what}"
 
 
 def unprotected(r: FederatedResults) -> list[str]:
@@ -44,8 +58,21 @@ def unprotected(r: FederatedResults) -> list[str]:
         "instead.",
         "Names and coding of features, levels that enough patients of a site share, and who takes part are seen site by site. A coordinator that lies can ask for a column that one site alone has.",
         "The sums themselves are exact: there is no noise in them. With more columns than patients of all sites together they can be solved for rows.",
+        *_of_network(r),
         "Nobody can check a single site's sums. Sites check and clip their own; one that lies changes the answer as far as the sum stays possible, or "
         "spoils the study, and cannot be told from the others.",
+    ]
+
+
+def _of_network(r: FederatedResults) -> list[str]:
+    """What the sums of a network tell."""
+    if r.network is None:
+        return []
+    return [
+        "The mean change of a round is a sum of gradients over the patients of all sites, and can be inverted as a single site's can, the less so the more "
+        "patients and sites are in it. A part of the network that three sites train is a sum of three. The final weights are known to all: what a model tells "
+        "of its patients it tells here too.",
+        "The number of patients behind each part, in each round, is that of all sites together: after a drop-out the difference is that site's.",
     ]
 
 

@@ -34,7 +34,7 @@ class NetworkSpec(Declaration):
     )
     proximal: float = Field(0.01, ge=0, description="pull of a site's steps to where they began (fedprox)")
     server_rate: float | None = Field(None, gt=0, description="of the coordinator's step; default 1, of fedadam 0.01")
-    clip: float = Field(0.0, ge=0, description="largest norm of an update that leaves a site; 0: any")
+    clip: float = Field(0.0, ge=0, description="largest norm of an update that leaves a site; 0: any, with secure: 5")
     aggregate: Literal["mean", "median", "trimmed_mean", "krum"] = Field(
         "mean", description="of sites' updates: mean by patients, or median, trimmed_mean, krum against lying sites"
     )

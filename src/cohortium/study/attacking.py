@@ -81,7 +81,7 @@ def attack(
         name = min(here, key=lambda s: (len(here[s]), s))
         told = gradients_told(plan, here, name, member[name])
         found.append(_record("gradients", name, told, member[name], plan))
-    if plan.network is not None:
+    if plan.network is not None and plan.secure is None:
         found.append(update_inverted(plan, here, min(here, key=lambda s: (len(here[s]), s))))
     if plan.method == "linear" and _sums_are_seen(plan):
         found += _against_sums(plan, here, state, member)

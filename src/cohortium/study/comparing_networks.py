@@ -31,6 +31,9 @@ def compared(
     found: FederatedResults, state: State, sites: Mapping[str, Site], plan: FederationPlan
 ) -> FederatedResults:
     """The results with the performance of each site's own network, and of one on all rows; both only where there is an evaluation."""
+    if found.secure is not None:
+        note = "With secure aggregation nothing is known of single sites: a network is compared with its rivals in a simulation without it."
+        return replace(found, notices=[*found.notices, note])
     if found.evaluation is None or found.network is None:
         note = "Networks are compared by how well they predict: say --evaluate too."
         return replace(found, notices=[*found.notices, note])

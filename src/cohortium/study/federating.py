@@ -43,7 +43,7 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
             f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
             "federation: {trees: {ridge: ...}}."
         )
-    network = network_plan(study) if f.method == "network" else None
+    network = network_plan(study, f.secure or secure) if f.method == "network" else None
     if f.lacks and network is None:
         raise StudyError(
             f"{study.path.name}: federation.lacks is of method: network; a linear fit names tables of this site alone."
@@ -75,8 +75,13 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
 def _secure_alone(study: Study, modalities: list[str]) -> None:
     """Refuse what does not go with secure aggregation. Raises :class:`StudyError`."""
     f = study.spec.federation
-    if f.method != "linear":
-        reason = f"secure aggregation knows linear models; method: {f.method} looks at single sites"
+    if f.method == "trees":
+        reason = (
+            "secure aggregation knows linear models and networks; under method: trees each site decides itself which bins of a node hold enough "
+            "patients to be told, and shares the rest among their neighbours"
+        )
+    elif f.method == "network" and f.privacy is None:
+        return
     elif f.select is not None or _harmonised(study, modalities):
         reason = "select and harmonise: combat ask for sums of single sites, which secure aggregation hides"
     elif f.privacy is not None:

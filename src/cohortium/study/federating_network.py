@@ -18,8 +18,17 @@ FEDADAM_RATE = 0.05
 """Of the sites' steps with FedAdam; all chosen on simulated sites of which some lack a modality."""
 
 
-def network_plan(study: Study) -> NetworkPlan:
-    """The network's part of the plan, defaults filled in. Raises :class:`StudyError`."""
+SECURE_CLIP = 5.0
+"""Norm of a site's change under secure aggregation, where the study does not say: about five times that of a site of 200 patients in a round."""
+
+EXCLUDES = (
+    "federation.network.aggregate: {how} compares single updates, which federation.secure hides: the two exclude each other. Take aggregate: mean; "
+    "each site cuts the norm of its change to federation.network.clip before it is masked"
+)
+
+
+def network_plan(study: Study, secure: bool = False) -> NetworkPlan:
+    """The network's part of the plan, defaults filled in. secure: with secure aggregation. Raises :class:`StudyError`."""
     spec, f = study.spec, study.spec.federation
     n, where = f.network, study.path.name
     if f.penalty:
@@ -32,6 +41,8 @@ def network_plan(study: Study) -> NetworkPlan:
         )
     if f.select is not None:
         raise StudyError(f"{where}: federation.select is of linear models; a network takes all columns of its tables.")
+    if secure and n.aggregate != "mean":
+        raise StudyError(f"{where}: {EXCLUDES.format(how=n.aggregate)}.")
     for m, said in spec.cohort.modalities.items():
         if getattr(said, "harmonise", "none") != "none" and m in (f.modalities or spec.cohort.modalities):
             raise StudyError(
@@ -51,6 +62,7 @@ def network_plan(study: Study) -> NetworkPlan:
     return NetworkPlan(
         n.strategy, n.rounds, n.local_epochs, n.batch, optimiser, rate, n.decay, n.gradient_clip, n.fusion,
         n.width, n.dropout, n.modality_dropout, n.proximal if n.strategy == "fedprox" else 0.0,
-        n.server_rate or (SERVER_RATE if n.strategy == "fedadam" else 1.0), n.clip, n.aggregate, n.personal, n.survival, n.inner,
+        n.server_rate or (SERVER_RATE if n.strategy == "fedadam" else 1.0),
+        n.clip or (SECURE_CLIP if secure else 0.0), n.aggregate, n.personal, n.survival, n.inner,
         spec.seed,
     )  # fmt: skip
