@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from cohortium.contracts.federation import Column, FeatureSchema, FederationPlan, FitQuestion, FloatArray, Model
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
+from cohortium.contracts.federation_private import PRIVATE_QUESTIONS
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ COUNTS = "counts "
 COUNTING = (AskTotals, AskTimes)
 """Questions about counts."""
 
-BY_ROUND = (AskUpdate,)
+BY_ROUND = (AskUpdate, *PRIVATE_QUESTIONS)
 """Questions of which the answer depends on the round that they name, which is the fit's own."""
 
 

@@ -26,14 +26,14 @@ from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking
 from cohortium.federation_coordinator.private_results import results
-from cohortium.federation_coordinator.private_state import PrivateFit, fit_of, privacy_of
+from cohortium.federation_coordinator.private_state import PrivateFit, fit_of, noise_of, privacy_of
 from cohortium.federation_coordinator.state import State
 from cohortium.privacy import models
 from cohortium.privacy.planned import classes_of, columns_of, gradient_bound, groups_of
 from cohortium.privacy.schedule import Schedule, schedule
 from cohortium.privacy.statistics import means, moment_bound
 
-__all__ = ["begin", "progress", "question", "restarts", "results", "step"]
+__all__ = ["begin", "progress", "question", "restarts", "results", "step", "wrong"]
 
 Array = NDArray[np.float64]
 
@@ -103,19 +103,23 @@ def step(state: State, answers: Mapping[str, Any]) -> State:
     """The state after a round. Raises :class:`FederationError` when fewer sites than the quorum are left."""
     kinds = {"counts": SitePrivateCounts, "gradient": SitePrivateGradient, "scores": SitePrivateScores}
     plan = digest(encode(state.plan))
-    made = schedule(privacy_of(state.plan))
     left: dict[str, str] = {}
     for site in state.here:
         if site not in answers:
             left[site] = SILENT
         elif (reason := checking.wrong_envelope(answers[site], kinds[state.phase], plan, state)) or (
-            reason := _WRONG[state.phase](answers[site], state, made)
+            reason := wrong(answers[site], state)
         ):  # type: ignore[arg-type]
             left[site] = reason
     good = {s: a for s, a in answers.items() if s in state.here and s not in left}
     state = _leave(state, left)
     after = {"counts": _counted, "gradient": _stepped, "scores": _scored}[state.phase]
     return replace(after(state, good), round=state.round + 1)
+
+
+def wrong(a: Any, state: State) -> str:
+    """Why an answer of the kind that was asked for is refused; empty where it is fine."""
+    return str(_WRONG[state.phase](a, state, noise_of(state)))
 
 
 def _leave(state: State, left: Mapping[str, str]) -> State:

@@ -38,7 +38,7 @@ def results(
     for s in state.sites:
         a = fit.counts.get(s)
         n = None if a is None else max(round(float(a.counts.sum())), 0)
-        sites.append(SiteRecord(s, n, n, () if a is None else _by_class(a.counts, state), state.left.get(s, "")))
+        sites.append(SiteRecord(s, n, n, () if a is None else by_class(a.counts, state), state.left.get(s, "")))
     reference = state.classes[0] if plan.kind in ("binary", "multiclass") else ""
     return FederatedResults(
         plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), sites, state.classes, reference, coefficients, level,
@@ -47,7 +47,7 @@ def results(
     )  # fmt: skip
 
 
-def _by_class(counts: Array, state: State) -> tuple[int, ...]:
+def by_class(counts: Array, state: State) -> tuple[int, ...]:
     """Noisy counts as other methods report them: of survival without and with the event."""
     k = len(privacy_of(state.plan).times)
     every = [counts[k:].sum(), counts[:k].sum()] if state.plan.kind == "survival" else list(counts)
@@ -107,6 +107,8 @@ def statement(state: State) -> PrivacyStatement:
         for s in state.here
         if len(fit.counts[s].features) < len(p.columns)
     }
+    if fit.summed > 1:  # of all together: of single sites it is not known
+        lacking = {"every site": names for names in lacking.values()}
     source = "seed" if any(a.source == "seed" for a in fit.counts.values()) else "system"
     patients = {s: float(fit.counts[s].counts.sum()) for s in state.here}
     return PrivacyStatement(
@@ -123,7 +125,7 @@ def performance(state: State) -> list[PrivatePerformance]:
     made = schedule(p)
     total = np.sum([a.counts for a in fit.scores.values()], axis=0)
     sensitivity = 2.0 if plan.kind == "continuous" else 1.0
-    noise = sensitivity / made.scores * math.sqrt(len(fit.scores))
+    noise = sensitivity / made.scores * math.sqrt(len(fit.scores) * fit.summed)
     cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
     shape = (-1, cells) if plan.kind != "continuous" else (1, 4)
     patients = float(total[0]) if plan.kind == "continuous" else float(total.sum())

@@ -23,7 +23,7 @@ from cohortium.contracts.federation_secure import (
     form_of,
 )
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, protocol
+from cohortium.federation_coordinator import checking, protocol, secure_private
 from cohortium.federation_coordinator.agreeing import agree
 from cohortium.federation_coordinator.agreeing_modalities import agree_by_modality
 from cohortium.federation_coordinator.secure_names import not_shared, shared_by
@@ -58,7 +58,7 @@ ROBUST = (
 
 def refused(plan: FederationPlan) -> str:
     """Why a plan cannot go through secure aggregation; empty where it can."""
-    if plan.method not in ("linear", "network"):
+    if plan.method not in ("linear", "network", protocol.PRIVATE):
         return f"Secure aggregation knows linear models and networks, not method '{plan.method}'."
     if plan.network is not None and plan.network.aggregate != "mean":
         return f"{ROBUST[:1].upper()}{ROBUST[1:]}."
@@ -76,8 +76,10 @@ def begin(plan: FederationPlan, sites: Sequence[str]) -> SecureState:
             f"Secure aggregation needs at least {fewest(plan)} sites, and there are {len(sites)}: of a sum of two, each of them "
             "knows the other's part."
         )
+    # A private study has no round of names: those of levels would tell of patients.
+    phase, lanes = ("schema", ()) if plan.privacy is None else ("seal", (secure_private.begun(plan),))
     return SecureState(
-        plan, tuple(sorted(sites)), 1, "schema", {}, (), (), (), {}, (), 0, (), 0, len(sites), 0, (), {}, (), ""
+        plan, tuple(sorted(sites)), 1, phase, {}, lanes, (), (), {}, (), 0, (), 0, len(sites), 0, (), {}, (), ""
     )
 
 
@@ -206,6 +208,8 @@ def _ended(state: SecureState) -> SecureState:
 
 def _still_shared(state: SecureState, inside: Sequence[str]) -> None:
     """Before a sum is opened: every column of it has to be known at enough of its sites."""
+    if state.plan.privacy is not None:
+        return  # each site's own noisy sum may be seen: it is what a private study releases
     least = least_sites(state.plan)
     thin = not_shared(state.lanes[0].model.asked, {s: state.names[s] for s in inside}, least)
     if state.plan.network is not None:

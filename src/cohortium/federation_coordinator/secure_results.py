@@ -19,6 +19,8 @@ from cohortium.contracts.federation_secure import SecureRecord
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.performance import SCALES, _interval
+from cohortium.federation_coordinator.private_results import by_class
+from cohortium.federation_coordinator.private_state import fit_of
 from cohortium.federation_coordinator.secure_state import TOGETHER, SecureState
 from cohortium.masking import resolution, threshold
 
@@ -52,10 +54,16 @@ def results(
 def record(state: SecureState) -> SecureRecord:
     """How sums were protected."""
     assert state.plan.secure is not None
-    s = state.lanes[0].model.schemas[TOGETHER]
+    m = state.lanes[0].model
+    if state.plan.privacy is None:
+        s = m.schemas[TOGETHER]
+        units, patients, counts = s.units, s.patients, s.counts
+    else:  # noisy
+        counts = by_class(fit_of(m).counts[TOGETHER].counts, m)
+        units = patients = sum(counts)
     bits = state.plan.secure.bits
     return SecureRecord(
-        s.units, s.patients, s.counts, state.first, state.fewest, threshold(state.first), state.sums, bits,
+        units, patients, counts, state.first, state.fewest, threshold(state.first), state.sums, bits,
         resolution(bits, state.first), state.dropped,
     )  # fmt: skip
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan, SiteMoments, SiteSchema, SiteSums
 from cohortium.contracts.federation_network import GRID, AskTimes, AskUpdate
+from cohortium.contracts.federation_private import PRIVATE_QUESTIONS
 from cohortium.contracts.federation_secure import AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, linear, protocol, secure_network
+from cohortium.federation_coordinator import checking, linear, protocol, secure_network, secure_private
 from cohortium.federation_coordinator.fitting import advance, fresh
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.secure_state import NOBODY_KNOWS, TOGETHER, Lane
@@ -24,6 +25,8 @@ Array = NDArray[np.float64]
 
 def asked(lane: Lane, plan: str, round_: int) -> tuple[SealedQuestion, ...]:
     """What a fit needs next."""
+    if lane.stage == "private":
+        return (secure_private.question(lane, plan),)
     if lane.model.plan.method == "network":
         if lane.stage == "totals" and _has_times(lane.model.plan):  # with the counts: of no other set of sites than those
             return _asked(lane, plan, round_), SealedQuestion(lane.fold, 0.0, 0.0, AskTimes(plan, round_))
@@ -55,6 +58,8 @@ def _asked(lane: Lane, plan: str, round_: int) -> SealedQuestion:
 def length(q: SealedQuestion, plan: FederationPlan) -> int:
     """How many numbers answer a question."""
     a = q.question
+    if isinstance(a, PRIVATE_QUESTIONS):
+        return secure_private.length(q, plan)
     if isinstance(a, AskTotals):
         return 4 + len(a.classes) + 2 * len(a.columns)
     if isinstance(a, AskSpread):
@@ -80,6 +85,8 @@ def ratios(kind: str, classes: int) -> int:
 def moved(lane: Lane, q: SealedQuestion, numbers: Array, shrunk: bool, sites: Collection[str], least: int) -> Lane:
     """A fit after a sum over ``sites``. shrunk: it is of fewer than the last one. least: sites that have to train a part. Raises :class:`FederationError`."""
     lane = replace(lane, dropped=lane.dropped or shrunk)
+    if lane.stage == "private":
+        return secure_private.moved(lane, numbers, sites)
     if isinstance(q.question, AskHeld):
         return replace(lane, stage="done", held=numbers)
     if isinstance(q.question, AskTimes):

@@ -12,7 +12,7 @@ import binascii
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from cohortium.federation_site.encoding import schema_of
 from cohortium.federation_site.network_data import enough_of
 from cohortium.federation_site.numbers import numbers_of
 from cohortium.federation_site.refusing import RefusedError
+from cohortium.federation_site.secure_private import private_numbers, question_of
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
 from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
@@ -106,12 +107,13 @@ class Journal:
 
 @dataclass(frozen=True, eq=False)
 class SecureSite:
-    """A site's patients, its key and its journal."""
+    """A site's patients, its key and its journal. private: of a private study, its noisy answer to a question, which its ledger records first."""
 
     site: Site
     plan: FederationPlan
     keys: SiteKeys
     journal: Journal
+    private: Callable[[Any], Any] | None = None
 
     def answer(self, question: Any) -> Any:
         """``SiteNames``, ``SiteSealed``, ``SiteOpening``, or ``Withdrawn`` where it may not or cannot answer."""
@@ -123,11 +125,12 @@ class SecureSite:
         try:
             if question.plan != own:
                 raise RefusedError("its study file asks for something else")
-            if reason := too_few(self.site, plan):
+            # Whether a private site takes part is decided by its noisy counts.
+            if plan.privacy is None and (reason := too_few(self.site, plan)):
                 raise RefusedError(reason)
             if question.round > 2 * most_rounds(plan):  # two for each sum
                 raise RefusedError("more rounds were asked for than the study declares")
-            if isinstance(question, AskSchema):
+            if isinstance(question, AskSchema) and plan.privacy is None:
                 return self._names(question, own)
             if isinstance(question, AskSealed):
                 return self._sealed(question, own)
@@ -185,6 +188,10 @@ class SecureSite:
         )
 
     def _numbers(self, a: SealedQuestion, own: str) -> Any:
+        if self.plan.privacy is not None:
+            if self.private is None:
+                raise RefusedError("the study is private, and the site has no ledger")
+            return private_numbers(self.private(question_of(a)), self.plan)
         numbers, clipped = numbers_of(self.site, self.plan, a, own)
         if clipped:
             self.journal.remark(a.question.round, f"clipped: {', '.join(clipped)}")  # type: ignore[attr-defined]

@@ -69,7 +69,7 @@ def federation_page(r: FederatedResults) -> str:
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(r) if r.privacy is None else kinds_table(),
+        kinds=_kinds(r) if r.privacy is None or r.secure else kinds_table(),
         protected=protected(r),
         cost=cost(r),
         exposed=(unprotected(r) or exposed(r)) if r.privacy is None else [],
@@ -217,6 +217,8 @@ def _sites(r: FederatedResults) -> Table:
     if r.secure:
         rows = [[Cell(s.site), Cell(s.left or "to the end", mark="prose")] for s in r.sites]
         note = f"All together: {count(r.secure.units, 'unit')} of {count(r.secure.patients, 'patient')}"
+        if r.privacy is not None:
+            note = f"By noisy counts, all together: about {count(r.secure.patients, 'patient')}"
         note += f"; by class {', '.join(map(str, r.secure.counts))}" if r.kind != "continuous" else ""
         return Table(["site", "took part"], rows, note=f"{note}. Counts by site are not known with secure aggregation.")
     if r.privacy is not None:

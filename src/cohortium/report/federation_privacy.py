@@ -7,6 +7,7 @@ from typing import Any
 from cohortium.contracts.federation_private import PRIVATE_ANSWERS
 from cohortium.contracts.federation_results import FederatedResults
 from cohortium.contracts.private_results import PrivacyStatement
+from cohortium.report.federation_secure import unseen
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count
@@ -46,6 +47,11 @@ UNCOVERED = (
     "Wrong or poisoned answers of a site that lies: privacy is not integrity. Too large ones are refused.",
 )
 
+MASKED = (
+    "What secure aggregation adds is in no epsilon: the promise is that of each site's own noisy answer, though only sums are seen. A drop-out, or sites that "
+    "join forces, show a single site's noisy sums, which is what the promise is about. How many sites have a feature is told exactly."
+)
+
 
 def private_answer(r: FederatedResults, p: PrivacyStatement) -> str:
     """The finding in a sentence or two."""
@@ -54,7 +60,7 @@ def private_answer(r: FederatedResults, p: PrivacyStatement) -> str:
     text = (
         f"{model[:1].upper()}{model[1:]}, of {r.endpoint} on about {sum(p.patients.values()):,.0f} patients of "
         f"{count(len(here), 'site')}: fitted in {count(p.rounds, 'noisy step')}, with epsilon {p.epsilon:g} at delta {p.delta:g} for each "
-        "patient; no exact number of patients left a site."
+        f"patient; no exact number of patients left a site{unseen(r)}."
     )
     for f in p.performance:
         name = METRICS[f.metric][0]
@@ -85,7 +91,7 @@ def privacy_section(r: FederatedResults, p: PrivacyStatement) -> dict[str, Any]:
         "releases": _releases(p),
         "performance": _performance(p),
         "bounds": _bounds(p),
-        "uncovered": [*_noise_source(p), *UNCOVERED],
+        "uncovered": [*_noise_source(p), *([] if r.secure is None else [MASKED]), *UNCOVERED],
     }
 
 

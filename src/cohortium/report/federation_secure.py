@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cohortium.contracts.federation_results import FederatedResults
-from cohortium.contracts.federation_secure import SECURE_ANSWERS
+from cohortium.contracts.federation_secure import SECURE_ANSWERS, SecureRecord
 from cohortium.contracts.federation_wire import ANSWERS
 from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count
@@ -16,7 +16,7 @@ def protected(r: FederatedResults) -> list[str]:
         return []
     sites = count(s.fewest, "site")
     return [
-        f"Server and lead saw sums over at least {sites} and nothing of a single one: {NOTHING[r.network is not None]}. What a site sent "
+        f"Server and lead saw sums over at least {sites} and nothing of a single one: {_nothing(r)}. What a site sent "
         "is masked: a random number is added to each of its numbers, so that what travels is uniformly random, and the masks of all sites "
         f"cancel in the sum. {count(s.sums, 'sum')} were opened, each by shares of more than two thirds of its sites (at first "
         f"{s.needed} of {s.first}); a site gives its share for one set of sites only, and never for fewer than "
@@ -24,18 +24,37 @@ def protected(r: FederatedResults) -> list[str]:
         "Masks: ChaCha20 from keys that each two sites agree on by X25519 (Bonawitz 2017, ACM CCS, 1175), shares: Shamir's. Sites have "
         "these keys in their kits, server and lead have none."
         + ("" if "FLARE" in r.engine else " This was a simulation: all keys were made for it, on one machine."),
-        f"Sums are exact to {s.bound:.1g} ({s.bits} bits after the point), far below the rounding of the fit: "
-        f"{'the weights' if r.network else 'coefficients'} are those without secure aggregation.",
+        _exact(r, s),
     ]
 
 
-NOTHING = ("no counts, means, gradients or Hessians", "no counts, means, changes of weights, mean embeddings or losses")
-"""Of a linear model, and of a network."""
+def _exact(r: FederatedResults, s: SecureRecord) -> str:
+    if r.privacy is not None:
+        return (
+            "What is masked has its noise already: noise is each site's own, and enough by itself. It could be smaller, were it shared out among sites so "
+            "that only the sum had enough; but then sites that tell each other theirs, or one that adds none, would take it from the others' patients."
+        )
+    same = "the weights" if r.network else "coefficients"
+    return (
+        f"Sums are exact to {s.bound:.1g} ({s.bits} bits after the point), far below the rounding of the fit: {same} are those without secure "
+        "aggregation."
+    )
+
+
+def _nothing(r: FederatedResults) -> str:
+    """What nobody saw of a single site."""
+    if r.privacy is not None:
+        return "not even its noisy counts and gradients"
+    return (
+        "no counts, means, changes of weights, mean embeddings or losses"
+        if r.network is not None
+        else "no counts, means, gradients or Hessians"
+    )
 
 
 def unseen(r: FederatedResults) -> str:
     """How a sentence goes on that says that no row left a site."""
-    what = "update" if r.network is not None else "site's sums"
+    what = "update" if r.network is not None else "site's noisy sums" if r.privacy is not None else "site's sums"
     if r.secure is None:
         return ""
     if r.secure.dropped:

@@ -59,7 +59,7 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
     if f.privacy is not None:
         from cohortium.study.private_plan import private_plan
 
-        return private_plan(study, modalities, classes, evaluate)
+        return private_plan(study, modalities, classes, evaluate, f.secure or secure)
     return FederationPlan(
         spec.name, name, endpoint.kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities),
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
@@ -80,12 +80,12 @@ def _secure_alone(study: Study, modalities: list[str]) -> None:
             "secure aggregation knows linear models and networks; under method: trees each site decides itself which bins of a node hold enough "
             "patients to be told, and shares the rest among their neighbours"
         )
-    elif f.method == "network" and f.privacy is None:
+    elif f.method == "network" and f.privacy is not None:
+        reason = "a private network does not go through secure aggregation yet: privacy and secure go together for linear models"
+    elif f.method == "network":
         return
     elif f.select is not None or _harmonised(study, modalities):
         reason = "select and harmonise: combat ask for sums of single sites, which secure aggregation hides"
-    elif f.privacy is not None:
-        reason = "private fits do not go through secure aggregation yet: each site adds noise that is enough by itself"
     else:
         return
     raise StudyError(f"{study.path.name}: {reason}. Leave one of the two out.")
@@ -138,15 +138,28 @@ Ask = Callable[[bytes], bytes]
 """A site, seen from outside: the bytes of a question in, those of an answer out."""
 
 
-def asking(site: Site, plan: FederationPlan, keys: SiteKeys | None = None, journal: Journal | None = None) -> Ask:
-    """A site in this process. keys, journal: of a plan with secure aggregation."""
+def asking(
+    site: Site,
+    plan: FederationPlan,
+    keys: SiteKeys | None = None,
+    journal: Journal | None = None,
+    private: Callable[[Any], Any] | None = None,
+) -> Ask:
+    """A site in this process. keys, journal: of a plan with secure aggregation. private: how it answers in a private study, where that is not by the noise of
+    a simulation."""
     from cohortium.federation_site import answer
 
     if keys is not None:
         from cohortium.federation_site.secure import Journal, SecureSite
 
-        one = SecureSite(site, plan, keys, Journal() if journal is None else journal)
+        if plan.privacy is not None and private is None:
+            from cohortium.study.private_plan import answering_privately
+
+            private = answering_privately(site, plan)
+        one = SecureSite(site, plan, keys, Journal() if journal is None else journal, private)
         return lambda data: encode(one.answer(decode(data)))
+    if private is not None:
+        return lambda data: encode(private(decode(data)))
     if plan.privacy is not None:
         from cohortium.study.private_plan import asking_privately
 
@@ -254,15 +267,16 @@ def site_from_files(
         site = site_of_study(name, loaded, plan)
         if permitted is not None and not permitted(site, plan):
             return lambda data: failed(name, data, NOT_APPROVED)
+        private = None
         if plan.privacy is not None:
-            from cohortium.study.private_plan import asking_from_kit
+            from cohortium.study.private_plan import answering_from_kit
 
-            return asking_from_kit(site, plan, loaded, kit)
+            private = answering_from_kit(site, plan, loaded, kit)
         if plan.secure is None:
-            return asking(site, plan)
+            return asking(site, plan, private=private)
         from cohortium.federation_site.secure import Journal
 
-        return asking(site, plan, sealing_key(sealing), Journal(journal))
+        return asking(site, plan, sealing_key(sealing), Journal(journal), private)
     except UserError:
         return lambda data: failed(name, data, "its study cannot be read there")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import FederationPlan
+from cohortium.contracts.federation import FederationPlan, SecurePlan
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.contracts.private_plan import PrivacyPlan, PrivateColumn
 from cohortium.errors import StudyError, did_you_mean
@@ -22,7 +22,7 @@ METHOD = "private_linear"
 MOST_NAMED = 8
 
 
-def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ...], evaluate: bool) -> FederationPlan:
+def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ...], evaluate: bool, secure: bool = False) -> FederationPlan:
     """The plan of a study file that asks for privacy. Reads no data. Raises :class:`StudyError`."""
     spec, f = study.spec, study.spec.federation
     assert f.privacy is not None
@@ -61,7 +61,8 @@ def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ..
         classes = (f"not {endpoint.positive}", str(endpoint.positive))
     return FederationPlan(
         spec.name, name, kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities), f.penalty,
-        f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed, METHOD, privacy=made,
+        f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed, METHOD,
+        secure=SecurePlan() if secure else None, privacy=made,
     )  # fmt: skip
 
 
@@ -146,6 +147,14 @@ def asking_privately(
     site: Site, plan: FederationPlan, ledger: Ledger | None = None, seed: int | None = None
 ) -> Callable[[bytes], bytes]:
     """A site of a simulation: noise by the seed, the ledger in memory unless one is given."""
+    answers = answering_privately(site, plan, ledger, seed)
+    return lambda data: encode(answers(decode(data)))
+
+
+def answering_privately(
+    site: Site, plan: FederationPlan, ledger: Ledger | None = None, seed: int | None = None
+) -> Callable[[Any], Any]:
+    """The same, of records."""
     from cohortium.federation_site.private import private_answer
     from cohortium.privacy.grid import SeededNoise
 
@@ -153,7 +162,7 @@ def asking_privately(
     assert p is not None
     kept = Ledger(p.epsilon, p.delta) if ledger is None else ledger
     noise = SeededNoise(plan.seed if seed is None else seed, site.name)
-    return lambda data: encode(private_answer(site, plan, decode(data), kept, noise))
+    return lambda question: private_answer(site, plan, question, kept, noise)
 
 
 def ledger_of(study: Study, plan: FederationPlan, kit: Path) -> Ledger:
@@ -163,7 +172,7 @@ def ledger_of(study: Study, plan: FederationPlan, kit: Path) -> Ledger:
     return Ledger(p.epsilon if own.site_epsilon is None else own.site_epsilon, p.delta, kit / FILE)
 
 
-def asking_from_kit(site: Site, plan: FederationPlan, study: Study, kit: Path | None) -> Callable[[bytes], bytes]:
+def answering_from_kit(site: Site, plan: FederationPlan, study: Study, kit: Path | None) -> Callable[[Any], Any]:
     """A real site: noise of the operating system, the ledger in its kit."""
     from cohortium.federation_site.private import private_answer
     from cohortium.privacy.grid import SystemNoise
@@ -171,7 +180,7 @@ def asking_from_kit(site: Site, plan: FederationPlan, study: Study, kit: Path | 
     if kit is None:
         raise StudyError("A private study needs the folder of the site's kit: its ledger is kept there.")
     ledger, noise = ledger_of(study, plan, kit), SystemNoise()
-    return lambda data: encode(private_answer(site, plan, decode(data), ledger, noise))
+    return lambda question: private_answer(site, plan, question, ledger, noise)
 
 
 def check_ready(study: Study, plan: FederationPlan, kit: Path) -> None:
@@ -193,7 +202,7 @@ def said_privately(site: Site, plan: FederationPlan, study: Study, kit: Path) ->
         refuses = "" if again else ledger.refuses(schedule(p).releases(own), p.epsilon, p.delta)
     text = (
         f"Site '{site.name}' answers for study '{plan.study}' (plan {own}) with noise: sums over {len(site):,} units, epsilon {p.epsilon:g} "
-        f"at delta {p.delta:g} for each patient. Released so far from this kit: epsilon {before:.3g} of {ledger.epsilon:g}."
+        f"at delta {p.delta:g} for each patient.{' It leaves masked, for sums over sites alone.' if plan.secure is not None else ''} Released so far from this kit: epsilon {before:.3g} of {ledger.epsilon:g}."
     )
     return text + (
         f" It will refuse, {refuses}. federation.privacy.site_epsilon is this site's own to raise." if refuses else ""
