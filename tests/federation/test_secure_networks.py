@@ -67,7 +67,9 @@ def test_the_network_is_that_without_secure_aggregation(kind, how):
     if how == "inner":
         done = results(state, [], [], "", "")
         assert done.secure.units == 195 and done.network.have == {
-            "all sites": {n: sum(h[f"modality:{n}"] for h in plain.have.values() if f"modality:{n}" in h) for n in cut.DIMS}
+            "all sites": {
+                n: sum(h[f"modality:{n}"] for h in plain.have.values() if f"modality:{n}" in h) for n in cut.DIMS
+            }
         }
         assert all(s.units is None for s in done.sites) and "not known" not in "".join(done.notices)
 
@@ -76,7 +78,9 @@ def at_update(p, sites, done=0):
     """The coordinator's state when it asks for updates, and the question about the network within."""
     made = sites_of(p, found=sites)
     state = run(p, made, stop=2)
-    while not (state.phase == "seal" and state.lanes[0].stage == "sums" and network(state.lanes[0].model).stage == "train"):
+    while not (
+        state.phase == "seal" and state.lanes[0].stage == "sums" and network(state.lanes[0].model).stage == "train"
+    ):
         state = _on(state, made)
     for _ in range(2 * done):
         state = _on(state, made)
@@ -104,7 +108,9 @@ def test_quantisation_is_within_the_derived_bound(bits):
     plain = replace(p, secure=None)
     asked = replace(q.question, plan=digest(encode(plain)))
     exact = {n: answer(s, plain, asked) for n, s in sites.items()}
-    units = {part.name: sum(x.units for a in exact.values() for x in a.parts if x.name == part.name) for part in got.parts}
+    units = {
+        part.name: sum(x.units for a in exact.values() for x in a.parts if x.name == part.name) for part in got.parts
+    }
     for field in ("change", "variate", "centre"):
         want = combined(exact, field, "mean")
         for part in got.parts:
@@ -134,7 +140,9 @@ def test_no_single_update_is_visible_to_the_coordinator():
         share = np.unpackbits(w.view(np.uint8).reshape(2, -1, 8), axis=2).mean(axis=1)
         assert np.abs(share - 0.5).max() < 2.5 / np.sqrt(shape[1])
         assert np.abs(np.corrcoef(from_fixed(w, 64)[big], truth[big])[0, 1]) < 5 / np.sqrt(len(big))
-    assert np.allclose(_sum(state, told), sum(update_numbers(s, p, q.question, digest(encode(p)))[0] for s in sites.values()))
+    assert np.allclose(
+        _sum(state, told), sum(update_numbers(s, p, q.question, digest(encode(p)))[0] for s in sites.values())
+    )
     with pytest.raises(MaskError):
         unmask(state.invited, {BAD: sealed[BAD]}, told, shape)
     again = made[BAD].answer(replace(question(state), inside=("east", "north", "south")))
@@ -164,7 +172,10 @@ def test_parts_of_fewer_than_three_sites_are_in_no_sum():
 
     sites = found("survival")
     few = np.where(np.arange(40) < 5, 1.0, np.nan)
-    thin = tuple(replace(f, values=np.where(few == 1, np.arange(40.0), np.nan)) if f.modality == "images" else f for f in sites["north"].features)
+    thin = tuple(
+        replace(f, values=np.where(few == 1, np.arange(40.0), np.nan)) if f.modality == "images" else f
+        for f in sites["north"].features
+    )
     sites["north"] = replace(sites["north"], features=thin)
     state, _ = secured(p, sites, stop=8)
     model = state.lanes[0].model
@@ -195,9 +206,15 @@ def test_what_is_too_long_is_cut_before_it_is_masked_and_noted_there():
     p, sites = secure_plan("binary", clip=0.01, rounds=1), found("binary")
     state, made = secured(p, sites)
     whole = np.sqrt(sum(float(v @ v) for v in network(state.lanes[0].model).change.values()))
-    assert 0 < whole <= 0.01 * np.sqrt(5) * (1 + 1e-9)  # each part is a mean over other sites: each is no longer than the clip
+    assert (
+        0 < whole <= 0.01 * np.sqrt(5) * (1 + 1e-9)
+    )  # each part is a mean over other sites: each is no longer than the clip
     assert all("clipped: a change longer than 0.01" in s.journal.remarks[-1] for s in made.values())
-    found_ = answer(sites["north"], replace(p, secure=None), replace(at_update(p, sites)[2].question, plan=digest(encode(replace(p, secure=None)))))
+    found_ = answer(
+        sites["north"],
+        replace(p, secure=None),
+        replace(at_update(p, sites)[2].question, plan=digest(encode(replace(p, secure=None)))),
+    )
     sent = np.sqrt(sum(float(x.change @ x.change) for x in found_.parts))
     assert sent == pytest.approx(0.01, rel=1e-9)
 
@@ -219,7 +236,10 @@ def times(a, by):
 
 LIES = {
     "too long": (lambda a: times(a, 1e6), "longer than the declared clip"),
-    "too many": (lambda a: replace(a, units=10_000, parts=tuple(replace(x, units=10_000) for x in a.parts)), "number of units"),
+    "too many": (
+        lambda a: replace(a, units=10_000, parts=tuple(replace(x, units=10_000) for x in a.parts)),
+        "number of units",
+    ),
     "part of units": (lambda a: replace(a, units=0.5), "number of units"),
     "negative loss": (lambda a: replace(a, loss=-1e6), "negative"),
 }
@@ -283,12 +303,16 @@ def test_questions_that_no_honest_coordinator_asks():
     ask = replace(asked, plan=own, asks=(replace(q, question=replace(inner, plan=own)),))
     assert "no norm to which updates are cut" in free.answer(ask).reason
     # Counts of events, in a sum without a site that was in the last one: the difference would be its own.
-    fewer = AskSealed(asked.plan, asked.round, ("east", "north", "south"), (replace(q, question=AskTimes(asked.plan, 1)),))
+    fewer = AskSealed(
+        asked.plan, asked.round, ("east", "north", "south"), (replace(q, question=AskTimes(asked.plan, 1)),)
+    )
     assert "fewer sites than before" in north.answer(fewer).reason and content_of(fewer.asks).startswith(COUNTS)
     other = secure_plan("binary")
     b = digest(encode(other))
     timeless = replace(fewer, plan=b, asks=(replace(q, question=AskTimes(b, 1)),))
-    assert "times that its study does not have" in sites_of(other, found=found("binary"))["north"].answer(timeless).reason
+    assert (
+        "times that its study does not have" in sites_of(other, found=found("binary"))["north"].answer(timeless).reason
+    )
     assert north.answer(AskSchema(asked.plan, 1)).features
 
 
@@ -303,7 +327,9 @@ def test_one_content_stands_for_one_vector_of_numbers():
     contents = {content_of((replace(q, question=replace(q.question, round=r)),)) for r in (5, 6)}
     assert len(contents) == 2
     asked = question(state)
-    assert content_of(asked.asks) == content_of(question(replace(state, round=state.round + 1)).asks)  # the engine's round is none of it
+    assert content_of(asked.asks) == content_of(
+        question(replace(state, round=state.round + 1)).asks
+    )  # the engine's round is none of it
     assert isinstance(q.question, AskUpdate) and made["north"].answer(asked).content == content_of(asked.asks)
 
 

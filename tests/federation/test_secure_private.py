@@ -43,7 +43,8 @@ def sites_of(made, ledgers=None, found=None):
     keys = make_keys(list(found))
     ledgers = {} if ledgers is None else ledgers
     return {
-        n: SecureSite(s, made, keys[n], Journal(), answering_privately(s, made, ledgers.get(n))) for n, s in found.items()
+        n: SecureSite(s, made, keys[n], Journal(), answering_privately(s, made, ledgers.get(n)))
+        for n, s in found.items()
     }
 
 
@@ -72,7 +73,9 @@ def test_noise_of_the_sum_is_that_of_all_sites():
     made = secure(plan("binary", hold_out=0.3))
     state = run(made, sites_of(made))
     one, all_ = schedule(made.privacy), noise_of(model_of(state))
-    assert (all_.counts, all_.scores) == pytest.approx((one.counts / 2, one.scores / 2)) and fit_of(model_of(state)).summed == 4
+    assert (all_.counts, all_.scores) == pytest.approx((one.counts / 2, one.scores / 2)) and fit_of(
+        model_of(state)
+    ).summed == 4
     assert results(state, [], [], "", "").privacy.patients.keys() == {TOGETHER}
 
 
@@ -133,13 +136,18 @@ def test_nothing_exact_is_sealed():
     ):  # fmt: skip
         said = north.answer(AskSealed(own, 1, names, (SealedQuestion(fold, 0.0, 0.0, inner),)))
         assert "the study is private" in said.reason
-    assert "only masked" in north.answer(AskSchema(own, 1)).reason  # names of levels that enough share would tell of patients
+    assert (
+        "only masked" in north.answer(AskSchema(own, 1)).reason
+    )  # names of levels that enough share would tell of patients
     assert "only masked" in north.answer(AskPrivateCounts(own, 1)).reason
     other = north.answer(AskSealed(own, 1, names, (SealedQuestion(-1, 0.0, 0.0, AskPrivateCounts("0" * 32, 1)),)))
     assert "something else" in other.reason
-    assert "no ledger" in replace(north, private=None).answer(
-        AskSealed(own, 1, names, (SealedQuestion(-1, 0.0, 0.0, AskPrivateCounts(own, 1)),))
-    ).reason
+    assert (
+        "no ledger"
+        in replace(north, private=None)
+        .answer(AskSealed(own, 1, names, (SealedQuestion(-1, 0.0, 0.0, AskPrivateCounts(own, 1)),)))
+        .reason
+    )
 
 
 @pytest.mark.parametrize("first", [4, 5])
@@ -181,7 +189,10 @@ def test_one_set_of_sites_opens_a_noisy_sum():
     opening = step(state, {n: s.answer(question(state)) for n, s in four.items()})
     asked = question(opening)
     assert isinstance(four["north"].answer(asked), SiteOpening)
-    assert "opened this sum for other sites" in four["north"].answer(replace(asked, inside=("east", "north", "south"))).reason
+    assert (
+        "opened this sum for other sites"
+        in four["north"].answer(replace(asked, inside=("east", "north", "south"))).reason
+    )
 
 
 STUDY = """\
@@ -211,7 +222,11 @@ def test_from_the_study_file_to_the_page_and_the_preview(tmp_path):
     path.write_text(STUDY.replace("FEDERATION", ""))
     found = simulate_federation(path, tmp_path / "out", evaluate=True)
     page = unescape((tmp_path / "out" / "federation.html").read_text())
-    assert found.secure.sums == 5 and "noise is each site's own" in page and "nobody saw a single site's noisy sums" in page
+    assert (
+        found.secure.sums == 5
+        and "noise is each site's own" in page
+        and "nobody saw a single site's noisy sums" in page
+    )
     assert "By noisy counts" in page and "SiteSealed" in page and "SitePrivateGradient" not in page
     loaded = load_study(path)
     plan_ = plan_of(loaded)

@@ -108,7 +108,7 @@ def statement(state: State) -> PrivacyStatement:
         if len(fit.counts[s].features) < len(p.columns)
     }
     if fit.summed > 1:  # of all together: of single sites it is not known
-        lacking = {"every site": names for names in lacking.values()}
+        lacking = {"every site": lacking[s] for s in state.here if s in lacking}
     source = "seed" if any(a.source == "seed" for a in fit.counts.values()) else "system"
     patients = {s: float(fit.counts[s].counts.sum()) for s in state.here}
     return PrivacyStatement(

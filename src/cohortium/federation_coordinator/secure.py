@@ -153,7 +153,9 @@ def _schemas(state: SecureState, good: dict[str, SiteNames], left: dict[str, str
     if state.plan.network is None:
         columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
     else:
-        shared = tuple(m for m in state.plan.modalities if any(f.modality == m for a in schemas.values() for f in a.features))
+        shared = tuple(
+            m for m in state.plan.modalities if any(f.modality == m for a in schemas.values() for f in a.features)
+        )
         columns, disagreeing, notices = agree_by_modality(schemas, shared, state.plan.least_cell)
     notices = [*thin, *notices]
     _classes_shared(state.plan.kind, classes, schemas, least)

@@ -111,9 +111,7 @@ def parts_known(lane: Lane, numbers: Array, sites: Collection[str], least: int) 
     stay = np.array([c.modality not in few for c in m.columns])
     if not stay.any():
         raise FederationError(f"No modality is trained by {least} sites or more: a sum would show a single one's.")
-    notice = (
-        f"Modality {', '.join(map(repr, few))}: fewer than {least} sites have enough patients to train it; a sum would show theirs. Not used."
-    )
+    notice = f"Modality {', '.join(map(repr, few))}: fewer than {least} sites have enough patients to train it; a sum would show theirs. Not used."
     m = replace(
         m, columns=tuple(c for c, s in zip(m.columns, stay, strict=True) if s), mean=m.mean[stay], sd=m.sd[stay],
         notices=(*m.notices, notice),
@@ -121,7 +119,9 @@ def parts_known(lane: Lane, numbers: Array, sites: Collection[str], least: int) 
     return replace(lane, model=m)
 
 
-def thin_parts(lanes: Collection[Lane], inside: Collection[str], said: Mapping[str, SiteNames], least: int) -> list[str]:
+def thin_parts(
+    lanes: Collection[Lane], inside: Collection[str], said: Mapping[str, SiteNames], least: int
+) -> list[str]:
     """Parts that fewer than ``least`` of these sites may be training: who is gone is taken for one of them where it may have been."""
     out = []
     for lane in lanes:
@@ -170,7 +170,9 @@ def update_of(numbers: Array, m: State) -> SiteUpdate:
 
 def _possible(units: float, change: Array, m: State) -> None:
     if abs(units - round(units)) > SLACK or units < m.plan.least_patients:
-        raise impossible("counts", f"a part of the network has fewer than {m.plan.least_patients} units, or no whole number")
+        raise impossible(
+            "counts", f"a part of the network has fewer than {m.plan.least_patients} units, or no whole number"
+        )
     if float(np.sqrt(change @ change)) > declared(m).clip * (1 + SLACK):  # each is no longer, nor is their mean
         raise impossible("updates", "their mean is longer than the declared clip")
 
@@ -178,8 +180,11 @@ def _possible(units: float, change: Array, m: State) -> None:
 def _counts_possible(units: float, inner_units: float, parts: Collection[PartUpdate], m: State) -> None:
     most = m.schemas[TOGETHER].units
     of_all = [p.units for p in parts if p.name in (SHARED, HEAD)]
-    if not 0 < units <= units + inner_units <= most + SLACK or inner_units < 0 or any(n != round(units) for n in of_all):
+    if (
+        not 0 < units <= units + inner_units <= most + SLACK
+        or inner_units < 0
+        or any(n != round(units) for n in of_all)
+    ):
         raise impossible("counts", "they do not fit the number of units")
     if any(p.units > round(units) for p in parts):
         raise impossible("counts", "they do not fit the number of units")
-

@@ -60,10 +60,14 @@ def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
 def most_rounds(plan: FederationPlan) -> int:
     """Rounds after which a site refuses: steps that are halved, and fits that begin anew, take more than the declared ones."""
     if plan.privacy is not None:
-        return plan.privacy.rounds + 2 + (0 if plan.secure is None else 3)  # each of them costs: its budget refuses more
+        return (
+            plan.privacy.rounds + 2 + (0 if plan.secure is None else 3)
+        )  # each of them costs: its budget refuses more
     if plan.network is not None:
         # Under secure aggregation some more before the training, and where a modality is taken out.
-        return (6 + (0 if plan.secure is None else 6) + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
+        return (6 + (0 if plan.secure is None else 6) + plan.network.rounds) * (2 if plan.folds else 1) + (
+            4 * plan.rounds if plan.folds else 0
+        )
     grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
     return (8 if plan.folds else 4) * (plan.rounds + grown)
 

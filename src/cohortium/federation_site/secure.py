@@ -167,9 +167,7 @@ class SecureSite:
     def _sealed(self, q: AskSealed, own: str) -> SiteSealed:
         self._checked(q.sites)
         content, me = content_of(q.asks), self.site.name
-        if set(self.journal.last.get(own, ())) - set(q.sites) and any(
-            isinstance(a.question, COUNTING) for a in q.asks
-        ):
+        if set(self.journal.last.get(own, ())) - set(q.sites) and any(isinstance(a.question, COUNTING) for a in q.asks):
             raise RefusedError(
                 "counts of fewer sites than before were asked for: the difference would be those of single ones"
             )

@@ -69,7 +69,9 @@ def update_numbers(site: Site, plan: FederationPlan, q: AskUpdate, own: str) -> 
     was cut, in words."""
     how = network_of(plan)
     if not how.clip > 0:
-        raise RefusedError("its study declares no norm to which updates are cut, and nobody could see one that is too long")
+        raise RefusedError(
+            "its study declares no norm to which updates are cut, and nobody could see one that is too long"
+        )
     found = update(site, plan, q, own)
     if not isinstance(found, SiteUpdate):
         raise RefusedError(found.reason)
@@ -95,7 +97,9 @@ def update_numbers(site: Site, plan: FederationPlan, q: AskUpdate, own: str) -> 
         parts.append(np.concatenate([[p.units], p.units * within, p.units * p.change, p.units * variate * p.variate]))
         if len(parts[-1]) != 1 + centre + size + varied:
             raise RefusedError("the question has parts of another network")
-    loss, inner = (min(x, LARGEST_LOSS * n) for x, n in ((found.loss, found.units), (found.inner_loss, found.inner_units)))
+    loss, inner = (
+        min(x, LARGEST_LOSS * n) for x, n in ((found.loss, found.units), (found.inner_loss, found.inner_units))
+    )
     cut += ["a loss"] if (loss, inner) != (found.loss, found.inner_loss) else []
     return np.concatenate([*parts, [loss, found.units, inner, found.inner_units]]), cut
 

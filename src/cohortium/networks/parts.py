@@ -48,7 +48,9 @@ class Whole(nn.Module):
     def __init__(self, joint: JointModel, base: Array) -> None:
         super().__init__()
         self.joint = joint
-        self.bias = nn.Parameter(torch.tensor(base, dtype=torch.float64))  # a copy: training must not change the question
+        self.bias = nn.Parameter(
+            torch.tensor(base, dtype=torch.float64)
+        )  # a copy: training must not change the question
 
     def forward(self, batch: object) -> Tensor:
         return self.joint(batch) + self.bias  # type: ignore[no-any-return]

@@ -22,7 +22,9 @@ METHOD = "private_linear"
 MOST_NAMED = 8
 
 
-def private_plan(study: Study, modalities: Sequence[str], classes: tuple[str, ...], evaluate: bool, secure: bool = False) -> FederationPlan:
+def private_plan(
+    study: Study, modalities: Sequence[str], classes: tuple[str, ...], evaluate: bool, secure: bool = False
+) -> FederationPlan:
     """The plan of a study file that asks for privacy. Reads no data. Raises :class:`StudyError`."""
     spec, f = study.spec, study.spec.federation
     assert f.privacy is not None
