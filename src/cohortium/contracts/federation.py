@@ -120,7 +120,8 @@ class FeatureSchema:
 class Column:
     """A column of the model: a numeric or ordinal feature (level empty), or one level of a feature against its first.
     levels: all that sites agreed on; others are unknown. batches: (site, shift, factor) where the effect of sites is taken out: a
-    value x of that site stands for shift + factor x; at other sites it is as it is."""
+    value x of that site stands for shift + factor x; at other sites it is as it is. With secure aggregation ("", mean, spread): each site finds
+    its own shift and factor."""
 
     modality: str
     feature: str

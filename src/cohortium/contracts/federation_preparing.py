@@ -15,6 +15,9 @@ from cohortium.contracts.federation import Column, FitAnswer, FitQuestion, Model
 
 FloatArray = NDArray[np.float64]
 
+STILL = 1e-18
+"""Of squared deviations, relative to squares: less is rounding of a column that does not vary."""
+
 
 @dataclass(frozen=True)
 class AskAssociation(FitQuestion):

@@ -29,7 +29,8 @@ class AskTotals(FitQuestion):
 
 @dataclass(frozen=True)
 class AskSpread(FitQuestion):
-    """Sums of squared deviations from ``mean`` (q,), and of a continuous endpoint from ``outcome``."""
+    """Sums of squared deviations from ``mean`` (q,), and of a continuous endpoint from ``outcome``; where effects of sites are taken out of some
+    column, of deviations too."""
 
     plan: str
     round: int
@@ -46,6 +47,15 @@ class AskHeld(FitQuestion):
     round: int
     model: Model
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AskBatches(FitQuestion):
+    """Sums behind the grand mean and pooled spread of the numeric columns of tables of which effects of sites are taken out."""
+
+    plan: str
+    round: int
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True)
@@ -215,7 +225,7 @@ def context_of(plan: str, content: str, sites: Sequence[str]) -> bytes:
 def form_of(asks: Sequence[SealedQuestion], plan: FederationPlan) -> tuple[int, int]:
     """Words of 64 bits, and bits after the point, of the numbers that answer these questions."""
     assert plan.secure is not None
-    raw = any(isinstance(a.question, AskTotals | AskSpread) for a in asks)  # of columns in their own units
+    raw = any(isinstance(a.question, AskTotals | AskSpread | AskBatches) for a in asks)  # of columns in their own units
     return (4, 128) if raw else (2, plan.secure.bits)
 
 

@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Column, SiteMoments
+from cohortium.contracts.federation_preparing import STILL
 from cohortium.metrics.shrinkage import shrunken
 
 Array = NDArray[np.float64]
 
 FEWEST_FEATURES = 2
 """Features over which effects are shrunken."""
-
-STILL = 1e-18
-"""Of squared deviations, relative to squares: less is rounding of a column that does not vary."""
 
 Moments = tuple[Array, Array, Array]
 

@@ -56,10 +56,18 @@ ROBUST = (
 )
 
 
+BOTH = (
+    "under secure aggregation each site takes out its own effect, shrunken over all columns of a table: select would leave it some of them. Take one of "
+    "select and harmonise: combat out"
+)
+
+
 def refused(plan: FederationPlan) -> str:
     """Why a plan cannot go through secure aggregation; empty where it can."""
     if plan.method not in ("linear", "network", protocol.PRIVATE):
         return f"Secure aggregation knows linear models and networks, not method '{plan.method}'."
+    if plan.select is not None and plan.harmonise:
+        return BOTH[:1].upper() + BOTH[1:] + "."
     if plan.network is not None and plan.network.aggregate != "mean":
         return f"{ROBUST[:1].upper()}{ROBUST[1:]}."
     if plan.network is not None and not plan.network.clip > 0:
@@ -105,9 +113,9 @@ def _asks(state: SecureState) -> tuple[Any, ...]:
 def _open_lanes(state: SecureState) -> list[Any]:
     open_ = [n for n in state.lanes if n.stage != "done" and not n.failed]
     raw = [
-        n for n in open_ if n.stage in ("totals", "spread")
+        n for n in open_ if n.stage in ("totals", "batches", "spread")
     ]  # their numbers take more bits: not in one sum with others
-    return raw or [n for n in open_ if n.stage in ("parts", "sums")] or open_
+    return raw or [n for n in open_ if n.stage in ("parts", "select", "sums")] or open_
 
 
 def step(state: SecureState, answers: Mapping[str, Any]) -> SecureState:

@@ -21,6 +21,7 @@ from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.performance import SCALES, _interval
 from cohortium.federation_coordinator.private_results import by_class
 from cohortium.federation_coordinator.private_state import fit_of
+from cohortium.federation_coordinator.secure_batches import preparing
 from cohortium.federation_coordinator.secure_state import TOGETHER, SecureState
 from cohortium.masking import resolution, threshold
 
@@ -47,7 +48,7 @@ def results(
     notices = [*state.notices, *model.notices, *_gone(state)]
     return replace(
         found, plan=state.plan, digest=digest(encode(state.plan)), sites=sites, notices=notices,
-        secure=record(state), evaluation=evaluation(state),
+        secure=record(state), evaluation=evaluation(state), preparing=preparing(state),
     )  # fmt: skip
 
 

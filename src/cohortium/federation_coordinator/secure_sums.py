@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan, SiteMoments, SiteSchema, SiteSums
 from cohortium.contracts.federation_network import GRID, AskTimes, AskUpdate
+from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_private import PRIVATE_QUESTIONS
-from cohortium.contracts.federation_secure import AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
+from cohortium.contracts.federation_secure import AskBatches, AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, linear, protocol, secure_network, secure_private
+from cohortium.federation_coordinator import (
+    checking,
+    linear,
+    protocol,
+    secure_batches,
+    secure_network,
+    secure_private,
+    selecting,
+)
 from cohortium.federation_coordinator.fitting import advance, fresh
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.secure_state import NOBODY_KNOWS, TOGETHER, Lane
@@ -48,6 +57,11 @@ def _asked(lane: Lane, plan: str, round_: int) -> SealedQuestion:
     events = (weight if m.plan.weighted else float(s.counts[-1])) if s is not None and s.counts else 0.0
     if lane.stage == "totals":
         return SealedQuestion(lane.fold, 0.0, 0.0, AskTotals(plan, round_, m.asked, m.classes))
+    if lane.stage == "batches":
+        return SealedQuestion(lane.fold, weight, events, AskBatches(plan, round_, m.asked))
+    if lane.stage == "select":
+        ask_ = replace(selecting.question(m), plan=plan, round=round_)
+        return SealedQuestion(lane.fold, weight, events, ask_)
     if lane.stage == "spread":
         mean = m.moments[TOGETHER].mean
         ask = AskSpread(plan, round_, m.asked, mean, m.moments[TOGETHER].outcome_mean)
@@ -65,7 +79,11 @@ def length(q: SealedQuestion, plan: FederationPlan) -> int:
     if isinstance(a, AskTotals):
         return 4 + len(a.classes) + 2 * len(a.columns)
     if isinstance(a, AskSpread):
-        return 1 + len(a.columns)
+        return 1 + len(a.columns) * (2 if any(c.batches for c in a.columns) else 1)
+    if isinstance(a, AskBatches):
+        return secure_batches.batches_length(a, plan)
+    if isinstance(a, AskAssociation):
+        return secure_batches.association_length(a, plan)
     if isinstance(a, AskHeld):
         return 2 + 5 * ratios(plan.kind, len(a.classes))
     if isinstance(a, AskTimes):
@@ -91,6 +109,10 @@ def moved(lane: Lane, q: SealedQuestion, numbers: Array, shrunk: bool, sites: Co
         return secure_private.moved(lane, numbers, sites)
     if isinstance(q.question, AskHeld):
         return replace(lane, stage="done", held=numbers)
+    if isinstance(q.question, AskBatches):
+        return secure_batches.taken_out(lane, numbers)
+    if isinstance(q.question, AskAssociation):
+        return secure_batches.selected(lane, numbers)
     if isinstance(q.question, AskTimes):
         return secure_network.timed(lane, numbers)
     if isinstance(q.question, AskParts):
@@ -114,20 +136,26 @@ def _totals(lane: Lane, x: Array, shrunk: bool) -> Lane:
         raise FederationError(f"The sites' counts together are no counts. {NOBODY_KNOWS}")
     mean = sums / np.maximum(count, 1e-300) * (count > 0)
     moments = SiteMoments(TOGETHER, "", 0, count, mean, np.zeros(q), weight, y / weight, 0.0)
-    return replace(lane, stage="spread", model=replace(m, schemas={TOGETHER: schema}, moments={TOGETHER: moments}))
+    stage = "batches" if m.plan.harmonise else "spread"
+    return replace(lane, stage=stage, model=replace(m, schemas={TOGETHER: schema}, moments={TOGETHER: moments}))
 
 
 def _spread(lane: Lane, x: Array, shrunk: bool) -> Lane:
     m = lane.model
-    moments = replace(m.moments[TOGETHER], outcome_squares=float(x[0]), squares=x[1:])
+    before, q = m.moments[TOGETHER], len(m.asked)
+    mean, squares = before.mean, x[1 : 1 + q]
+    if len(x) > 1 + q:  # effects of sites were taken out: deviations are from a mean that is not quite that of what is left
+        off = x[1 + q :] / np.maximum(before.count, 1e-300) * (before.count > 0)
+        mean, squares = mean + off, np.maximum(squares - before.count * off**2, 0.0)
+    moments = replace(before, outcome_squares=float(x[0]), mean=mean, squares=squares)
     if not shrunk and (reason := checking.wrong_moments(moments, m.schemas[TOGETHER].units, m)):
         raise FederationError(f"The sites' moments together cannot be: {reason}. {NOBODY_KNOWS}")
-    if (x < 0).any():
+    if (x[: 1 + q] < 0).any():
         raise FederationError(f"The sites' squares together are negative. {NOBODY_KNOWS}")
     model = protocol._ready(replace(m, moments={TOGETHER: moments}))
     if model.plan.method == "network":
         return secure_network.ready(replace(lane, model=model))
-    return replace(lane, stage="sums", model=model)
+    return replace(lane, stage="select" if model.phase == "select" else "sums", model=model)
 
 
 def _sums(lane: Lane, x: Array, shrunk: bool) -> Lane:
@@ -165,7 +193,8 @@ def begun(plan: FederationPlan, fold: int, like: State) -> Lane:
     inner = replace(plan, quorum=1, folds=0, secure=None)
     start = protocol.begin(inner, (TOGETHER,))
     none = np.zeros(0)
-    return Lane(fold, "totals", replace(start, asked=like.asked, classes=like.classes), False, "", none, none, {}, ())
+    asked_ = tuple(replace(c, batches=()) for c in like.asked)
+    return Lane(fold, "totals", replace(start, asked=asked_, classes=like.classes), False, "", none, none, {}, ())
 
 
 def plan_digest(plan: FederationPlan) -> str:

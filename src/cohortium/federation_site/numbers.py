@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
-from cohortium.contracts.federation_secure import AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
+from cohortium.contracts.federation_preparing import AskAssociation
+from cohortium.contracts.federation_secure import AskBatches, AskHeld, AskParts, AskSpread, AskTotals, SealedQuestion
 from cohortium.federation_site.answering import sums_answer
 from cohortium.federation_site.encoding import columns_of
 from cohortium.federation_site.held import held_numbers
 from cohortium.federation_site.models import predicted_by
 from cohortium.federation_site.refusing import RefusedError
+from cohortium.federation_site.secure_batches import association_numbers, batches_numbers, own_effects
 from cohortium.federation_site.secure_network import parts_numbers, times_numbers, update_numbers
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
@@ -41,6 +43,7 @@ def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) ->
         if isinstance(cut, str):
             raise RefusedError(cut)
         part, rows = cut[q.fold]
+    inner = own_effects(part, plan, inner)
     if isinstance(inner, AskHeld):
         predicted = predicted_by(site, plan, inner.model, part)
         if isinstance(predicted, str):
@@ -49,6 +52,10 @@ def numbers_of(site: Site, plan: FederationPlan, q: SealedQuestion, own: str) ->
     if isinstance(inner, AskSums):
         found, clipped = fit_sums(part, plan, inner, own, q.weight, q.events)
         return found, [f"{clipped} numbers larger than all sites together can have"] if clipped else []
+    if isinstance(inner, AskAssociation):
+        steep, curved = largest_sums(plan.kind, q.weight, q.events)
+        squares = curved if plan.kind == "survival" else q.weight
+        return association_numbers(part, plan, inner, own, (steep * SLACK, squares * SLACK))
     if isinstance(inner, AskUpdate):
         return update_numbers(part, plan, inner, own)
     how = _COUNTING.get(type(inner))
@@ -72,12 +79,14 @@ def totals(site: Site, plan: FederationPlan, q: AskTotals) -> Array:
 
 
 def spread(site: Site, plan: FederationPlan, q: AskSpread) -> Array:
-    """Squared deviations of a continuous endpoint, then by column."""
+    """Squared deviations of a continuous endpoint, then by column; then deviations by column, where effects of sites are taken out."""
     x, w = _columns(site, plan, q.columns)
     if q.mean.shape != (x.shape[1],) or not (np.isfinite(q.mean).all() and np.isfinite(q.outcome)):
         raise RefusedError("the question does not fit its columns")
     y = float(site.weight @ (site.y - q.outcome) ** 2) if plan.kind == "continuous" else 0.0
-    return np.concatenate([[y], (w * np.where(w > 0, x - q.mean, 0.0) ** 2).sum(0)])
+    off = np.where(w > 0, x - q.mean, 0.0)
+    moved = (w * off).sum(0) if any(c.batches for c in q.columns) else np.zeros(0)
+    return np.concatenate([[y], (w * off**2).sum(0), moved])
 
 
 def fit_sums(site: Site, plan: FederationPlan, q: AskSums, own: str, weight: float, events: float) -> tuple[Array, int]:
@@ -114,5 +123,6 @@ def _columns(site: Site, plan: FederationPlan, columns: tuple) -> tuple[Array, A
 
 _COUNTING: dict[type, Callable[[Site, FederationPlan, Any], Array]] = {
     AskTotals: totals, AskSpread: spread, AskTimes: times_numbers, AskParts: parts_numbers,
+    AskBatches: batches_numbers,
 }  # fmt: skip
 """Questions whose numbers are what they are: nothing is clipped."""

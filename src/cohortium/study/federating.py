@@ -84,11 +84,14 @@ def _secure_alone(study: Study, modalities: list[str]) -> None:
         reason = "a private network does not go through secure aggregation yet: privacy and secure go together for linear models"
     elif f.method == "network":
         return
-    elif f.select is not None or _harmonised(study, modalities):
-        reason = "select and harmonise: combat ask for sums of single sites, which secure aggregation hides"
+    elif f.select is not None and _harmonised(study, modalities):
+        reason = (
+            "under secure aggregation each site takes out its own effect, shrunken over all columns of a table, of which select would leave it some. "
+            "Take one of select and harmonise: combat out"
+        )
     else:
         return
-    raise StudyError(f"{study.path.name}: {reason}. Leave one of the two out.")
+    raise StudyError(f"{study.path.name}: {reason}{'' if 'out' in reason[-4:] else '. Leave one of the two out'}.")
 
 
 def _table(study: Study, m: str) -> None:

@@ -223,7 +223,9 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
     from cohortium.federation_site.encoding import columns_of
 
     here = [sites[n] for n in state.here]
-    x = np.vstack([columns_of(s, state.columns, plan.least_cell) for s in here])
+    from cohortium.federation_site.secure_batches import own_columns
+
+    x = np.vstack([columns_of(s, own_columns(s, plan, state.columns), plan.least_cell) for s in here])
     features = tuple(Feature(c.modality, c.name, "numeric", (), "", "", x[:, j]) for j, c in enumerate(state.columns))
     stratum = np.repeat(np.arange(len(here)), [len(s) for s in here])
     y = [s.y for s in here]
