@@ -53,7 +53,10 @@ def real(cohort: str, data: Path, rounds: int, strategies: list[str], folds: int
                 found[secure] = simulate_federation(study, secure=secure, evaluate=folds > 0)
                 spent[secure] = time.process_time() - begin
             one, two = (
-                {p["name"]: np.frombuffer(__import__("base64").b64decode(p["change"]["float64"])) for p in r.network.model["parts"]}
+                {
+                    p["name"]: np.frombuffer(__import__("base64").b64decode(p["change"]["float64"]))
+                    for p in r.network.model["parts"]
+                }
                 for r in found.values()
             )
             gap = max(np.abs(one[n] - two[n]).max() for n in one) if set(one) == set(two) else float("nan")
@@ -96,7 +99,21 @@ def training(plan: FederationPlan, sizes: np.ndarray, sites: tuple[str, ...]) ->
         schema = {s: SiteSchema(s, "", 1, of, of, ("no", "yes"), (of // 2, of - of // 2), ()) for s in here}
         moments = {s: SiteMoments(s, "", 2, np.ones(1), none, none, float(of), 0.0, 0.0) for s in here}
         return State(
-            plan, here, 4, "fit", schema, columns, moments, {}, (), ("no", "yes"), columns, np.zeros(1), np.ones(1), (0.0, 1.0), fit
+            plan,
+            here,
+            4,
+            "fit",
+            schema,
+            columns,
+            moments,
+            {},
+            (),
+            ("no", "yes"),
+            columns,
+            np.zeros(1),
+            np.ones(1),
+            (0.0, 1.0),
+            fit,
         )
 
     if plan.secure is None:
@@ -112,7 +129,9 @@ def training(plan: FederationPlan, sizes: np.ndarray, sites: tuple[str, ...]) ->
 
 def costs(sites: list[int], parameters: list[int]) -> None:
     """Bytes and processor seconds of a round of training; a secure one seals and opens."""
-    print("sites, parameters | open: bytes from a site, to it, ms of a site, ms of the coordinator | secure | ratios of the four, and of all seconds")
+    print(
+        "sites, parameters | open: bytes from a site, to it, ms of a site, ms of the coordinator | secure | ratios of the four, and of all seconds"
+    )
     for n in sites:
         for p in parameters:
             open_ = one_round(n, p, False)
@@ -122,7 +141,9 @@ def costs(sites: list[int], parameters: list[int]) -> None:
             secure = one_round(n, p, True)
             ratios = [b / max(a, 1e-9) for a, b in zip(open_, secure, strict=True)]
             whole = (n * secure[2] + secure[3]) / (n * open_[2] + open_[3])
-            print(n, p, text(open_), text(secure), "|", " ".join(f"{x:.1f}" for x in ratios), f"| {whole:.1f}", flush=True)
+            print(
+                n, p, text(open_), text(secure), "|", " ".join(f"{x:.1f}" for x in ratios), f"| {whole:.1f}", flush=True
+            )
 
 
 def text(x: tuple[float, ...]) -> str:
@@ -145,7 +166,17 @@ def one_round(n: int, parameters: int, secure: bool, times: int = 3) -> tuple[fl
         updates[s] = SiteUpdate(s, "", 0, parts, sizes, 50.0, UNITS, 0.0, 0)
     secure_network.update = lambda site, plan, q, own: updates[site.name]  # type: ignore[assignment]
     keys = make_keys(list(names)) if secure else {}
-    empty = Site("", (), np.arange(UNITS), np.ones(UNITS), np.zeros(UNITS, int), np.arange(UNITS) % 2.0, ("no", "yes"), none, none)
+    empty = Site(
+        "",
+        (),
+        np.arange(UNITS),
+        np.ones(UNITS),
+        np.zeros(UNITS, int),
+        np.arange(UNITS) % 2.0,
+        ("no", "yes"),
+        none,
+        none,
+    )
     found = []
     for _ in range(times):
         made = {s: SecureSite(replace(empty, name=s), plan, keys[s], Journal()) for s in names} if secure else {}

@@ -342,3 +342,59 @@ def test_robust_aggregation_and_no_clip_are_refused():
         begin(secure_plan("binary", clip=0.0), sites)
     with pytest.raises(FederationError, match="not method 'trees'"):
         begin(replace(secure_plan("binary"), method="trees", network=None), sites)
+
+
+def test_the_preview_lists_what_leaves():
+    from cohortium.study.previewing import preview_of
+
+    p = secure_plan("binary", rounds=1)
+    seen = preview_of(found("binary")["north"], p)
+    assert (
+        [m.kind for m in seen.messages] == ["SiteNames", "SiteSealed", "SiteOpening"]
+        and not seen.reason
+        and not seen.cut
+    )
+    assert seen.features[0] == "clinical0" and seen.rounds < seen.most_rounds
+
+
+def study(folder, said):
+    head = """name: trial
+cohort:
+  units: {file: units.csv, id: id}
+  modalities:
+    clinical: {file: units.csv, id: id, columns: [age]}
+endpoints:
+  died: {kind: binary, column: died, positive: 1}
+design: {site: hospital}
+federation: {secure: true, quorum: 3, """
+    rng = np.random.default_rng(0)
+    rows = [f"p{i},{'abcd'[i % 4]},{rng.integers(20, 90)},{rng.integers(0, 2)}" for i in range(160)]
+    (folder / "units.csv").write_text("\n".join(["id,hospital,age,died", *rows]))
+    (folder / "study.yaml").write_text(head + said + "}\n")
+    return folder / "study.yaml"
+
+
+def test_from_the_study_file_to_the_page(tmp_path):
+    from html import unescape
+
+    from cohortium.errors import StudyError
+    from cohortium.study import simulate_federation
+    from cohortium.study.federating import plan_of
+    from cohortium.study.load import load_study
+
+    path = study(tmp_path, "method: network, folds: 2, network: {rounds: 1, width: 8}")
+    done = simulate_federation(path, tmp_path / "out", evaluate=True, compare=True)
+    page = unescape((tmp_path / "out" / "federation.html").read_text())
+    assert done.plan.network.clip == 5.0 and done.evaluation.across[0].value is not None and done.evaluation.sites == []
+    assert "Each site cut its change to a norm of at most 5" in page and "nobody saw a single update" in page
+    assert "no counts, means, changes of weights" in page and "can be inverted" in page and "lacks it" not in page
+    for more, said in (
+        ("method: network, network: {aggregate: krum}", "compares single updates.*cuts the norm"),
+        ("method: trees", "knows linear models and networks"),
+        (
+            "method: network, privacy: {epsilon: 1, delta: 1e-5, bounds: {age: [0, 99]}}",
+            "does not go through secure aggregation yet",
+        ),
+    ):
+        with pytest.raises(StudyError, match=said):
+            plan_of(load_study(study(tmp_path, more)))

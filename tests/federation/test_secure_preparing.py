@@ -32,7 +32,9 @@ def moved(kind):
     for i, (n, s) in enumerate(cut.sites(kind).items()):
         f = [replace(x, values=x.values * (1 + 0.3 * i) + 2.0 * i) if x.kind == "numeric" else x for x in s.features]
         rng = np.random.default_rng(i)
-        more = [replace(f[0], name=f"m{j}", values=rng.normal(i, 1 + 0.2 * j, len(s)) + s.y * (j == 1)) for j in range(3)]
+        more = [
+            replace(f[0], name=f"m{j}", values=rng.normal(i, 1 + 0.2 * j, len(s)) + s.y * (j == 1)) for j in range(3)
+        ]
         out[n] = replace(s, features=(*f, *more))
     return out
 
@@ -73,7 +75,7 @@ def test_effects_of_sites_are_taken_out_as_without_and_stay_at_the_sites(kind):
         for name, shift, factor in o.batches:  # what a site takes out is what the coordinator knew without
             mine = next(x for x in own[name] if x.name == c.name).batches[0]
             assert mine[0] == name and mine[1:] == pytest.approx((shift, factor), rel=1e-8)
-                assert repr(mine[1])[:12].encode() not in held
+            assert repr(mine[1])[:12].encode() not in held
 
 
 def test_folds_choose_and_harmonise_by_their_training_parts():
@@ -89,7 +91,10 @@ def test_folds_choose_and_harmonise_by_their_training_parts():
     other = {}
     for n, s in found.items():
         out = folds_of(s, p) == 0
-        f = [replace(x, values=np.where(out, np.roll(x.values, 1) * 3, x.values)) if x.kind == "numeric" else x for x in s.features]
+        f = [
+            replace(x, values=np.where(out, np.roll(x.values, 1) * 3, x.values)) if x.kind == "numeric" else x
+            for x in s.features
+        ]
         other[n] = replace(s, features=tuple(f))
     again = lanes(other)
     np.testing.assert_array_equal(estimates(first[0].model).coef, estimates(again[0].model).coef)

@@ -107,8 +107,8 @@ def statement(state: State) -> PrivacyStatement:
         for s in state.here
         if len(fit.counts[s].features) < len(p.columns)
     }
-    if fit.summed > 1:  # of all together: of single sites it is not known
-        lacking = {"every site": lacking[s] for s in state.here if s in lacking}
+    if fit.summed > 1 and lacking:  # of all together: of single sites it is not known
+        lacking = {"every site": next(iter(lacking.values()))}
     source = "seed" if any(a.source == "seed" for a in fit.counts.values()) else "system"
     patients = {s: float(fit.counts[s].counts.sum()) for s in state.here}
     return PrivacyStatement(

@@ -144,7 +144,9 @@ def _spread(lane: Lane, x: Array, shrunk: bool) -> Lane:
     m = lane.model
     before, q = m.moments[TOGETHER], len(m.asked)
     mean, squares = before.mean, x[1 : 1 + q]
-    if len(x) > 1 + q:  # effects of sites were taken out: deviations are from a mean that is not quite that of what is left
+    if (
+        len(x) > 1 + q
+    ):  # effects of sites were taken out: deviations are from a mean that is not quite that of what is left
         off = x[1 + q :] / np.maximum(before.count, 1e-300) * (before.count > 0)
         mean, squares = mean + off, np.maximum(squares - before.count * off**2, 0.0)
     moments = replace(before, outcome_squares=float(x[0]), mean=mean, squares=squares)

@@ -32,7 +32,9 @@ def batches_numbers(site: Site, plan: FederationPlan, q: AskBatches) -> Array:
         raise RefusedError("its study file asks for no harmonisation")
     out = []
     for table in plan.harmonise:
-        count, mean, squares = _moments(site, plan, [c for c in q.columns if c.modality == table and c.kind == "numeric"])
+        count, mean, squares = _moments(
+            site, plan, [c for c in q.columns if c.modality == table and c.kind == "numeric"]
+        )
         size = float(count.max(initial=0.0))
         weight = size * (count > 0)
         still = ~((count < 2) | (squares > STILL * count * (1e-300 + mean**2)))
