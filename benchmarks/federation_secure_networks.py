@@ -127,18 +127,18 @@ def training(plan: FederationPlan, sizes: np.ndarray, sites: tuple[str, ...]) ->
     )
 
 
-def costs(sites: list[int], parameters: list[int]) -> None:
+def costs(sites: list[int], parameters: list[int], times: int) -> None:
     """Bytes and processor seconds of a round of training; a secure one seals and opens."""
     print(
         "sites, parameters | open: bytes from a site, to it, ms of a site, ms of the coordinator | secure | ratios of the four, and of all seconds"
     )
     for n in sites:
         for p in parameters:
-            open_ = one_round(n, p, False)
+            open_ = one_round(n, p, False, times)
             if n < 3:
                 print(n, p, text(open_), "| refused: of a sum of two each knows the other's part", flush=True)
                 continue
-            secure = one_round(n, p, True)
+            secure = one_round(n, p, True, times)
             ratios = [b / max(a, 1e-9) for a, b in zip(open_, secure, strict=True)]
             whole = (n * secure[2] + secure[3]) / (n * open_[2] + open_[3])
             print(
@@ -151,7 +151,7 @@ def text(x: tuple[float, ...]) -> str:
     return f"| {x[0]:,.0f} {x[1]:,.0f} {1000 * x[2]:.2f} {1000 * x[3]:.2f}"
 
 
-def one_round(n: int, parameters: int, secure: bool, times: int = 3) -> tuple[float, ...]:
+def one_round(n: int, parameters: int, secure: bool, times: int) -> tuple[float, ...]:
     """Bytes from a site and to it, seconds of a site and of the coordinator; the fastest of some repetitions."""
     plan, sizes = plan_of(parameters, secure)
     names = tuple(f"s{i:02d}" for i in range(n))
@@ -212,9 +212,10 @@ def main() -> None:
     parser.add_argument("--strategies", default="fedavg,scaffold")
     parser.add_argument("--sites", default="2,4,8,16,32")
     parser.add_argument("--parameters", default="10,100,1000,10000")
+    parser.add_argument("--times", type=int, default=3, help="repetitions, of which the fastest counts")
     given = parser.parse_args()
     if given.what == "costs":
-        costs([int(x) for x in given.sites.split(",")], [int(x) for x in given.parameters.split(",")])
+        costs([int(x) for x in given.sites.split(",")], [int(x) for x in given.parameters.split(",")], given.times)
     else:
         real(given.what, given.data.resolve(), given.rounds, given.strategies.split(","), given.folds)
 

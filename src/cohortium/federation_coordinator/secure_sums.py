@@ -36,10 +36,10 @@ def asked(lane: Lane, plan: str, round_: int) -> tuple[SealedQuestion, ...]:
     """What a fit needs next."""
     if lane.stage == "private":
         return (secure_private.question(lane, plan),)
-    if lane.model.plan.method == "network":
-        if lane.stage == "totals" and _has_times(
-            lane.model.plan
-        ):  # with the counts: of no other set of sites than those
+    made = lane.model.plan
+    if made.method == "network":
+        # Times go with the counts: of no other set of sites than those.
+        if lane.stage == "totals" and _has_times(made):
             return _asked(lane, plan, round_), SealedQuestion(lane.fold, 0.0, 0.0, AskTimes(plan, round_))
         if lane.stage in ("parts", "sums"):
             return (secure_network.question(lane, plan, round_),)
