@@ -169,7 +169,7 @@ def _ready(state: State) -> State:
         raise FederationError("The endpoint has the same value everywhere.")
     state = replace(
         state, phase="fit", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
-        notices=(*state.notices, *gone), chosen=(), candidates=0, fit=None,
+        notices=(*state.notices, *gone), chosen=(), candidates=0,
     )  # fmt: skip
     if not len(selecting.to_select(state)):
         return _start(state)
