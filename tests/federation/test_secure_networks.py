@@ -385,7 +385,7 @@ def test_from_the_study_file_to_the_page(tmp_path):
     page = unescape((tmp_path / "out" / "federation.html").read_text())
     assert done.plan.network.clip == 5.0 and done.evaluation.across[0].value is not None and done.evaluation.sites == []
     assert "Each site cut its change to a norm of at most 5" in page and "nobody saw a single update" in page
-    assert "no counts, means, changes of weights" in page and "can be inverted" in page and "lacks it" not in page
+    assert "no counts, means, changes of weights" in page and "can be inverted" in page and ">lacks it<" not in page
     for more, said in (
         ("method: network, network: {aggregate: krum}", "compares single updates.*cuts the norm"),
         ("method: trees", "knows linear models and networks"),
