@@ -60,8 +60,9 @@ def record(state: SecureState) -> SecureRecord:
         s = m.schemas[TOGETHER]
         units, patients, counts = s.units, s.patients, s.counts
     else:  # noisy
-        counts = by_class(fit_of(m).counts[TOGETHER].counts, m)
-        units = patients = sum(counts)
+        noisy = fit_of(m).counts[TOGETHER].counts
+        counts, units = by_class(noisy, m), max(round(float(noisy.sum())), 0)
+        patients = units
     bits = state.plan.secure.bits
     return SecureRecord(
         units, patients, counts, state.first, state.fewest, threshold(state.first), state.sums, bits,
