@@ -77,7 +77,7 @@ def attack(
     lost = "" if len(whole) == need else f"{2 * need - len(whole)} of {2 * need} halves had no estimate"
     found = [_record("model", "", statistics, np.hstack([d[whole] for d in drawn.values()]), plan, lost)]
     member = {s: d[:need] for s, d in drawn.items()}
-    if plan.privacy is not None:
+    if plan.privacy is not None and plan.secure is None:  # else nobody sees a single site's
         name = min(here, key=lambda s: (len(here[s]), s))
         told = gradients_told(plan, here, name, member[name])
         found.append(_record("gradients", name, told, member[name], plan))
