@@ -1,0 +1,74 @@
+"""A federation of real processes with mutual TLS in under a minute: what CI runs of ``test_processes``, in one study.
+
+Needs the extra ``federated``.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import time
+
+import numpy as np
+import pytest
+
+from tests.federation.processes import Federation, certificate, cox_of, said
+
+pytest.importorskip("nvflare", reason="needs pip install 'cohortium[federated]'")
+pytestmark = pytest.mark.slow
+
+SITES = ("north", "south")
+
+
+def own_certificate(folder):
+    """A certificate in a site's name that nobody but its holder signed."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "south")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - datetime.timedelta(1), now + datetime.timedelta(1)
+    )
+    crt, private = folder / "own.crt", folder / "own.key"
+    crt.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ))  # fmt: skip
+    return crt, private
+
+
+def test_a_killed_site_and_a_killed_server_come_back_and_strangers_do_not_get_in(tmp_path):
+    """Site killed in round 2, server in round 3, each started again: the answer is that of a study that nothing disturbed."""
+    federation, log, begun = Federation(tmp_path, SITES), [], time.perf_counter()
+    federation.prepare()
+    try:
+        for name in ("server", *SITES):
+            federation.up(name)
+        started = federation.start("out")
+        site = federation.kill_after_answer(2, "south", log)
+        server = federation.kill_in_round(3, "server", log)
+        while not log:
+            time.sleep(0.05)
+            assert started.poll() is None
+        server.join(timeout=60)
+        site.join(timeout=60)
+        expected = cox_of(SITES)
+        _, err = started.communicate(timeout=120)
+        assert started.returncode == 0, err
+        assert log == ["south killed in round 2", "server killed in round 3"]
+        assert said(federation) == b"" and said(federation, *own_certificate(tmp_path)) == b""
+        assert said(federation, *certificate(federation.kits / "north")).startswith(b"HTTP/")
+    finally:
+        federation.down()
+    records = json.loads((tmp_path / "out" / "federation.json").read_text())
+    np.testing.assert_allclose([c["estimate"] for c in records["coefficients"]], expected, atol=1e-10)
+    assert records["notices"] == [] and [s["left"] for s in records["sites"]] == ["", ""]
+    for s in SITES:  # every message is in the site's own log, with the digest that the coordinator has
+        with (federation.kits / s / "messages.csv").open() as f:
+            own = {r["blake2b"] for r in csv.DictReader(f) if r["to"] == "coordinator"}
+        assert {m["digest"] for m in records["messages"] if m["site"] == s and m["to"] == "coordinator"} <= own
+    print(f"{time.perf_counter() - begun:.0f} s, {err}")
