@@ -93,28 +93,20 @@ class Federation:
                 pass
         return 0
 
-    def answered(self, number: int, site: str) -> bool:
-        """Whether the site's own log has its answer of that round."""
-        try:
-            lines = (self.kits / site / "messages.csv").read_text().splitlines()
-        except OSError:
-            return False
-        return any(f",{number},{site},coordinator," in line for line in lines)
-
     def kill_in_round(self, number: int, name: str, log: list[str], again: float = 1.0) -> threading.Thread:
         """Kill a process when that round is asked, and start it again a second later."""
         return self._kill_when(lambda: self.round() >= number, number, name, log, again)
 
-    def kill_after_answer(self, number: int, name: str, log: list[str], again: float = 1.0) -> threading.Thread:
-        """Kill a site when it has answered that round: nothing of it waits for an answer then, and the next round is asked."""
-        return self._kill_when(lambda: self.answered(number, name), number, name, log, again)
+    def kill_after_round(self, number: int, name: str, log: list[str], again: float = 1.0) -> threading.Thread:
+        """Kill a process when that round is answered; the next one is asked by then."""
+        return self._kill_when(lambda: self.round() > number, number, name, log, again)
 
     def _kill_when(
         self, due: Callable[[], bool], number: int, name: str, log: list[str], again: float
     ) -> threading.Thread:
         def watch() -> None:
             while not due():
-                time.sleep(0.02)
+                time.sleep(0.01)
             self.kill(name)
             log.append(f"{name} killed in round {number}")
             time.sleep(again)

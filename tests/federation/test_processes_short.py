@@ -49,11 +49,11 @@ def test_a_killed_site_and_a_killed_server_come_back_and_strangers_do_not_get_in
         for name in ("server", *SITES):
             federation.up(name)
         started = federation.start("out")
-        site = federation.kill_after_answer(2, "south", log)
-        server = federation.kill_in_round(3, "server", log)
+        site = federation.kill_after_round(2, "south", log)
         while not log:
-            time.sleep(0.05)
+            time.sleep(0.01)
             assert started.poll() is None
+        server = federation.kill_in_round(3, "server", log)
         server.join(timeout=60)
         site.join(timeout=60)
         expected = cox_of(SITES)
