@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.federation.processes import SITES, Federation, certificate, cox_of, said
+from tests.federation.sites import table
 
 pytest.importorskip("nvflare", reason="needs pip install 'cohortium[federated]'")
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]

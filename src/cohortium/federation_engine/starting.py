@@ -24,8 +24,8 @@ from cohortium.study.federating import plan_of
 from cohortium.study.outfolder import free_folder
 from cohortium.study.simulating_federation import ours, write
 
-ENDING = 30.0
-"""Seconds that a job which is told to end is waited for."""
+ENDING = LEAST = 30.0
+"""Seconds that a job which is told to end is waited for; and that a site has for an answer, however impatient the study."""
 
 WORDLESS = 5
 """Jobs in a row that end without a word are a fault of the set-up, not of a site."""
@@ -198,7 +198,13 @@ def _write_job(
     (job / "meta.json").write_text(json.dumps({
         "name": _job_name(plan), "min_clients": 1, "deploy_map": {"app": ["server", *here]},
     }))  # fmt: skip
-    arguments = {"plan": plan, "sites": list(sites), "without": list(without), "anew": anew, "seconds": patience}
+    arguments = {
+        "plan": plan,
+        "sites": list(sites),
+        "without": list(without),
+        "anew": anew,
+        "seconds": max(patience, LEAST),
+    }
     (config / "config_fed_server.json").write_text(json.dumps({
         "format_version": 2, "server": {"task_request_interval": ASK_AGAIN}, "task_data_filters": [], "task_result_filters": [], "components": [],
         "workflows": [{"id": "coordinator", "path": COORDINATOR, "args": arguments}],
