@@ -9,6 +9,7 @@ import csv
 import datetime
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +73,35 @@ def test_a_killed_site_and_a_killed_server_come_back_and_strangers_do_not_get_in
             own = {r["blake2b"] for r in csv.DictReader(f) if r["to"] == "coordinator"}
         assert {m["digest"] for m in records["messages"] if m["site"] == s and m["to"] == "coordinator"} <= own
     print(f"{time.perf_counter() - begun:.0f} s, {err}")
+
+
+@pytest.mark.parametrize("code", [False, True])
+def test_a_site_believes_no_server_that_says_a_job_may_bring_code(tmp_path, code):
+    """A job's class list is not asked where its data say ``byoc``. The site takes that word out, and refuses what has code."""
+    from nvflare.apis.fl_context import FLContext
+    from nvflare.apis.workspace import Workspace
+    from nvflare.fuel.sec.authz import AuthorizationService
+    from nvflare.fuel.utils.zip_utils import zip_directory_to_bytes
+    from nvflare.private.fed.app.default_app_validator import DefaultAppValidator
+    from nvflare.private.fed.utils.app_authz import AppAuthzService
+    from nvflare.private.fed.utils.app_deployer import AppDeployer
+    from nvflare.security.security import FLAuthorizer
+
+    from cohortium.federation_engine import make_kits
+    from cohortium.federation_engine.starting import _write_job
+
+    kit = make_kits(SITES, tmp_path / "kits") / "north"
+    AuthorizationService.initialize(
+        FLAuthorizer("north", json.loads((kit / "local" / "authorization.json").read_text()))
+    )
+    AppAuthzService.initialize(DefaultAppValidator(site_type="client"))
+    app = _write_job(tmp_path, "", SITES, ()) / "app"
+    if code:
+        (app / "custom").mkdir()
+        (app / "custom" / "mine.py").write_text("x = 1\n")
+    place = Workspace(str(kit), "north", "config")
+    forged = {"byoc": True, "submitter_name": "lead@cohortium.org", "submitter_org": "lead", "submitter_role": "lead", "job_id": "j"}  # fmt: skip
+    error = AppDeployer().deploy(place, "j", forged, "app", zip_directory_to_bytes(str(app), ""), FLContext())
+    kept = Path(place.get_job_meta_path("j"))
+    assert (error, kept.exists()) == (("BYOC not permitted", False) if code else (None, True))
+    assert code or "byoc" not in json.loads(kept.read_text())
