@@ -83,7 +83,7 @@ WRONG = {
     "unknown key": ("federation: {quorom: 2}", [], "Did you mean 'quorum'"),
     "unknown modality": ("federation: {modalities: [clinicl]}", [], "Did you mean 'clinical'"),
     "secure": ("federation: {secure: maybe}", [], "secure"),
-    "secure and selection": ("federation: {secure: true, select: {features: 2}}", [], "single sites"),
+    "secure and trees": ("federation: {secure: true, method: trees}", [], "knows linear models and networks"),
     "negative": ("federation: {penalty: -1}", [], "penalty"),
     "all too small": ("federation: {least_patients: 100000}", [], "0 of 4 sites are left"),
 }
