@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.network_plan import NetworkPlan
+from cohortium.contracts.prepare_plan import PreparePlan
 from cohortium.contracts.private_plan import PrivacyPlan
 
 FloatArray = NDArray[np.float64]
@@ -76,7 +77,8 @@ class FederationPlan:
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
     sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
-    over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``.
+    over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``. prepare: what is done
+    about unknown cells, skewed columns and outliers, where it is not the plain way.
     """
 
     study: str
@@ -101,6 +103,7 @@ class FederationPlan:
     secure: SecurePlan | None = None
     privacy: PrivacyPlan | None = None
     network: NetworkPlan | None = None
+    prepare: PreparePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ class FeatureSchema:
 class Column:
     """A column of the model: a numeric or ordinal feature (level empty), or one level of a feature against its first.
     levels: all that sites agreed on; others are unknown. batches: (site, shift, factor) where the effect of sites is taken out: a
-    value x of that site stands for shift + factor x; at other sites it is as it is."""
+    value x of that site stands for shift + factor x; at other sites it is as it is. fill: what stands for an unknown cell of a unit that
+    has the table; empty: the mean. compress: (centre, spread) of asinh((x - centre) / spread), which stands for x; or empty."""
 
     modality: str
     feature: str
@@ -128,6 +132,8 @@ class Column:
     level: str
     levels: tuple[str, ...]
     batches: tuple[tuple[str, float, float], ...] = ()
+    fill: tuple[float, ...] = ()
+    compress: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:

@@ -23,6 +23,7 @@ from cohortium.contracts import (
     federation_preparing,
     federation_private,
     federation_secure,
+    federation_shaping,
     federation_trees,
 )
 
@@ -41,6 +42,7 @@ _MODULES = (
     federation_secure,
     federation_private,
     federation_network,
+    federation_shaping,
 )
 """Modules of contracts whose records may be sent."""
 

@@ -23,6 +23,7 @@ from cohortium.contracts.federation import (
 )
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
+from cohortium.contracts.federation_shaping import AskShape
 from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site import network
@@ -31,12 +32,16 @@ from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
 from cohortium.federation_site.network_data import enough_of
+from cohortium.federation_site.shaping import shape_answer
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
 from cohortium.federation_site.trees import histograms, quantile_counts
 from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
+
+PREPARING = 5
+"""Rounds of preparing columns: three of quantiles, one of shapes, one of moments of compressed columns."""
 
 
 def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
@@ -62,9 +67,10 @@ def most_rounds(plan: FederationPlan) -> int:
     if plan.privacy is not None:
         return plan.privacy.rounds + 2  # each of them costs: its budget refuses more
     if plan.network is not None:
-        return (6 + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
+        return (6 + PREPARING + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
     grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
-    return (8 if plan.folds else 4) * (plan.rounds + grown)
+    asks = PREPARING if plan.prepare is not None and plan.prepare.asks else 0
+    return (8 if plan.folds else 4) * (plan.rounds + grown + asks)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -152,5 +158,6 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskHistograms: histograms,
     AskTimes: network.times,
     AskUpdate: network.update,
+    AskShape: shape_answer,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

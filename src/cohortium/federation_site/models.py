@@ -13,7 +13,7 @@ from cohortium.contracts.federation_network import NetworkModel
 from cohortium.contracts.federation_trees import TreesModel
 from cohortium.federation_site import network
 from cohortium.federation_site.boosting import predicted
-from cohortium.federation_site.encoding import columns_of
+from cohortium.federation_site.shaping import scaled
 from cohortium.federation_site.site import Site
 
 Array = NDArray[np.float64]
@@ -54,8 +54,7 @@ def standardised(site: Site, plan: FederationPlan, q: AskSums | LinearModel) -> 
         return "the question does not fit its columns"
     if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
         return "the question is about parameters that no model has"
-    x = columns_of(site, q.columns, plan.least_cell)
-    return np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
+    return np.nan_to_num(scaled(site, plan, q.columns, q.mean, q.sd))
 
 
 def scores(kind: str, n_classes: int) -> tuple[int, int]:

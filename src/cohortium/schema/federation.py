@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 from cohortium.schema.federation_network import NetworkSpec
+from cohortium.schema.federation_stack import PrepareSpec
 
 
 class SelectSpec(Declaration):
@@ -116,3 +117,4 @@ class FederationSpec(Declaration):
     lacks: list[str] = Field(
         default_factory=list, description="modalities that other sites have and this one does not (method network)"
     )
+    prepare: PrepareSpec = Field(PrepareSpec(), description="unknown cells, skewed columns, outliers")

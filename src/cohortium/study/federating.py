@@ -13,6 +13,7 @@ from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.study.federating_network import network_plan
+from cohortium.study.federating_stack import prepare_plan
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
@@ -54,6 +55,7 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         if m not in f.lacks:
             _table(study, m)
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
+    prepare = prepare_plan(study, f.secure or secure)
     if f.secure or secure:
         _secure_alone(study, modalities)
     if f.privacy is not None:
@@ -69,6 +71,7 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
         secure=SecurePlan() if f.secure or secure else None,
         network=network,
+        prepare=prepare,
     )  # fmt: skip
 
 

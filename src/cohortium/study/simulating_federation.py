@@ -218,12 +218,12 @@ def _coefficients(state: State) -> dict[tuple[str, str], float]:
 
 
 def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tuple[FederationPlan, dict[str, object]]:
-    """All rows as one site with a stratum for each, coded as they were federated."""
+    """All rows as one site with a stratum for each, coded and prepared as they were federated."""
     from cohortium.federation_site import Feature, Site
-    from cohortium.federation_site.encoding import columns_of
+    from cohortium.federation_site.shaping import filled
 
     here = [sites[n] for n in state.here]
-    x = np.vstack([columns_of(s, state.columns, plan.least_cell) for s in here])
+    x = np.vstack([filled(s, state.columns, plan.least_cell) for s in here])
     features = tuple(Feature(c.modality, c.name, "numeric", (), "", "", x[:, j]) for j, c in enumerate(state.columns))
     stratum = np.repeat(np.arange(len(here)), [len(s) for s in here])
     y = [s.y for s in here]
@@ -232,6 +232,8 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
     every = [np.concatenate(a) for a in ([s.weight for s in here], y, [s.time for s in here], [s.entry for s in here])]
     one = Site("all", features, np.arange(len(x)), every[0], stratum, every[1], state.classes, every[2], every[3])
     free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0, secure=None)
+    if plan.prepare is not None:
+        free = replace(free, prepare=replace(plan.prepare, unknown="mean", skewed="leave"))
     return free, {"all": asking(one, free)}
 
 
