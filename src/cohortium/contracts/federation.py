@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.contracts.prepare_plan import PreparePlan
 from cohortium.contracts.private_plan import PrivacyPlan
+from cohortium.contracts.stack_plan import StackPlan
 
 FloatArray = NDArray[np.float64]
 
@@ -78,7 +79,7 @@ class FederationPlan:
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
     sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
     over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``. prepare: what is done
-    about unknown cells, skewed columns and outliers, where it is not the plain way.
+    about unknown cells, skewed columns and outliers, where it is not the plain way. stack: of method ``stack``.
     """
 
     study: str
@@ -104,6 +105,7 @@ class FederationPlan:
     privacy: PrivacyPlan | None = None
     network: NetworkPlan | None = None
     prepare: PreparePlan | None = None
+    stack: StackPlan | None = None
 
 
 @dataclass(frozen=True)

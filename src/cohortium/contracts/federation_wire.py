@@ -24,6 +24,7 @@ from cohortium.contracts import (
     federation_private,
     federation_secure,
     federation_shaping,
+    federation_stack,
     federation_trees,
 )
 
@@ -43,6 +44,7 @@ _MODULES = (
     federation_private,
     federation_network,
     federation_shaping,
+    federation_stack,
 )
 """Modules of contracts whose records may be sent."""
 

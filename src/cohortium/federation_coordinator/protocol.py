@@ -99,6 +99,11 @@ def _leave(state: State, left: Mapping[str, str]) -> State:
     return state
 
 
+def without(state: State, left: Mapping[str, str]) -> State:
+    """The fit anew, without these sites."""
+    return _ready(_leave(state, left))
+
+
 def _by_reason(left: Mapping[str, str]) -> str:
     """Who was left out and why; where many were for the same reason, how many."""
     sites: dict[str, list[str]] = {}
@@ -119,7 +124,7 @@ def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) ->
     classes, other = _classes(state)
     left |= other
     schemas = {s: a for s, a in state.schemas.items() if s not in left}
-    if state.plan.network is not None:
+    if state.plan.network is not None or state.plan.stack is not None:
         columns, disagreeing, notices = agree_by_modality(schemas, state.plan.modalities, state.plan.least_cell)
     else:
         columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
@@ -174,7 +179,7 @@ def _ready(state: State) -> State:
         state, phase="fit", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
         notices=(*state.notices, *gone), chosen=(), candidates=0, fit=None, prepared=None,
     )  # fmt: skip
-    if not len(selecting.to_select(state)):
+    if state.plan.stack is not None or not len(selecting.to_select(state)):
         return _start(state)
     if state.plan.select is not None and state.plan.select.by == "variance":
         return _start(selecting.by_variance(state))
@@ -194,7 +199,7 @@ def _unused(state: State, one: str, several: str, which: NDArray[np.bool_]) -> t
 
 def _start(state: State) -> State:
     """The method's first round, or those of preparing before it."""
-    if state.prepared is None and shaping.wanted(state):
+    if state.plan.stack is None and state.prepared is None and shaping.wanted(state):
         return shaping.begin(state)
     state = replace(state, phase="fit")
     return replace(state, fit=method_of(state).start(state))

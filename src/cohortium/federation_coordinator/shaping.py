@@ -141,9 +141,9 @@ def _counted(state: State, counts: list[Array]) -> State:
         for r, g, n, e, q in zip(ranks, p.grid, total, ends, shares, strict=True)
     ]
     found, width = (np.array([m[i] for m in made]) for i in range(2))
-    return _shaped(
-        replace(state, prepared=replace(p, grid=np.zeros((0, 0)), laid=p.laid + 1, quantiles=found, width=width))
-    )
+    off = float((width / state.sd[at][:, None]).max(initial=0.0))
+    after = replace(p, grid=np.zeros((0, 0)), laid=p.laid + 1, quantiles=found, width=width, off=off)
+    return _shaped(replace(state, prepared=after))
 
 
 def _ends(grid: Array, mean: float, sd: float, n: float) -> Array:

@@ -24,9 +24,10 @@ from cohortium.contracts.federation import (
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_shaping import AskShape
+from cohortium.contracts.federation_stack import AskParts, AskStackMoments, AskStackSums
 from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.federation_site import network
+from cohortium.federation_site import network, stacking
 from cohortium.federation_site.association import association
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
@@ -70,7 +71,8 @@ def most_rounds(plan: FederationPlan) -> int:
         return (6 + PREPARING + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
     grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
     asks = PREPARING if plan.prepare is not None and plan.prepare.asks else 0
-    return (8 if plan.folds else 4) * (plan.rounds + grown + asks)
+    weights = plan.rounds if plan.stack is not None else 0
+    return (8 if plan.folds else 4) * (plan.rounds + grown + asks + weights)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -96,7 +98,7 @@ def sums_answer(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteS
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:
     counts = tuple(int(n) for n in _counts(site, plan))
     features = schema_of(site, plan.least_cell)
-    if plan.network is not None:
+    if plan.network is not None or plan.stack is not None:
         features = enough_of(site, features, plan.least_patients)
     return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
 
@@ -159,5 +161,8 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskTimes: network.times,
     AskUpdate: network.update,
     AskShape: shape_answer,
+    AskParts: stacking.part_answers,
+    AskStackMoments: stacking.moments_answer,
+    AskStackSums: stacking.sums_answer,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, FederationPlan, LinearModel, Model
 from cohortium.contracts.federation_network import NetworkModel
+from cohortium.contracts.federation_stack import StackModel
 from cohortium.contracts.federation_trees import TreesModel
 from cohortium.federation_site import network
 from cohortium.federation_site.boosting import predicted
@@ -28,6 +29,10 @@ def predicted_by(site: Site, plan: FederationPlan, model: Model, known: Site | N
     a model's own part at the site may be fitted to; None: nobody."""
     if isinstance(model, NetworkModel):
         return network.predicted(site, plan, model, known)
+    if isinstance(model, StackModel):
+        from cohortium.federation_site.stacking import predicted as stacked  # which asks for the scores of its parts
+
+        return stacked(site, plan, model)
     how = _PREDICTING.get(type(model))
     return "it was sent a model that it does not know" if how is None else how(site, plan, model)
 

@@ -19,3 +19,16 @@ class PrepareSpec(Declaration):
         "leave", description="compress: columns with a skewness beyond 2 become asinh of their robust z-score"
     )
     outliers: Literal["leave", "clip"] = Field("leave", description="clip: standardised values end at 6 and -6")
+
+
+class StackSpec(Declaration):
+    """Federated models that are combined by weights (``federation: {method: stack}``)."""
+
+    parts: list[Literal["linear", "trees"]] = Field(
+        default_factory=lambda: ["linear", "trees"], min_length=1, description="methods: linear, trees"
+    )
+    by: Literal["modality", "all", "both"] = Field(
+        "modality", description="each method on each table, on all tables together, or both"
+    )
+    folds: int = Field(3, ge=2, le=10, description="within sites, for scores by models that had not seen the unit")
+    penalty: float = Field(20.0, ge=0, le=1e6, description="on differences between weights; 1000000: all the same")
