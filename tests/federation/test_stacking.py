@@ -30,15 +30,15 @@ from tests.federation.test_shaping import sites as whole_sites
 from tests.marks import thorough_but
 
 BAD = "south"
-LINEAR = tuple(StackPart(f"linear:{m}", "linear", (m,)) for m in ("clinical", "lab"))
-EVERY = StackPart("linear:all", "linear", ("clinical", "lab"))
+LINEAR = tuple(StackPart(f"linear:{m}", "linear", (m,), 1.0) for m in ("clinical", "lab"))
+EVERY = StackPart("linear:all", "linear", ("clinical", "lab"), 2.0)
 TREES = StackPart("trees:all", "trees", ("clinical", "lab"))
 KINDS = ("binary", "survival", "continuous", "multiclass")
 
 
 def plan(kind, parts=(*LINEAR, EVERY), penalty=20.0, **changes):
     trees = TreesPlan(3, 2, 0.3, 8, least_leaf=5) if any(p.method == "trees" for p in parts) else None
-    how = {"penalty": 1.0, "trees": trees, "modalities": ("clinical", "lab")} | changes
+    how = {"trees": trees, "modalities": ("clinical", "lab")} | changes
     return cut.plan(kind, method="stack", stack=StackPlan(tuple(parts), 3, penalty), **how)
 
 
@@ -165,9 +165,9 @@ def by_hand(made, found, state):
             if kind == "continuous":  # the outcome of a part is standardised by its own rows
                 m, sd = y[train].mean(), y[train].std()
                 part = loss_of(kind, (y[train] - m) / sd, whose[train], None, None, None)
-                scores[test, p] = ridge(kind, x[train], part, k, made.penalty)(x[test]) * sd + m
+                scores[test, p] = ridge(kind, x[train], part, k, made.stack.parts[p].penalty)(x[test]) * sd + m
             else:
-                scores[test, p] = ridge(kind, x[train], loss(train), k, made.penalty)(x[test])
+                scores[test, p] = ridge(kind, x[train], loss(train), k, made.stack.parts[p].penalty)(x[test])
     if k > 1:
         scores -= scores.mean(2, keepdims=True)
     some = ~np.isnan(scores).all((1, 2))
@@ -289,7 +289,7 @@ def test_a_unit_is_never_scored_by_a_model_that_has_seen_it():
     made = (
         plan("binary", (LINEAR[0], TREES), penalty=0.0, trees=TreesPlan(12, 3, 0.7, 8, least_leaf=1), penalty_=None)
         if False
-        else replace(plan("binary", (LINEAR[0], TREES), penalty=0.0), trees=TreesPlan(12, 3, 0.7, 8, least_leaf=1))
+        else replace(plan("binary", (LINEAR[0], TREES), 0.0), trees=TreesPlan(12, 3, 0.7, 8, least_leaf=1))
     )
     state, _ = driven(made, found)
     m = model(state)

@@ -29,7 +29,7 @@ def part_plan(plan: FederationPlan, part: int) -> FederationPlan:
     return replace(
         plan, method=p.method, modalities=p.modalities, folds=0, stack=None, select=select,
         harmonise=tuple(m for m in plan.harmonise if m in p.modalities), trees=None if linear else plan.trees,
-        penalty=plan.penalty if linear else 0.0, prepare=plan.prepare if linear else None,
+        penalty=p.penalty, prepare=plan.prepare if linear else None,
     )  # fmt: skip
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StackPart:
-    """A federated fit of its own: ``linear`` or ``trees``, of these tables, by the units that have one of them."""
+    """A federated fit of its own: ``linear`` or ``trees``, of these tables, by the units that have one of them. penalty: ridge, of linear ones."""
 
     name: str
     method: str
     modalities: tuple[str, ...]
+    penalty: float = 0.0
 
 
 @dataclass(frozen=True)

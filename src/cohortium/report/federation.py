@@ -25,6 +25,7 @@ from cohortium.report.federation_privacy import (
     private_tiles,
 )
 from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
+from cohortium.report.federation_stack import stack_answer, stack_exposed, stack_facts, stack_section
 from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
 from cohortium.report.page import Tile
@@ -51,9 +52,10 @@ def federation_page(r: FederatedResults) -> str:
         endpoint=r.endpoint,
         answer=answer(r),
         tiles=_tiles(r),
-        coefficients=None if r.trees or net else _coefficients(r),
+        coefficients=None if r.trees or net or r.stack else _coefficients(r),
         network=network_section(r) if net else None,
         trees=trees_section(r) if r.trees else None,
+        stack=stack_section(r) if r.stack else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
         by_site=None if r.evaluation is None or not r.evaluation.sites else site_table(r.evaluation),
@@ -76,7 +78,7 @@ def federation_page(r: FederatedResults) -> str:
         privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            *(trees_facts(r) if r.trees else network_facts(r) if net else _model_facts(r)),
+            *(_facts(r)),
             ("plan", r.digest),
             _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
@@ -87,6 +89,12 @@ def federation_page(r: FederatedResults) -> str:
             ("version", r.version),
         ],
     )
+
+
+def _facts(r: FederatedResults) -> list[tuple[str, str]]:
+    if r.stack is not None:
+        return stack_facts(r)
+    return trees_facts(r) if r.trees else network_facts(r) if r.network else _model_facts(r)
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
@@ -101,6 +109,8 @@ def answer(r: FederatedResults) -> str:
         return network_answer(r)
     if r.trees is not None:
         return trees_answer(r)
+    if r.stack is not None:
+        return stack_answer(r)
     here = [s for s in r.sites if not s.left]
     text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
     text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{_unseen(r)}."
@@ -271,6 +281,8 @@ def exposed(r: FederatedResults) -> list[str]:
         return network_exposed(r)
     if r.trees is not None:
         return trees_exposed(r)
+    if r.stack is not None:
+        return stack_exposed(r)
     cells = (
         f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
         "held to that: a Hessian holds, for two levels, how many patients have both."

@@ -25,10 +25,13 @@ class StackSpec(Declaration):
     """Federated models that are combined by weights (``federation: {method: stack}``)."""
 
     parts: list[Literal["linear", "trees"]] = Field(
-        default_factory=lambda: ["linear", "trees"], min_length=1, description="methods: linear, trees"
+        ["linear", "trees"], min_length=1, description="methods: linear, trees"
     )
     by: Literal["modality", "all", "both"] = Field(
         "modality", description="each method on each table, on all tables together, or both"
     )
     folds: int = Field(3, ge=2, le=10, description="within sites, for scores by models that had not seen the unit")
+    penalties: dict[str, float] = Field(
+        default_factory=dict, description="ridge of a table's own linear part; default: federation.penalty"
+    )
     penalty: float = Field(20.0, ge=0, le=1e6, description="on differences between weights; 1000000: all the same")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cohortium.contracts.prepare_plan import PreparePlan
 from cohortium.contracts.stack_plan import StackPart, StackPlan
-from cohortium.errors import StudyError
+from cohortium.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
     from cohortium.study.load import Study
@@ -38,12 +38,28 @@ def stack_plan(study: Study, modalities: Sequence[str]) -> StackPlan | None:
             raise StudyError(f"{where}: federation.stack is of method: stack, and the method is {f.method}.")
         return None
     methods = list(dict.fromkeys(f.stack.parts))
+    ridge = f.stack.penalties
+    for t, x in ridge.items():
+        if t not in modalities or not 0 <= x < float("inf"):
+            raise StudyError(
+                f"{where}: federation.stack.penalties says '{t}: {x:g}': a table of the fit and a number not below 0 are expected."
+                f"{did_you_mean(t, list(modalities)) if t not in modalities else ''} The fit takes: {', '.join(modalities)}."
+            )
     parts = []
     for m in methods:
         if f.stack.by in ("modality", "both"):
-            parts += [StackPart(f"{m}:{t}", m, (t,)) for t in modalities]
+            parts += [
+                StackPart(f"{m}:{t}", m, (t,), ridge.get(t, f.penalty) if m == "linear" else 0.0) for t in modalities
+            ]
         if f.stack.by == "all" or (f.stack.by == "both" and len(modalities) > 1):
-            parts.append(StackPart(f"{m}:all" if len(modalities) > 1 else f"{m}:{modalities[0]}", m, tuple(modalities)))
+            parts.append(
+                StackPart(
+                    f"{m}:all" if len(modalities) > 1 else f"{m}:{modalities[0]}",
+                    m,
+                    tuple(modalities),
+                    f.penalty if m == "linear" else 0.0,
+                )
+            )
     if len(parts) < 2:
         raise StudyError(
             f"{where}: a stack of one part is that part. Name two methods under federation: {{stack: {{parts: [linear, trees]}}}}, or more tables "

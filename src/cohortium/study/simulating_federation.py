@@ -17,6 +17,7 @@ from cohortium.contracts.federation_results import Coefficient, FederatedResults
 from cohortium.errors import FederationError, StudyError, did_you_mean
 from cohortium.study.attacking import FEWEST_SHADOWS, attack
 from cohortium.study.comparing_networks import compared
+from cohortium.study.comparing_stack import compared_stack
 from cohortium.study.comparing_trees import compared_trees
 from cohortium.study.federating import asking, drive, keys_for, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
@@ -91,7 +92,7 @@ def simulate_federation(
         notices = _excluded(data, plan, column, unknown)
         found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
-        how = {"trees": compared_trees, "network": compared}.get(plan.method, _compared)
+        how = {"trees": compared_trees, "network": compared, "stack": compared_stack}.get(plan.method, _compared)
         found = how(found, driven.state, sites, plan)
     if shadows:
         found = replace(found, attacks=attack(plan, sites, driven.state, shadows, progress))
