@@ -280,6 +280,17 @@ def test_what_leaves_is_no_score():
     assert said.count[0, 0] > 6 and said.count[1, 1] == 0 == said.products[0, 1] and said.count[0, 1] == 0
 
 
+def test_counts_with_and_without_a_few_patients_do_not_tell_their_outcomes():
+    made, found = plan("binary", LINEAR, least_cell=5), sites("binary")  # four have no table at all
+    _, seen = driven(made, found)
+    whole = seen[0][1]["north"]
+    for q, said in seen:
+        if isinstance(q, AskParts) and type(q.parts[0].question).__name__ == "AskSchema":
+            assert next(p for p in said["north"].parts if (p.part, p.fold) == (0, -1)).answer.counts == whole.counts
+        if isinstance(q, AskStackMoments):
+            assert said["north"].outcome[0] == whole.counts[1] and said["north"].units[0] == whole.units
+
+
 def test_a_unit_is_never_scored_by_a_model_that_has_seen_it():
     """On noise trees that had seen a unit would predict it: weights of models of folds say that they do not."""
     found = {}

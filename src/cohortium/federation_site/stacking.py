@@ -66,11 +66,12 @@ def folds_of(site: Site, plan: FederationPlan) -> NDArray[np.int64]:
 
 
 def has_part(site: Site, plan: FederationPlan, part: int) -> Rows:
-    """(n,) which units have a table of the part."""
+    """(n,) which units have a table of the part. Where fewer than the least number of patients lack it they count as the others do, all
+    their cells unknown: counts of outcomes with and without them would tell theirs."""
     tables, found = tables_of(site), np.zeros(len(site), bool)
     for m in stack_of(plan).parts[part].modalities:
         found |= tables.get(m, found & False)
-    return found
+    return found | True if found.any() and site.patients(~found) < plan.least_cell else found
 
 
 def part_sites(site: Site, plan: FederationPlan, part: int) -> dict[int, Site] | str:
@@ -198,6 +199,9 @@ def moments_answer(site: Site, plan: FederationPlan, q: AskStackMoments, own: st
     some = seen.any(1)
     if site.patients(some) < plan.least_cell:
         shown, some = shown & False, some & False
+    some |= (
+        site.patients(~some) < plan.least_cell
+    )  # or what is told of the others would tell of the few that lack everything
     outcome = _outcome(site, plan, q) * (some * w)[:, None]
     return SiteStackMoments(
         site.name, own, q.round, *(np.where(shown, x, 0.0) for x in (count, sums, products)), outcome.sum(0), np.array([float(w @ some)]),

@@ -151,7 +151,7 @@ def stack_exposed(r: FederatedResults) -> list[str]:
         "how many patients have both.",
         f"Sums of all units less those of a training part are sums of a fold: each fold, of each part, holds at least {plan.least_patients} patients and {plan.least_events} events, but fewer of it may share a level.",
         f"Scores of parts never leave. Their moments and the sums of the fit of weights are a handful of numbers over at least {plan.least_cell} patients.",
-        "Counts tell how many of a site's units have each table, and each two. The coordinator chooses models and weights that sites are asked about; sites refuse those of no model of the plan, "
+        "Counts tell how many of a site's units have each table, and each two; where nearly the same patients have two tables, how many of the few who have only one had the outcome. The coordinator chooses models and weights that sites are asked about; sites refuse those of no model of the plan, "
         "another plan and too many rounds.",
     ]
     if plan.folds:
