@@ -11,7 +11,8 @@ from cohortium.federation_coordinator.state import State
 
 def preparing(state: State) -> Preparing | None:
     """None where nothing was chosen and no table harmonised."""
-    if not state.chosen and not state.plan.harmonise and state.plan.prepare is None:
+    shaped = state.plan.prepare is not None and state.plan.stack is None
+    if not state.chosen and not state.plan.harmonise and not shaped:
         return None
     fits = [t.state for t in state.trials if not t.failed]
     named = [{c.column for c in s.chosen} for s in fits]
@@ -24,7 +25,7 @@ def preparing(state: State) -> Preparing | None:
 
 def _shaping(state: State) -> Shaping | None:
     plan, p = state.plan.prepare, state.prepared
-    if plan is None:
+    if plan is None or state.plan.stack is not None:  # parts are prepared each by itself
         return None
     if p is None:
         return Shaping(plan.unknown, 0, {}, 0.0, plan.clip)

@@ -125,7 +125,9 @@ def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) ->
     left |= other
     schemas = {s: a for s, a in state.schemas.items() if s not in left}
     if state.plan.network is not None or state.plan.stack is not None:
-        columns, disagreeing, notices = agree_by_modality(schemas, state.plan.modalities, state.plan.least_cell)
+        columns, disagreeing, notices = agree_by_modality(
+            schemas, state.plan.modalities, state.plan.least_cell, "encoder" if state.plan.stack is None else "model"
+        )
     else:
         columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
     state = _leave(replace(state, classes=classes), left | disagreeing)

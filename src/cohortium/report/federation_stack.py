@@ -70,6 +70,13 @@ def _notes(s: FederatedStack, plan: FederationPlan) -> list[str]:
         "A part that a unit lacks counts by its expectation, given the parts that the unit has. The bars show how much each part moves the combined score: its weight times the standard "
         "deviation of its score.",
     ]
+    if plan.prepare is not None:
+        how = [
+            "unknown cells stand for medians" if plan.prepare.unknown == "median" else "",
+            "columns with a skewness beyond 2 are compressed" if plan.prepare.skewed == "compress" else "",
+            "standardised values end at 6 and -6" if plan.prepare.clip else "",
+        ]
+        notes.append(f"Linear parts, each by itself: {', '.join(h for h in how if h)}.")
     if plan.kind == "survival":
         notes.append("Scores are log hazard ratios, of parts and of the whole; a stratum for each site.")
     return notes
@@ -120,7 +127,7 @@ def _paired(s: FederatedStack) -> Table:
         wide = "–" if p.low is None or p.high is None else f"{p.low:+.3f} to {p.high:+.3f}"
         better = " (lower is better)" if p.metric in BETTER_LOW else ""
         rows.append([
-            Cell(f"{NAMES[p.metric]}{better}", HELD[p.design]), Cell(AGAINST[p.against]), Cell(f"{p.value:+.3f}", wide), Cell(str(p.sites)),
+            Cell(f"{NAMES[p.metric]}{better}", HELD[p.design]), Cell(AGAINST[p.against].replace("network", "stack")), Cell(f"{p.value:+.3f}", wide), Cell(str(p.sites)),
         ])  # fmt: skip
     note = (
         "Federated less other, of the same patients at the same site; mean over sites and 95% interval by t over sites. The pooled stack deals all rows into folds of its own. "
