@@ -314,7 +314,9 @@ class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
     coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks, privacy: where they
-    were asked for. secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients, and stack: of method ``stack``, which has none either."""
+    were asked for. secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients.
+    stack: of method ``stack``, which has none either.
+    cuts: of a common baseline hazard ends of bins but the last."""
 
     study: str
     endpoint: str
@@ -342,4 +344,5 @@ class FederatedResults:
     secure: SecureRecord | None = None
     privacy: PrivacyStatement | None = None
     network: NetworkFit | None = None
+    cuts: list[float] = field(default_factory=list)
     stack: FederatedStack | None = None

@@ -19,6 +19,7 @@ import numpy as np
 
 from cohortium.contracts import (
     federation,
+    federation_baseline,
     federation_network,
     federation_preparing,
     federation_private,
@@ -43,6 +44,7 @@ _MODULES = (
     federation_secure,
     federation_private,
     federation_network,
+    federation_baseline,
     federation_shaping,
     federation_stack,
 )

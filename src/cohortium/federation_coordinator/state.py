@@ -55,8 +55,8 @@ class State:
     """phase: ``schema``, ``moments``, ``select`` and ``prepare`` (where the plan asks for them), ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``, ``calibration``;
     ``done``. round: of the question that is open. left: site -> why it was left
     out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for, as
-    they left. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design. prepared: how unknown cells and
-    skewed columns were dealt with."""
+    they left. late: sites that came when the fit had begun. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design.
+    prepared: how unknown cells and skewed columns were dealt with."""
 
     plan: FederationPlan
     sites: tuple[str, ...]
@@ -77,6 +77,7 @@ class State:
     chosen: tuple[Chosen, ...] = ()
     candidates: int = 0
     calibration: tuple[Calibration, ...] = ()
+    late: tuple[str, ...] = ()
     prepared: Prepared | None = None
 
     @property

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation import AskSums, FederationPlan, LinearModel, Model
+from cohortium.contracts.federation import AskSums, Column, FederationPlan, LinearModel, Model
 from cohortium.contracts.federation_network import NetworkModel
 from cohortium.contracts.federation_stack import StackModel
 from cohortium.contracts.federation_trees import TreesModel
 from cohortium.federation_site import network
 from cohortium.federation_site.boosting import predicted
-from cohortium.federation_site.shaping import scaled
+from cohortium.federation_site.shaping import scaled as prepared_columns
 from cohortium.federation_site.site import Site
 
 Array = NDArray[np.float64]
@@ -59,7 +59,12 @@ def standardised(site: Site, plan: FederationPlan, q: AskSums | LinearModel) -> 
         return "the question does not fit its columns"
     if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
         return "the question is about parameters that no model has"
-    return np.nan_to_num(scaled(site, plan, q.columns, q.mean, q.sd))
+    return scaled(site, plan, q.columns, q.mean, q.sd)
+
+
+def scaled(site: Site, plan: FederationPlan, columns: tuple[Column, ...], mean: Array, sd: Array) -> Array:
+    """(n, q) standardised columns, unknown cells 0."""
+    return np.nan_to_num(prepared_columns(site, plan, columns, mean, sd))
 
 
 def scores(kind: str, n_classes: int) -> tuple[int, int]:
