@@ -1,6 +1,6 @@
 """Stacks of federated models on real cohorts: against one linear model, trees, and the best part, on the same folds and held-out sites, paired by site.
 
-usage: python benchmarks/federation_stacking.py brca|hancock [--data ../shared/data] [--folds 3] [--only NAME,NAME]
+usage: python benchmarks/federation_stacking.py brca|hancock [--data ../shared/data] [--folds 3] [--only "NAME;NAME"]
 
 Cohorts as in federation_networks.py: brca, six regions, one table; hancock, four sites dealt at random, of which one has no blood counts and one no image
 embeddings. Ridge penalties are declared by a rule, not chosen: the number of columns of a part (a prior standard deviation of its score of 1); of brca 1, as in
