@@ -52,7 +52,7 @@ def stack_section(r: FederatedResults) -> dict[str, Any]:
     s, plan = _both(r)
     top = max([*map(_moved, s.parts), 1e-300])
     fitted = [p for p in s.parts if p.weight is not None]
-    bars = [(p.name, f"{_moved(p):.3g}", 100 * _moved(p) / top) for p in fitted]
+    bars = [(p.name, f"{_moved(p):.3g}", 70 * _moved(p) / top) for p in fitted]  # beside the longest is its number
     return {
         "notes": _notes(s, plan),
         "bars": bars,
@@ -89,14 +89,14 @@ def _parts(s: FederatedStack) -> Table:
         if p.weight is None or p.spread is None:
             rows.append([what, Cell("–"), Cell("–"), Cell("–"), Cell(p.reason, mark="prose")])
             continue
-        sites = ", ".join(p.sites)
+        sites = Cell(count(len(p.sites), "site"), ", ".join(p.sites))
         rows.append(
             [
                 what,
                 Cell(f"{p.weight:.3g}"),
                 Cell(f"{p.spread:.3g}"),
                 Cell(f"{p.units or 0:,}"),
-                Cell(sites, mark="prose"),
+                sites,
             ]
         )
     note = (
