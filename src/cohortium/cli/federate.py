@@ -51,8 +51,8 @@ def simulate(
 ) -> None:
     """Fit the primary endpoint as sites would that keep their patients: all of them on this machine.
 
-    Linear, logistic, multinomial and Cox models (stratified by site), equal to the fit on all rows together. Says what left
-    each site.
+    Linear, logistic, multinomial and Cox models (stratified by site), equal to the fit on all rows together. Or what
+    federation: {method: trees | network | stack} in the study file says. Says what left each site.
 
     \b
     Example:

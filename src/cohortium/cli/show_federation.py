@@ -55,6 +55,16 @@ def _show_fit(found: FederatedResults) -> None:
     if found.network is not None:
         _show_network(found)
         return
+    if found.stack is not None:
+        t = _table(None, "part", "weight", "spread of its score", "units")
+        for p in found.stack.parts:
+            t.add_row(
+                p.name,
+                *("–" if x is None else f"{x:.3g}" for x in (p.weight, p.spread)),
+                "–" if p.units is None else f"{p.units:,}",
+            )
+        _print(t)
+        return
     from cohortium.report.federation import RATIOS
 
     several = found.kind == "multiclass"

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cohortium.contracts.network_plan import NetworkPlan
+from cohortium.contracts.prepare_plan import PreparePlan
 from cohortium.contracts.private_plan import PrivacyPlan
+from cohortium.contracts.stack_plan import StackPlan
 
 FloatArray = NDArray[np.float64]
 
@@ -84,7 +86,8 @@ class FederationPlan:
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
     sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
     over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``. baseline: of a Cox
-    model that all sites share; None: each site has its own.
+    model that all sites share; None: each site has its own. prepare: what is done about unknown cells, skewed columns and outliers, where it is
+    not the plain way. stack: of method ``stack``.
     """
 
     study: str
@@ -110,6 +113,8 @@ class FederationPlan:
     privacy: PrivacyPlan | None = None
     network: NetworkPlan | None = None
     baseline: BaselinePlan | None = None
+    prepare: PreparePlan | None = None
+    stack: StackPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,8 @@ class Column:
     """A column of the model: a numeric or ordinal feature (level empty), or one level of a feature against its first.
     levels: all that sites agreed on; others are unknown. batches: (site, shift, factor) where the effect of sites is taken out: a
     value x of that site stands for shift + factor x; at other sites it is as it is. With secure aggregation ("", mean, spread): each site finds
-    its own shift and factor."""
+    its own shift and factor. fill: what stands for an unknown cell of a unit that has the table; empty: the mean. compress: (centre, spread) of
+    asinh((x - centre) / spread), which stands for x; or empty."""
 
     modality: str
     feature: str
@@ -138,6 +144,8 @@ class Column:
     level: str
     levels: tuple[str, ...]
     batches: tuple[tuple[str, float, float], ...] = ()
+    fill: tuple[float, ...] = ()
+    compress: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:

@@ -153,15 +153,28 @@ class BatchEffect:
 
 
 @dataclass(frozen=True)
+class Shaping:
+    """unknown: what stands for unknown cells; filled: columns that have some. compressed: names of columns, and their skewness before. width: of the
+    widest cell that a quartile was read off, in the column's standard deviations. clip: whether standardised values end at 6."""
+
+    unknown: str
+    filled: int
+    compressed: dict[str, float]
+    width: float
+    clip: bool
+
+
+@dataclass(frozen=True)
 class Preparing:
     """What was done before the fit. by: how columns were chosen, of so many candidates; empty where none were. fits: of the
-    evaluation, that chose anew."""
+    evaluation, that chose anew. shaping: of unknown cells and skewed columns, where it was not the plain way."""
 
     by: str
     candidates: int
     chosen: list[SelectedColumn]
     fits: int
     batches: list[BatchEffect]
+    shaping: Shaping | None = None
 
 
 @dataclass(frozen=True)
@@ -266,11 +279,43 @@ class NetworkFit:
 
 
 @dataclass(frozen=True)
+class StackedPart:
+    """A part of a stack. weight, spread: of its score, standard deviation of that over units that have it; None where it has no fit. units: with a score of it; sites: that it was fitted on.
+    reason: why it has no fit."""
+
+    name: str
+    method: str
+    modalities: list[str]
+    weight: float | None
+    spread: float | None
+    units: int | None
+    sites: list[str]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class FederatedStack:
+    """A stack of federated models. folds: within sites, of scores by models that had not seen the unit; penalty: on differences between weights; units: with a score of any part, or sum of weights;
+    intercepts: of the combined score. correlation: of the scores of two parts, of those that have both, one class aside; empty of several. model: as JSON, to be decoded to
+    :class:`cohortium.contracts.federation_stack.StackModel`. paired: where a simulation compared."""
+
+    parts: list[StackedPart]
+    folds: int
+    penalty: float
+    units: float
+    intercepts: list[float]
+    correlation: list[list[float]]
+    model: dict[str, Any]
+    paired: list[Paired] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
     coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks, privacy: where they
     were asked for. secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients.
+    stack: of method ``stack``, which has none either.
     cuts: of a common baseline hazard ends of bins but the last."""
 
     study: str
@@ -300,3 +345,4 @@ class FederatedResults:
     privacy: PrivacyStatement | None = None
     network: NetworkFit | None = None
     cuts: list[float] = field(default_factory=list)
+    stack: FederatedStack | None = None

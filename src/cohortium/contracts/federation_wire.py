@@ -24,6 +24,8 @@ from cohortium.contracts import (
     federation_preparing,
     federation_private,
     federation_secure,
+    federation_shaping,
+    federation_stack,
     federation_trees,
 )
 
@@ -43,6 +45,8 @@ _MODULES = (
     federation_private,
     federation_network,
     federation_baseline,
+    federation_shaping,
+    federation_stack,
 )
 """Modules of contracts whose records may be sent."""
 

@@ -10,7 +10,7 @@ from cohortium.federation_coordinator.agreeing import agree
 
 
 def agree_by_modality(
-    schemas: Mapping[str, SiteSchema], modalities: tuple[str, ...], least: int
+    schemas: Mapping[str, SiteSchema], modalities: tuple[str, ...], least: int, what: str = "encoder"
 ) -> tuple[tuple[Column, ...], dict[str, str], list[str]]:
     """As :func:`cohortium.federation_coordinator.agreeing.agree`, for each modality among the sites that have it."""
     columns: list[Column] = []
@@ -31,7 +31,7 @@ def agree_by_modality(
         notices += said
         lacking = [f"'{s}'" for s in schemas if s not in having]
         if lacking:
-            notices.append(f"Modality '{m}' is lacking at {', '.join(lacking)}: its encoder is that of the others.")
+            notices.append(f"Modality '{m}' is lacking at {', '.join(lacking)}: its {what} is that of the others.")
         if len(having) == 1:
-            notices.append(f"Modality '{m}' is known to one site only: nobody averages its encoder.")
+            notices.append(f"Modality '{m}' is known to one site only: its {what} is that site's alone.")
     return tuple(columns), left, notices

@@ -106,7 +106,11 @@ def misshapen(s: SiteSums, state: State) -> str:
 
 
 def adjusted_moments(state: State, site: str) -> tuple[Array, Array, Array]:
-    """Counts, means and squares (q,) of the state's columns at a site, with the effects of sites taken out where columns say so."""
+    """Counts, means and squares (q,) of the state's columns at a site, with the effects of sites taken out where columns say so, and as
+    they were prepared where that is done."""
+    if state.prepared is not None and site in state.prepared.moments:
+        found = state.prepared.moments[site]
+        return found[0], found[1], found[2]
     m = state.moments[site]
     place = {(c.modality, c.feature, c.kind, c.level): i for i, c in enumerate(state.asked)}
     at = [place[c.modality, c.feature, c.kind, c.level] for c in state.columns]
@@ -133,7 +137,9 @@ def _beyond(s: SiteSums, state: State) -> str:
         return large if (diagonal > bound + tolerance).any() or (g > steep + tolerance).any() else ""
     whole = np.concatenate([[m.weight], size])
     if kind == "continuous":
-        if (np.abs(diagonal - whole) > tolerance + SLACK * whole).any():
+        clipped = state.plan.prepare is not None and state.plan.prepare.clip
+        off = np.maximum(diagonal - whole, 0.0) if clipped else np.abs(diagonal - whole)
+        if (off > tolerance + SLACK * whole).any():
             return large.replace("larger than", "not what").replace(" allow", " say")
         return large if (g > np.sqrt(2 * max(s.loss, 0) * whole) + tolerance).any() else ""
     whole = np.repeat(whole, len(state.classes) if kind == "multiclass" else 1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cohortium.contracts.federation_trees import SiteHistograms, SiteQuantiles, cells, open_nodes
 from cohortium.federation_coordinator.boosting import boosting, n_scores, plan_of
 from cohortium.federation_coordinator.checking import SLACK
+from cohortium.federation_coordinator.checking_shapes import wrong_counts
 from cohortium.federation_coordinator.state import State
 
 Array = NDArray[np.float64]
@@ -25,18 +26,7 @@ FEWEST_EVENTS = 10
 
 def wrong_quantiles(a: SiteQuantiles, state: State) -> str:
     """Shapes, counts that are none or of few, more units than declared."""
-    grid, least = boosting(state).grid, state.plan.least_cell
-    if a.counts.shape != (len(grid), grid.shape[1] + 1):
-        return "its counts are of other cells"
-    if not np.isfinite(a.counts).all():
-        return NUMBERS
-    if (a.counts < 0).any() or (a.counts != np.round(a.counts)).any():
-        return "its counts are no whole numbers"
-    if ((a.counts > 0) & (a.counts < least)).any():
-        return f"a cell holds fewer than {least}"
-    if (a.counts.sum(1) > state.schemas[a.site].units).any():
-        return "its counts do not fit the number of its units"
-    return ""
+    return wrong_counts(a, boosting(state).grid, state)
 
 
 def wrong_histograms(a: SiteHistograms, state: State) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from cohortium.contracts.federation_results import BatchEffect, Preparing, SelectedColumn
+from cohortium.contracts.federation_results import BatchEffect, Preparing, SelectedColumn, Shaping
 from cohortium.federation_coordinator.harmonising import harmonised
 from cohortium.federation_coordinator.state import State
 
 
 def preparing(state: State) -> Preparing | None:
     """None where nothing was chosen and no table harmonised."""
-    if not state.chosen and not state.plan.harmonise:
+    shaped = state.plan.prepare is not None and state.plan.stack is None
+    if not state.chosen and not state.plan.harmonise and not shaped:
         return None
     fits = [t.state for t in state.trials if not t.failed]
     named = [{c.column for c in s.chosen} for s in fits]
@@ -19,7 +20,18 @@ def preparing(state: State) -> Preparing | None:
         SelectedColumn(c.column, c.score, c.freedom, c.p, sum(c.column in n for n in named)) for c in state.chosen
     ]
     by = state.plan.select.by if state.plan.select is not None and state.chosen else ""
-    return Preparing(by, state.candidates, chosen, len(fits), _effects(state))
+    return Preparing(by, state.candidates, chosen, len(fits), _effects(state), _shaping(state))
+
+
+def _shaping(state: State) -> Shaping | None:
+    plan, p = state.plan.prepare, state.prepared
+    if plan is None or state.plan.stack is not None:  # parts are prepared each by itself
+        return None
+    if p is None:
+        return Shaping(plan.unknown, 0, {}, 0.0, plan.clip)
+    numbers = [j for j, c in enumerate(state.columns) if c.kind == "numeric"]
+    squashed = {state.columns[j].name: float(p.skewness[j]) for j in numbers if state.columns[j].compress}
+    return Shaping(plan.unknown, sum(bool(c.fill) for c in state.columns), squashed, p.off, plan.clip)
 
 
 def _effects(state: State) -> list[BatchEffect]:

@@ -1,7 +1,7 @@
 """The protocol: a question to all sites, their answers, and what follows from them.
 
 Phases: ``schema`` (which features), ``moments`` (standardisation, and effects of sites taken out), ``select`` (of many columns those
-that are fitted, where the plan says so), ``fit`` (the rounds of the plan's method). A
+that are fitted, where the plan says so), ``prepare`` (unknown cells and skewed columns, likewise), ``fit`` (the rounds of the plan's method). A
 site that is left out after the first phase takes its moments with it and the fit of a method that ``restarts`` begins anew: the
 result is that of the remaining sites, as if it had never taken part.
 """
@@ -27,7 +27,7 @@ from cohortium.contracts.federation import (
 from cohortium.contracts.federation_preparing import SiteAssociation
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, private, selecting
+from cohortium.federation_coordinator import checking, private, selecting, shaping
 from cohortium.federation_coordinator.agreeing import agree
 from cohortium.federation_coordinator.agreeing_modalities import agree_by_modality
 from cohortium.federation_coordinator.harmonising import harmonised
@@ -39,7 +39,7 @@ PRIVATE = "private_linear"
 """A protocol of its own: features are declared, schema and moments are not asked for."""
 
 SILENT = "it did not answer in time"
-PHASES = ("schema", "moments", "select", "fit")
+PHASES = ("schema", "moments", "select", "prepare", "fit")
 """Of the main fit."""
 
 MOST_NAMED = 5
@@ -77,6 +77,8 @@ def question(state: State) -> Question:
         return AskMoments(plan, state.round, state.asked)
     if state.phase == "select":
         return selecting.question(state)
+    if state.phase == "prepare":
+        return shaping.question(state)
     return method_of(state).question(state)
 
 
@@ -86,7 +88,8 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
     Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
     """
     kinds = {"schema": SiteSchema, "moments": SiteMoments, "select": SiteAssociation}
-    kind = kinds.get(state.phase) or method_of(state).answered_by(state)
+    own = shaping if state.phase == "prepare" else method_of(state)
+    kind = kinds.get(state.phase) or own.answered_by(state)
     plan = digest(encode(state.plan))
     left: dict[str, str] = {}
     for site in state.here:
@@ -95,7 +98,7 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
         elif reason := checking.wrong_envelope(answers[site], kind, plan, state):
             left[site] = reason
     good = {s: a for s, a in answers.items() if s in state.here and s not in left}
-    after = {"schema": _schemas, "moments": _moments, "select": _select, "fit": _fit}[state.phase]
+    after = {"schema": _schemas, "moments": _moments, "select": _select, "prepare": _prepare, "fit": _fit}[state.phase]
     state = after(state, good, left)
     return replace(state, round=state.round + 1)
 
@@ -112,6 +115,11 @@ def _leave(state: State, left: Mapping[str, str]) -> State:
             f"{state.plan.quorum}. Left out: {said}."
         )
     return state
+
+
+def without(state: State, left: Mapping[str, str]) -> State:
+    """The fit anew, without these sites."""
+    return _ready(_leave(state, left))
 
 
 def _by_reason(left: Mapping[str, str]) -> str:
@@ -134,8 +142,10 @@ def _schemas(state: State, good: dict[str, SiteSchema], left: dict[str, str]) ->
     classes, other = _classes(state)
     left |= other
     schemas = {s: a for s, a in state.schemas.items() if s not in left}
-    if state.plan.network is not None:
-        columns, disagreeing, notices = agree_by_modality(schemas, state.plan.modalities, state.plan.least_cell)
+    if state.plan.network is not None or state.plan.stack is not None:
+        columns, disagreeing, notices = agree_by_modality(
+            schemas, state.plan.modalities, state.plan.least_cell, "encoder" if state.plan.stack is None else "model"
+        )
     else:
         columns, disagreeing, notices = agree(schemas, state.plan.least_cell)
     state = _leave(replace(state, classes=classes), left | disagreeing)
@@ -187,9 +197,9 @@ def _ready(state: State) -> State:
         raise FederationError("The endpoint has the same value everywhere.")
     state = replace(
         state, phase="fit", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
-        notices=(*state.notices, *gone), chosen=(), candidates=0,
+        notices=(*state.notices, *gone), chosen=(), candidates=0, prepared=None,
     )  # fmt: skip
-    if not len(selecting.to_select(state)):
+    if state.plan.stack is not None or not len(selecting.to_select(state)):
         return _start(state)
     if state.plan.select is not None and state.plan.select.by == "variance":
         return _start(selecting.by_variance(state))
@@ -208,6 +218,9 @@ def _unused(state: State, one: str, several: str, which: NDArray[np.bool_]) -> t
 
 
 def _start(state: State) -> State:
+    """The method's first round, or those of preparing before it."""
+    if state.plan.stack is None and state.prepared is None and shaping.wanted(state):
+        return shaping.begin(state)
     state = replace(state, phase="fit")
     return replace(state, fit=method_of(state).start(state))
 
@@ -216,6 +229,15 @@ def _select(state: State, good: dict[str, SiteAssociation], left: dict[str, str]
     """The columns that are fitted; where a site is left out the others are standardised, and asked, anew."""
     left |= selecting.check(state, good)
     return _ready(_leave(state, left)) if left else _start(selecting.by_association(state, good))
+
+
+def _prepare(state: State, good: dict[str, Answer], left: dict[str, str]) -> State:
+    """A round of preparing; where a site is left out it begins anew."""
+    left |= shaping.check(state, good)
+    if left:
+        return _ready(_leave(state, left))
+    state = shaping.advance(state, good)
+    return state if state.phase == "prepare" else _start(state)
 
 
 def _fit(state: State, good: dict[str, Answer], left: dict[str, str]) -> State:

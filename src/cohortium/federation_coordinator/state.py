@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Column, FederationPlan, SiteMoments, SiteSchema, SiteScores, SiteSums
 from cohortium.contracts.federation_preparing import SiteCalibration
+from cohortium.federation_coordinator.prepared import Prepared
 
 Array = NDArray[np.float64]
 
@@ -51,10 +52,11 @@ class Fit(Progress):
 
 @dataclass(frozen=True)
 class State:
-    """phase: ``schema``, ``moments``, ``select`` (where the plan asks for it), ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``, ``calibration``;
+    """phase: ``schema``, ``moments``, ``select`` and ``prepare`` (where the plan asks for them), ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``, ``calibration``;
     ``done``. round: of the question that is open. left: site -> why it was left
     out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for, as
-    they left. late: sites that came when the fit had begun. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design."""
+    they left. late: sites that came when the fit had begun. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design.
+    prepared: how unknown cells and skewed columns were dealt with."""
 
     plan: FederationPlan
     sites: tuple[str, ...]
@@ -76,6 +78,7 @@ class State:
     candidates: int = 0
     calibration: tuple[Calibration, ...] = ()
     late: tuple[str, ...] = ()
+    prepared: Prepared | None = None
 
     @property
     def here(self) -> tuple[str, ...]:

@@ -24,21 +24,27 @@ from cohortium.contracts.federation import (
 from cohortium.contracts.federation_baseline import AskBin, AskBinnedSums
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
+from cohortium.contracts.federation_shaping import AskShape
+from cohortium.contracts.federation_stack import AskParts, AskStackMoments, AskStackSums
 from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
-from cohortium.federation_site import network
+from cohortium.federation_site import network, stacking
 from cohortium.federation_site.association import association
 from cohortium.federation_site.binned import bin_answer, binned_answer
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
 from cohortium.federation_site.network_data import enough_of
+from cohortium.federation_site.shaping import shape_answer
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.sums import linear_sums, logistic_sums, multinomial_sums
 from cohortium.federation_site.trees import histograms, quantile_counts
 from cohortium.federation_site.trials import trial_answers
 
 Array = NDArray[np.float64]
+
+PREPARING = 5
+"""Rounds of preparing columns: three of quantiles, one of shapes, one of moments of compressed columns."""
 
 
 def answer(site: Site, plan: FederationPlan, question: Question) -> Answer:
@@ -67,11 +73,12 @@ def most_rounds(plan: FederationPlan) -> int:
         )  # each of them costs: its budget refuses more
     if plan.network is not None:
         # Under secure aggregation some more before the training, and where a modality is taken out.
-        return (6 + (0 if plan.secure is None else 6) + plan.network.rounds) * (2 if plan.folds else 1) + (
-            4 * plan.rounds if plan.folds else 0
-        )
+        before = 6 + PREPARING + (0 if plan.secure is None else 6)
+        return (before + plan.network.rounds) * (2 if plan.folds else 1) + (4 * plan.rounds if plan.folds else 0)
     grown = plan.trees.rounds * plan.trees.depth if plan.trees is not None else 0
-    return (8 if plan.folds else 4) * (plan.rounds + grown)
+    asks = PREPARING if plan.prepare is not None and plan.prepare.asks else 0
+    weights = plan.rounds if plan.stack is not None else 0
+    return (8 if plan.folds else 4) * (plan.rounds + grown + asks + weights)
 
 
 def too_few(site: Site, plan: FederationPlan) -> str:
@@ -97,7 +104,7 @@ def sums_answer(site: Site, plan: FederationPlan, q: AskSums, own: str) -> SiteS
 def _schema(site: Site, plan: FederationPlan, q: AskSchema, own: str) -> SiteSchema:
     counts = tuple(int(n) for n in _counts(site, plan))
     features = schema_of(site, plan.least_cell)
-    if plan.network is not None:
+    if plan.network is not None or plan.stack is not None:
         features = enough_of(site, features, plan.least_patients)
     return SiteSchema(site.name, own, q.round, len(site), site.patients(), site.classes, counts, features)
 
@@ -161,5 +168,9 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskUpdate: network.update,
     AskBin: bin_answer,
     AskBinnedSums: binned_answer,
+    AskShape: shape_answer,
+    AskParts: stacking.part_answers,
+    AskStackMoments: stacking.moments_answer,
+    AskStackSums: stacking.sums_answer,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

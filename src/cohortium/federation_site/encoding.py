@@ -58,6 +58,8 @@ def _columns_of(site: Site, columns: Sequence[Column], least: int) -> Array:
         for name, shift, factor in c.batches:
             if name == site.name:
                 out[:, j] = shift + factor * out[:, j]
+        if c.compress:
+            out[:, j] = np.arcsinh((out[:, j] - c.compress[0]) / c.compress[1])
     return out
 
 

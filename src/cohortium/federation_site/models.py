@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import AskSums, Column, FederationPlan, LinearModel, Model
 from cohortium.contracts.federation_network import NetworkModel
+from cohortium.contracts.federation_stack import StackModel
 from cohortium.contracts.federation_trees import TreesModel
 from cohortium.federation_site import network
 from cohortium.federation_site.boosting import predicted
-from cohortium.federation_site.encoding import columns_of
+from cohortium.federation_site.shaping import scaled as prepared_columns
 from cohortium.federation_site.site import Site
 
 Array = NDArray[np.float64]
@@ -28,6 +29,10 @@ def predicted_by(site: Site, plan: FederationPlan, model: Model, known: Site | N
     a model's own part at the site may be fitted to; None: nobody."""
     if isinstance(model, NetworkModel):
         return network.predicted(site, plan, model, known)
+    if isinstance(model, StackModel):
+        from cohortium.federation_site.stacking import predicted as stacked  # which asks for the scores of its parts
+
+        return stacked(site, plan, model)
     how = _PREDICTING.get(type(model))
     return "it was sent a model that it does not know" if how is None else how(site, plan, model)
 
@@ -59,8 +64,7 @@ def standardised(site: Site, plan: FederationPlan, q: AskSums | LinearModel) -> 
 
 def scaled(site: Site, plan: FederationPlan, columns: tuple[Column, ...], mean: Array, sd: Array) -> Array:
     """(n, q) standardised columns, unknown cells 0."""
-    x = columns_of(site, columns, plan.least_cell)
-    return np.asarray(np.where(np.isnan(x), 0.0, (x - mean) / sd))
+    return np.nan_to_num(prepared_columns(site, plan, columns, mean, sd))
 
 
 def scores(kind: str, n_classes: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from cohortium.contracts.federation import Column, FeatureSchema, FederationPlan
 from cohortium.contracts.federation_network import GRID, AskUpdate, NetworkModel, SiteTimes
 from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.federation_site.encoding import columns_of
+from cohortium.federation_site.shaping import scaled
 from cohortium.federation_site.site import Site
 from cohortium.resampling.dealing import deal
 
@@ -68,7 +69,7 @@ def seen(site: Site, plan: FederationPlan, q: AskUpdate | NetworkModel) -> Seen:
 
 def _seen(site: Site, plan: FederationPlan, q: AskUpdate | NetworkModel) -> Seen:
     known = columns_of(site, q.columns, plan.least_cell)
-    z = np.clip(np.nan_to_num((known - q.mean) / q.sd), -CLIP, CLIP)
+    z = np.clip(np.nan_to_num(scaled(site, plan, q.columns, q.mean, q.sd)), -CLIP, CLIP)
     names = modalities_of(q.columns)
     x, where, present = [], [], np.zeros((len(site), len(names)), bool)
     for j, m in enumerate(names):

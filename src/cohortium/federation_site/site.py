@@ -85,7 +85,7 @@ def site_of(name: str, cohort: Cohort, outcome: Outcome, plan: FederationPlan) -
     features: list[Feature] = []
     for modality in plan.modalities:
         table = cohort.modalities.get(modality)
-        if table is None and plan.network is not None:
+        if table is None and (plan.network is not None or plan.stack is not None):
             continue  # a modality of other sites
         if not isinstance(table, Table):
             raise StudyError(f"Modality '{modality}' is no table; a federated model takes features of tables.")

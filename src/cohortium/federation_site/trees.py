@@ -40,14 +40,14 @@ WITHOUT = "its study file does not ask for trees"
 
 def quantile_counts(site: Site, plan: FederationPlan, q: AskQuantiles, own: str) -> SiteQuantiles | Withdrawn:
     """Units by cell of each column's grid."""
-    if plan.trees is None:
+    if plan.trees is None and not (plan.prepare is not None and plan.prepare.asks):
         return Withdrawn(site.name, own, q.round, WITHOUT)
     c = len(q.columns)
     fits = q.grid.ndim == 2 and q.grid.shape[0] == c and 0 < q.grid.shape[1] < MOST_CELLS
     if not fits or not np.isfinite(q.grid).all() or (np.diff(q.grid, axis=1) <= 0).any():
         return Withdrawn(site.name, own, q.round, "the question has no cells")
     counts = np.zeros((c, q.grid.shape[1] + 1))
-    for part, _ in parts_of(site, plan):
+    for part, _ in parts_of(site, plan) if plan.trees is not None else [(site, None)]:
         x = grouped(part, q.columns, plan.least_cell)
         for j in range(c):
             known = x[~np.isnan(x[:, j]), j]

@@ -26,6 +26,7 @@ from cohortium.report.federation_privacy import (
     private_tiles,
 )
 from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected, unseen
+from cohortium.report.federation_stack import stack_answer, stack_exposed, stack_facts, stack_section
 from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
 from cohortium.report.page import Tile
@@ -52,9 +53,10 @@ def federation_page(r: FederatedResults) -> str:
         endpoint=r.endpoint,
         answer=answer(r),
         tiles=_tiles(r),
-        coefficients=None if r.trees or net else _coefficients(r),
+        coefficients=None if r.trees or net or r.stack else _coefficients(r),
         network=network_section(r) if net else None,
         trees=trees_section(r) if r.trees else None,
+        stack=stack_section(r) if r.stack else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
         by_site=None if r.evaluation is None or not r.evaluation.sites else site_table(r.evaluation),
@@ -77,7 +79,7 @@ def federation_page(r: FederatedResults) -> str:
         privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            *(trees_facts(r) if r.trees else network_facts(r) if net else _model_facts(r)),
+            *(_facts(r)),
             ("plan", r.digest),
             _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
@@ -88,6 +90,12 @@ def federation_page(r: FederatedResults) -> str:
             ("version", r.version),
         ],
     )
+
+
+def _facts(r: FederatedResults) -> list[tuple[str, str]]:
+    if r.stack is not None:
+        return stack_facts(r)
+    return trees_facts(r) if r.trees else network_facts(r) if r.network else _model_facts(r)
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
@@ -102,6 +110,8 @@ def answer(r: FederatedResults) -> str:
         return network_answer(r)
     if r.trees is not None:
         return trees_answer(r)
+    if r.stack is not None:
+        return stack_answer(r)
     here = [s for s in r.sites if not s.left]
     model = baseline_model(r) or MODELS[r.kind]
     text = f"{model[:1].upper()}{model[1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
@@ -268,6 +278,8 @@ def exposed(r: FederatedResults) -> list[str]:
         return network_exposed(r)
     if r.trees is not None:
         return trees_exposed(r)
+    if r.stack is not None:
+        return stack_exposed(r)
     cells = (
         f"Counts of one level at a site are at least {r.plan.least_cell}, or nothing of it left. Two columns together are not "
         "held to that: a Hessian holds, for two levels, how many patients have both."

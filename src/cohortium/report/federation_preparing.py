@@ -37,6 +37,29 @@ def preparing_notes(r: FederatedResults) -> list[str]:
             "from counts, means and sums of squares. Differences between sites that are real are taken out with them. A site that a model "
             "was not fitted on keeps its values."
         )
+    return [*notes, *shaping_notes(p)]
+
+
+def shaping_notes(p: Preparing) -> list[str]:
+    """What was done about unknown cells, skewed columns and outliers, in words."""
+    s = p.shaping
+    if s is None:
+        return []
+    notes = []
+    if s.unknown == "median":
+        notes.append(
+            f"Unknown cells of units that have the table stand for the median of all sites, in {count(s.filled, 'column')}. Medians and quartiles are "
+            f"read off cells of counts: they are off by at most {s.width:.1g} standard deviations, and by groups of the least number of patients."
+        )
+    if s.compressed:
+        names = ", ".join(f"{n} ({k:.1f})" for n, k in list(s.compressed.items())[:12])
+        more = f" and {len(s.compressed) - 12} more" if len(s.compressed) > 12 else ""
+        notes.append(
+            f"{count(len(s.compressed), 'column')} with a skewness beyond 2 were compressed (asinh of the distance from the median in robust standard "
+            f"deviations), so that their coefficients are per unit of that: {names}{more}."
+        )
+    if s.clip:
+        notes.append("Standardised values end at 6 and -6, so that one cell cannot carry a prediction.")
     return notes
 
 

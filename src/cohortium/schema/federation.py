@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from cohortium.schema.declare import Declaration
 from cohortium.schema.federation_network import NetworkSpec
+from cohortium.schema.federation_stack import PrepareSpec, StackSpec
 
 
 class SelectSpec(Declaration):
@@ -107,10 +108,11 @@ class FederationSpec(Declaration):
     secure: bool = Field(False, description="the coordinator sees only sums over sites, of at least three")
     patience: float = Field(600.0, gt=0, description="seconds that are waited for a site in a round")
     select: SelectSpec | None = Field(None, description="fit some of many columns only")
-    method: Literal["linear", "trees", "network"] = Field(
-        "linear", description="what is fitted: a linear model, boosted trees, or a network of several modalities"
+    method: Literal["linear", "trees", "network", "stack"] = Field(
+        "linear",
+        description="what is fitted: a linear model, boosted trees, a network of several modalities, or a stack",
     )
-    trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
+    trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees, or in a stack")
     privacy: PrivacySpec | None = Field(None, description="differential privacy: nothing exact leaves a site")
     network: NetworkSpec = NetworkSpec()
     baseline: Literal["site", "common"] = Field(
@@ -121,5 +123,8 @@ class FederationSpec(Declaration):
         None, description="ends of those bins but the last, in the endpoint's unit; default: by counts of events"
     )
     lacks: list[str] = Field(
-        default_factory=list, description="modalities that other sites have and this one does not (method network)"
+        default_factory=list,
+        description="modalities that other sites have and this one does not (methods network, stack)",
     )
+    prepare: PrepareSpec = Field(PrepareSpec(), description="unknown cells, skewed columns, outliers")
+    stack: StackSpec = Field(StackSpec(), description="which models are combined, with method: stack")

@@ -36,8 +36,20 @@ def compared(
     if found.evaluation is None or found.network is None:
         note = "Networks are compared by how well they predict: say --evaluate too."
         return replace(found, notices=[*found.notices, note])
+    found, evaluation = beside(found, state, sites, plan)
+    assert found.network is not None
+    return replace(
+        found, evaluation=evaluation, network=replace(found.network, paired=wanted_pairs(evaluation))
+    )  # fmt: skip
+
+
+def beside(
+    found: FederatedResults, state: State, sites: Mapping[str, Site], plan: FederationPlan
+) -> tuple[FederatedResults, FederatedEvaluation]:
+    """The results with why a site has no model of its own, and the evaluation with each site's own model, and one of all rows."""
     from cohortium.federation_coordinator.performance import alone_performance, with_own
 
+    assert found.evaluation is not None
     own: list[SitePerformance] = []
     reasons: dict[str, str] = {}
     alone = replace(plan, quorum=1)
@@ -46,11 +58,14 @@ def compared(
             own += alone_performance(drive(alone, {name: asking(sites[name], alone)}).state)
         except FederationError as e:
             reasons[name] = str(e)
-    evaluation = with_own(found.evaluation, own)
-    evaluation = _with(evaluation, pooled_performance(state, sites, plan))
+    evaluation = _with(with_own(found.evaluation, own), pooled_performance(state, sites, plan))
     records = [replace(s, local_reason=reasons.get(s.site, "")) for s in found.sites]
-    pairs = [paired(evaluation.sites, d, m, a) for d, m, a in _wanted(evaluation)]
-    return replace(found, evaluation=evaluation, sites=records, network=replace(found.network, paired=pairs))
+    return replace(found, sites=records), evaluation
+
+
+def wanted_pairs(evaluation: FederatedEvaluation) -> list[Paired]:
+    """The federated model less the pooled one, and less each site's own."""
+    return [paired(evaluation.sites, d, m, a) for d, m, a in _wanted(evaluation)]
 
 
 def _with(e: FederatedEvaluation, rows: Sequence[SitePerformance]) -> FederatedEvaluation:

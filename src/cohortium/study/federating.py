@@ -21,6 +21,7 @@ from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import DataError, StudyError, did_you_mean
 from cohortium.study.federating_network import network_plan
+from cohortium.study.federating_stack import prepare_plan, stack_plan
 
 if TYPE_CHECKING:
     from cohortium.federation_coordinator import State
@@ -53,16 +54,19 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         )
     baseline = _baseline(study, endpoint.kind)
     network = network_plan(study, f.secure or secure) if f.method == "network" else None
-    if f.lacks and network is None:
+    several = f.method in ("network", "stack")
+    if f.lacks and not several:
         raise StudyError(
-            f"{study.path.name}: federation.lacks is of method: network; a linear fit names tables of this site alone."
+            f"{study.path.name}: federation.lacks is of methods network and stack; a linear fit names tables of this site alone."
         )
     every = list(spec.cohort.modalities)
-    modalities = f.modalities if f.modalities is not None else every if network else spec.reference or every
+    modalities = f.modalities if f.modalities is not None else every if several else spec.reference or every
     for m in modalities:
         if m not in f.lacks:
             _table(study, m)
     classes = tuple(str(c) for c in getattr(endpoint, "classes", None) or ())
+    prepare, stack = prepare_plan(study, f.secure or secure), stack_plan(study, modalities)
+    trees = f.method == "trees" or (stack is not None and "trees" in f.stack.parts)
     if f.secure or secure:
         _secure_alone(study, modalities)
     if f.privacy is not None:
@@ -75,10 +79,12 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
         select=_selection(study, modalities), harmonise=_harmonised(study, modalities) if network is None else (),
         method="binned" if baseline else f.method,
-        trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
+        trees=TreesPlan(**f.trees.model_dump()) if trees else None,
         secure=SecurePlan() if f.secure or secure else None,
         network=network,
         baseline=baseline,
+        prepare=prepare,
+        stack=stack,
     )  # fmt: skip
 
 

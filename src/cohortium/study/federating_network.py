@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.errors import StudyError
+from cohortium.study.federating_stack import check_lacking
 
 if TYPE_CHECKING:
     from cohortium.study.load import Study
@@ -49,14 +50,7 @@ def network_plan(study: Study, secure: bool = False) -> NetworkPlan:
                 f"{where}: modality '{m}' says harmonise: combat, which networks across sites do not know yet. Take it out, or name other "
                 "tables under federation: {modalities: [...]}."
             )
-    for m in f.lacks:
-        if m in spec.cohort.modalities:
-            raise StudyError(f"{where}: federation.lacks names '{m}', which is a modality of this study file.")
-        if m not in (f.modalities or []):
-            raise StudyError(
-                f"{where}: federation.lacks names '{m}', which federation.modalities does not: it lists those of all sites, in "
-                "the same order at each."
-            )
+    check_lacking(study)
     optimiser = n.optimiser or ("sgd" if n.strategy in ("scaffold", "fedadam") else "adam")
     rate = n.rate or (FEDADAM_RATE if (n.strategy, optimiser) == ("fedadam", "sgd") else RATES[optimiser])
     return NetworkPlan(

@@ -17,6 +17,7 @@ from cohortium.contracts.federation_results import Coefficient, FederatedResults
 from cohortium.errors import FederationError, StudyError, did_you_mean
 from cohortium.study.attacking import FEWEST_SHADOWS, attack
 from cohortium.study.comparing_networks import compared
+from cohortium.study.comparing_stack import compared_stack
 from cohortium.study.comparing_trees import compared_trees
 from cohortium.study.federating import asking, drive, keys_for, plan_of
 from cohortium.study.outfolder import free_folder, whole_folder
@@ -91,7 +92,7 @@ def simulate_federation(
         notices = _excluded(data, plan, column, unknown)
         found = replace(found, notices=[*notices, *found.notices, *_split(sites, data), *_cautions(plan, sites)])
     if compare:
-        how = {"trees": compared_trees, "network": compared}.get(plan.method, _compared)
+        how = {"trees": compared_trees, "network": compared, "stack": compared_stack}.get(plan.method, _compared)
         found = how(found, driven.state, sites, plan)
     if shadows:
         found = replace(found, attacks=attack(plan, sites, driven.state, shadows, progress))
@@ -218,14 +219,14 @@ def _coefficients(state: State) -> dict[tuple[str, str], float]:
 
 
 def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tuple[FederationPlan, dict[str, object]]:
-    """All rows as one site with a stratum for each, coded as they were federated."""
+    """All rows as one site with a stratum for each, coded and prepared as they were federated."""
     from cohortium.federation_site import Feature, Site
-    from cohortium.federation_site.encoding import columns_of
+    from cohortium.federation_site.shaping import filled
 
     here = [sites[n] for n in state.here]
     from cohortium.federation_site.secure_batches import own_columns
 
-    x = np.vstack([columns_of(s, own_columns(s, plan, state.columns), plan.least_cell) for s in here])
+    x = np.vstack([filled(s, own_columns(s, plan, state.columns), plan.least_cell) for s in here])
     features = tuple(Feature(c.modality, c.name, "numeric", (), "", "", x[:, j]) for j, c in enumerate(state.columns))
     stratum = np.repeat(np.arange(len(here)), [len(s) for s in here])
     y = [s.y for s in here]
@@ -238,6 +239,8 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
         from cohortium.federation_coordinator.binned import binned
 
         free = replace(free, baseline=replace(plan.baseline, times=tuple(map(float, binned(state).cuts))))
+    if plan.prepare is not None:
+        free = replace(free, prepare=replace(plan.prepare, unknown="mean", skewed="leave"))
     return free, {"all": asking(one, free)}
 
 
