@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, FitQuestion, Model
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
-from cohortium.federation_coordinator import linear, network, private, trees
+from cohortium.federation_coordinator import linear, network, private, private_network, trees
 from cohortium.federation_coordinator.state import State
 
 
@@ -54,7 +54,13 @@ class Method(Protocol):
         """Records of a study that is done."""
 
 
-METHODS: dict[str, Method] = {"linear": linear, "trees": trees, "private_linear": private, "network": network}
+METHODS: dict[str, Method] = {
+    "linear": linear,
+    "trees": trees,
+    "private_linear": private,
+    "network": network,
+    "private_network": private_network,
+}
 
 
 def method_of(state: State) -> Method:

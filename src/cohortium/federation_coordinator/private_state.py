@@ -14,17 +14,53 @@ from cohortium.federation_coordinator.state import Progress, State
 
 
 @dataclass(frozen=True)
-class PrivateFit(Progress):
-    """counts: noisy, by site. parameters: (P,) asked about now; average: (P,) of the last steps so far, averaged: how many. steps: made.
-    curvature: of the mean loss at the start. scores: noisy counts of those held out, by site."""
+class Released(Progress):
+    """What every private study has. counts: noisy, by site. scores: noisy counts of those held out, by site."""
 
     counts: dict[str, SitePrivateCounts]
+    scores: dict[str, SitePrivateScores]
+
+
+@dataclass(frozen=True)
+class PrivateFit(Released):
+    """parameters: (P,) asked about now; average: (P,) of the last steps so far, averaged: how many. steps: made. curvature: of the mean loss at the
+    start."""
+
     parameters: NDArray[np.float64]
     average: NDArray[np.float64]
     averaged: int
     steps: int
     curvature: float
-    scores: dict[str, SitePrivateScores]
+
+
+@dataclass(frozen=True)
+class PrivateNetworking(Released):
+    """base: (H,) start of the outputs' intercepts. done: rounds. sizes: part -> numbers in it, as the first round showed. change: of each part now;
+    average: of the last rounds so far, averaged: how many. first, second: moments of FedAdam. silent: site -> rounds without an answer.
+    last: site -> digest of its last update."""
+
+    base: NDArray[np.float64]
+    done: int
+    sizes: dict[str, int]
+    change: dict[str, NDArray[np.float64]]
+    average: dict[str, NDArray[np.float64]]
+    averaged: int
+    first: dict[str, NDArray[np.float64]]
+    second: dict[str, NDArray[np.float64]]
+    silent: dict[str, int]
+    last: dict[str, str]
+
+
+def released(state: State) -> Released:
+    """The noisy counts of a private study."""
+    assert isinstance(state.fit, Released)
+    return state.fit
+
+
+def networking(state: State) -> PrivateNetworking:
+    """The progress of a private network."""
+    assert isinstance(state.fit, PrivateNetworking)
+    return state.fit
 
 
 def fit_of(state: State) -> PrivateFit:

@@ -115,6 +115,16 @@ class Layout:
             for n, pieces in self._pieces.items()
         }
 
+    def pack_each(self, tensors: Sequence[Tensor]) -> dict[str, Array]:
+        """Part -> (n, p) of tensors (n, *shape of a parameter), such as gradients of single units."""
+        n = len(tensors[0])
+
+        def of(piece: tuple[int, int | None]) -> Array:
+            i, row = piece
+            return (tensors[i] if row is None else tensors[i][:, row]).detach().double().numpy().reshape(n, -1)  # type: ignore[no-any-return]
+
+        return {k: np.hstack([of(x) for x in pieces] or [np.zeros((n, 0))]) for k, pieces in self._pieces.items()}
+
     def unpack(self, parts: Mapping[str, Array]) -> list[Tensor]:
         """Tensors shaped as the parameters are; zero where there is no such part."""
         out = [torch.zeros_like(p) for p in self.parameters]

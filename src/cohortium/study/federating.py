@@ -43,13 +43,13 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
             f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
             "federation: {trees: {ridge: ...}}."
         )
-    network = network_plan(study) if f.method == "network" else None
-    if f.lacks and network is None:
+    network = network_plan(study) if f.method == "network" and f.privacy is None else None
+    if f.lacks and f.method != "network":
         raise StudyError(
             f"{study.path.name}: federation.lacks is of method: network; a linear fit names tables of this site alone."
         )
     every = list(spec.cohort.modalities)
-    modalities = f.modalities if f.modalities is not None else every if network else spec.reference or every
+    modalities = f.modalities if f.modalities is not None else every if f.method == "network" else spec.reference or every
     for m in modalities:
         if m not in f.lacks:
             _table(study, m)
@@ -225,7 +225,7 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
     if plan.privacy is not None:
         from cohortium.study.private_plan import check_declared
 
-        check_declared({name: found}, plan, study.path.name)
+        check_declared({name: found}, plan, study.path.name, study.spec.federation.lacks)
     return found
 
 

@@ -38,14 +38,7 @@ def network_plan(study: Study) -> NetworkPlan:
                 f"{where}: modality '{m}' says harmonise: combat, which networks across sites do not know yet. Take it out, or name other "
                 "tables under federation: {modalities: [...]}."
             )
-    for m in f.lacks:
-        if m in spec.cohort.modalities:
-            raise StudyError(f"{where}: federation.lacks names '{m}', which is a modality of this study file.")
-        if m not in (f.modalities or []):
-            raise StudyError(
-                f"{where}: federation.lacks names '{m}', which federation.modalities does not: it lists those of all sites, in "
-                "the same order at each."
-            )
+    check_lacks(study)
     optimiser = n.optimiser or ("sgd" if n.strategy in ("scaffold", "fedadam") else "adam")
     rate = n.rate or (FEDADAM_RATE if (n.strategy, optimiser) == ("fedadam", "sgd") else RATES[optimiser])
     return NetworkPlan(
@@ -54,3 +47,16 @@ def network_plan(study: Study) -> NetworkPlan:
         n.server_rate or (SERVER_RATE if n.strategy == "fedadam" else 1.0), n.clip, n.aggregate, n.personal, n.survival, n.inner,
         spec.seed,
     )  # fmt: skip
+
+
+def check_lacks(study: Study) -> None:
+    """Raise :class:`StudyError` for modalities that a site says it lacks and has, or that are none of the study."""
+    spec, f, where = study.spec, study.spec.federation, study.path.name
+    for m in f.lacks:
+        if m in spec.cohort.modalities:
+            raise StudyError(f"{where}: federation.lacks names '{m}', which is a modality of this study file.")
+        if m not in (f.modalities or []):
+            raise StudyError(
+                f"{where}: federation.lacks names '{m}', which federation.modalities does not: it lists those of all sites, in "
+                "the same order at each."
+            )

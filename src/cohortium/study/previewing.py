@@ -57,6 +57,7 @@ def preview_of(site: Site, plan: FederationPlan, penalty: float | None = None) -
     )
     # A private site decides by noisy counts, which a trial must not spend: it is shown what leaves where it takes part.
     network = None if plan.network is None else replace(plan.network, rounds=min(plan.network.rounds, ROUNDS))
+    # Its noise is that of the whole plan; the trial is broken off after as many rounds.
     alone = replace(
         plan,
         quorum=1,
