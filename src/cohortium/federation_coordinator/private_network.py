@@ -237,8 +237,12 @@ def results(
 ) -> FederatedResults:
     """Records of a private network that is done."""
     plan, fit = state.plan, networking(state)
+    modalities, declared = modalities_of(privacy_of(plan)), privacy_of(plan).columns
+    have = {
+        s: {m: int(m in {declared[i].modality for i in fit.counts[s].features}) for m in modalities} for s in state.here
+    }
     found = NetworkFit(
-        sum(fit.sizes.values()), list(modalities_of(privacy_of(plan))), {}, [], [], -1,
+        sum(fit.sizes.values()), list(modalities), have, [], [], -1,
         json.loads(encode(model(state))), [],
     )  # fmt: skip
     return FederatedResults(

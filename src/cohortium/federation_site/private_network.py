@@ -61,17 +61,19 @@ class Network:
         if key not in site.folds:  # the same each time; every use loads weights first
             site.folds[key] = _built(self.p, plan, self.modalities, q.base)
         self.model, self.layout, self.start = site.folds[key]
-        self._load(q.parts)
+        said = {self._short(p.name): p.change for p in q.parts}
+        if len(said) != len(q.parts) or not self.layout.fits(said):
+            raise ValueError("the question has parts of another network")
+        self.loaded = said
         there = {f.modality for f in site.features}
         self.mine = [str(j) for j, m in enumerate(self.modalities) if m in there] + [SHARED, HEAD]
 
-    def _load(self, parts: Sequence[PrivatePart]) -> None:
-        said = {self._short(p.name): p.change for p in parts}
-        if len(said) != len(parts) or not self.layout.fits(said):
-            raise ValueError("the question has parts of another network")
+    def load(self) -> Network:
+        """The same, with the weights of the question in it: a network is shared by all questions of a study."""
         with self.torch.no_grad():
-            for p, s, m in zip(self.layout.parameters, self.start, self.layout.unpack(said), strict=True):
+            for p, s, m in zip(self.layout.parameters, self.start, self.layout.unpack(self.loaded), strict=True):
                 p.copy_(s + m)
+        return self
 
     def _short(self, name: str) -> str:
         if name not in self.names:
@@ -220,7 +222,7 @@ def update(
     sites, so that their changes add up as sums over patients do."""
     p, how = _privacy(plan), plan.network
     assert how is not None
-    here = Network(site, plan, q)
+    here = Network(site, plan, q).load()
     begun = here.change()
     who = np.unique(site.patient[~held_out(site, p)])
     d = sum(here.layout.sizes[n] for n in here.mine)
@@ -242,7 +244,7 @@ def scores(
 ) -> SitePrivateScores:
     """Counts of those held out by bin of their score and outcome."""
     rows = held_out(site, _privacy(plan))
-    here = Network(site, plan, q)
+    here = Network(site, plan, q).load()
     each, bound = models.score_rows_of(here.scores()[rows], outcomes_of(site, plan, rows), here.grid())
     shares = by_patient(each, site.patient[rows])
     return SitePrivateScores(site.name, q.plan, q.round, noisy_sum(shares, bound, made.scores, noise, asked))

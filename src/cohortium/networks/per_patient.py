@@ -39,10 +39,11 @@ def gradients(
     """For each of the model's parameters (n, *its shape): gradients of the units' losses. x: per modality (n, d). target, mark: (n, H). Nothing is
     dropped."""
     model.eval()
-    named = {k: p.detach() for k, p in model.named_parameters()}
+    whole = _Forward(model)
+    named = {k: p.detach() for k, p in whole.named_parameters()}
 
     def one(params: dict[str, Tensor], rows: list[Tensor], have: Tensor, t: Tensor, m: Tensor) -> Tensor:
-        out = functional_call(_Forward(model), {f"model.{k}": v for k, v in params.items()}, ([r[None] for r in rows], have[None]))
+        out = functional_call(whole, params, ([r[None] for r in rows], have[None]))
         return loss(out[0], t, m)
 
     each = vmap(grad(one), in_dims=(None, 0, 0, 0, 0), chunk_size=max(1, MOST_NUMBERS // _size(model)))

@@ -24,6 +24,11 @@ from cohortium.report.federation_privacy import (
     private_answer,
     private_tiles,
 )
+from cohortium.report.federation_private_network import (
+    network_kinds_table,
+    private_network_facts,
+    private_network_section,
+)
 from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected
 from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
 from cohortium.report.html import render
@@ -52,7 +57,7 @@ def federation_page(r: FederatedResults) -> str:
         answer=answer(r),
         tiles=_tiles(r),
         coefficients=None if r.trees or net else _coefficients(r),
-        network=network_section(r) if net else None,
+        network=None if net is None else private_network_section(r, r.privacy) if r.privacy else network_section(r),
         trees=trees_section(r) if r.trees else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
         across=None if r.evaluation is None else across_table(r.evaluation),
@@ -69,14 +74,14 @@ def federation_page(r: FederatedResults) -> str:
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(r) if r.privacy is None else kinds_table(),
+        kinds=_kinds(r) if r.privacy is None else network_kinds_table() if net else kinds_table(),
         protected=protected(r),
         cost=cost(r),
         exposed=(unprotected(r) or exposed(r)) if r.privacy is None else [],
         privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            *(trees_facts(r) if r.trees else network_facts(r) if net else _model_facts(r)),
+            *_about(r),
             ("plan", r.digest),
             _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
@@ -87,6 +92,13 @@ def federation_page(r: FederatedResults) -> str:
             ("version", r.version),
         ],
     )
+
+
+def _about(r: FederatedResults) -> list[tuple[str, str]]:
+    """What was fitted."""
+    if r.network is not None:
+        return private_network_facts(r) if r.privacy is not None else network_facts(r)
+    return trees_facts(r) if r.trees else _model_facts(r)
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:

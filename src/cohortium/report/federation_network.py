@@ -25,7 +25,7 @@ class NetworkSection:
 
     notes: list[str]
     who: Table
-    losses: Drawing
+    losses: Drawing | None
     paired: Table | None
 
 

@@ -58,7 +58,7 @@ class PrivateNetwork:
         from cohortium.federation_site.private_network import Network, as_parts
 
         q = AskPrivateNetworkScores("", 0, self.mean, self.sd, self.base, as_parts(self.change))
-        found = Network(site, self.plan, q).scores()
+        found = Network(site, self.plan, q).load().scores()
         low, high = privacy_of(self.plan).outcome
         return (low + high) / 2 + (high - low) / 2 * found if self.plan.kind == "continuous" else found
 
