@@ -41,6 +41,12 @@ NARROW = 128
 """Columns of a modality up to which its encoder is a perceptron; wider ones have one of low rank."""
 
 FARTHEST = 1000.0
+BODY = 0.3
+"""Gradients of encoders and fusion are multiplied by this before they are cut, and steps there again: noise in the many numbers of the body costs more
+than what they learn from few patients; paths to the outputs learn first. Chosen on simulated sites."""
+
+OUTER = ("joint.wide", "joint.head", "bias")
+
 MADE_UP = 2000
 """Patients that are made up to find edges of bins."""
 
@@ -67,6 +73,11 @@ class Network:
         self.loaded = said
         there = {f.modality for f in site.features}
         self.mine = [str(j) for j, m in enumerate(self.modalities) if m in there] + [SHARED, HEAD]
+        self.weights = [
+            self.torch.full_like(x, 1.0 if n.startswith(OUTER) else BODY) for n, x in self.model.named_parameters()
+        ]
+        weight = self.layout.pack(self.weights)
+        self.weight = np.concatenate([weight[n] for n in self.mine])
 
     def load(self) -> Network:
         """The same, with the weights of the question in it: a network is shared by all questions of a study."""
@@ -93,7 +104,7 @@ class Network:
         return [self.torch.as_tensor(v) for v in z], self.torch.as_tensor(present)
 
     def shares(self, patients: NDArray[np.int64]) -> Iterator[Array]:
-        """(m, P) gradients of these patients (codes), the mean over each one's units, in groups."""
+        """(m, P) gradients of these patients (codes), the mean over each one's units, times ``weight``; in groups."""
         from cohortium.networks.per_patient import gradients
         from cohortium.training.loop import one_thread
 
@@ -108,7 +119,7 @@ class Network:
             with one_thread():
                 found = gradients(self.model, [v[at] for v in x], present[at], loss, target[at], mark[at])
             packed = self.layout.pack_each(found)
-            each = np.hstack([packed[n] for n in self.mine])
+            each = np.hstack([packed[n] for n in self.mine]) * self.weight
             each[~np.isfinite(each).all(1)] = 0.0  # his own alone: who else is there does not matter
             yield by_patient(each, self.site.patient[rows])
 
@@ -119,7 +130,8 @@ class Network:
         return found
 
     def move(self, by: Array) -> None:
-        """Add to the numbers of the parts that are trained here, in order."""
+        """Add to the numbers of the parts that are trained here, in order; times ``weight``."""
+        by = by * self.weight
         parts, at = {}, 0
         for n in self.mine:
             parts[n] = by[at : at + self.layout.sizes[n]]
@@ -232,7 +244,7 @@ def update(
         by = total / (p.sampled * q.patients)
         if how.proximal:
             now = here.change()
-            by = by + how.proximal * np.concatenate([now[n] - begun[n] for n in here.mine])
+            by = by + how.proximal * np.concatenate([now[n] - begun[n] for n in here.mine]) / here.weight
         here.move(-p.step * by)
     now = here.change()
     parts = [PrivatePart(here.names[here.layout.names.index(n)], now[n] - begun[n]) for n in here.mine]

@@ -48,7 +48,7 @@ class Whole(nn.Module):
     def __init__(self, joint: JointModel, base: Array) -> None:
         super().__init__()
         self.joint = joint
-        self.bias = nn.Parameter(torch.as_tensor(base, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.tensor(base, dtype=torch.float64))  # a copy: base is a message's
 
     def forward(self, batch: object) -> Tensor:
         return self.joint(batch) + self.bias  # type: ignore[no-any-return]

@@ -53,15 +53,15 @@ class PrivacySpec(Declaration):
     outcome: tuple[float, float] | None = Field(None, description="least and most of a continuous endpoint")
     times: list[float] = Field(default_factory=list, description="ends of the intervals of survival, rising")
     rounds: int | None = Field(
-        None, ge=1, le=500, description="steps of gradient descent, default 25; of a network rounds, default 40"
+        None, ge=1, le=500, description="steps of gradient descent, default 25; of a network rounds, default 15"
     )
     clip: float | None = Field(
         None,
         gt=0,
-        description="a patient's gradient is cut to this times the root of its columns and one, default 0.2; of a network to this, default 0.5",
+        description="a patient's gradient is cut to this times the root of its columns and one, default 0.2; of a network to this, default 0.4",
     )
     step: float | None = Field(
-        None, gt=0, description="length of a step, default 1; of a network its learning rate, default 2"
+        None, gt=0, description="length of a step, default 1; of a network its learning rate, default 8"
     )
     counts: float = Field(0.05, gt=0, lt=1, description="share of the budget for counts")
     moments: float = Field(

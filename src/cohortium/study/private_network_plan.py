@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cohortium.federation_site import Site
     from cohortium.study.load import Study
 
-NETWORK_ROUNDS, NETWORK_CLIP, NETWORK_STEP = 40, 0.5, 2.0
+NETWORK_ROUNDS, NETWORK_CLIP, NETWORK_STEP = 15, 0.4, 8.0
 NETWORK_WIDTH, NETWORK_FUSION = 8, "gated"
 """Where the study file does not say; chosen on simulated sites (``benchmarks/private_networks.py --tune``), of which some lack a modality."""
 
