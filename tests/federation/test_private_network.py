@@ -29,7 +29,7 @@ from cohortium.contracts.federation_private import (  # noqa: E402
 from cohortium.contracts.federation_wire import decode, digest, encode  # noqa: E402
 from cohortium.errors import FederationError  # noqa: E402
 from cohortium.federation_coordinator import begin, question, restore, results, step, store  # noqa: E402
-from cohortium.federation_coordinator.private_network import names  # noqa: E402
+from cohortium.federation_coordinator.private_network import longest, names  # noqa: E402
 from cohortium.federation_coordinator.private_state import networking  # noqa: E402
 from cohortium.federation_site import private, private_network  # noqa: E402
 from cohortium.federation_site.private_network import Network  # noqa: E402
@@ -42,6 +42,7 @@ from cohortium.privacy import SeededNoise, models, spent  # noqa: E402
 from cohortium.privacy.ledger import Ledger  # noqa: E402
 from cohortium.privacy.schedule import Schedule, schedule  # noqa: E402
 from cohortium.study.federating import drive  # noqa: E402
+from cohortium.study.fitting_together import fit_together  # noqa: E402
 from cohortium.study.private_fitting import fit_private  # noqa: E402
 from cohortium.study.private_plan import asking_privately  # noqa: E402
 from tests.federation.private_network_sites import plan, sites  # noqa: E402
@@ -103,7 +104,7 @@ def test_rows_with_marks_give_what_a_batch_in_parts_gives(fusion):
         torch.testing.assert_close(forward(model, garbage, present), batch, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", thorough_but(list(KINDS), "survival", "multiclass"))
 def test_gradients_of_patients_are_those_of_one_after_the_other(kind):
     made = plan(kind)
     site = sites(kind)["north"]
@@ -117,7 +118,8 @@ def test_gradients_of_patients_are_those_of_one_after_the_other(kind):
         said = sum(loss(forward(here.model, [v[[j]] for v in x], present[[j]])[0], target[j], mark[j]) for j in mine)
         found = torch.autograd.grad(said / len(mine), here.layout.parameters, allow_unused=True, materialize_grads=True)
         packed = here.layout.pack(found)
-        np.testing.assert_allclose(shares[i], np.concatenate([packed[n] for n in here.mine]), rtol=1e-9, atol=1e-11)
+        by_hand = np.concatenate([packed[n] for n in here.mine]) * here.weight
+        np.testing.assert_allclose(shares[i], by_hand, rtol=1e-9, atol=1e-11)
 
 
 def test_losses_count_intervals_as_linear_hazards_do():
@@ -132,7 +134,7 @@ def test_losses_count_intervals_as_linear_hazards_do():
         np.testing.assert_allclose(g.numpy(), linear[:3], atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", thorough_but(list(KINDS), "survival", "continuous"))
 def test_no_patient_changes_a_step_by_more_than_the_clip(kind):
     """Added or removed, with all his units and however far his values and weights are."""
     made = plan(kind, clip=0.5, step=1.0)
@@ -153,11 +155,14 @@ def test_no_patient_changes_a_step_by_more_than_the_clip(kind):
 def test_noise_is_as_large_as_declared_in_every_number_and_steps_add_up():
     made = plan("binary", 2.0, rounds=3, steps=2, clip=0.5, step=0.7)
     q = replace(asked(made), parts=())
-    nobody = replace(take(sites("binary")["north"], np.arange(0)))
+    nobody = take(sites("binary")["north"], np.arange(0))
+    weight = Network(nobody, made, q).weight
+    assert set(weight) == {1.0, private_network.BODY}
     noise = schedule(made.privacy)
     drawn = np.array([
         flat(private_network.update(nobody, made, q, noise, SeededNoise(s, "a"), "x")) for s in range(150)
     ])  # fmt: skip
+    drawn = drawn / weight
     declared = 0.7 * 0.5 / noise.gradient / q.patients * math.sqrt(2)
     assert drawn.std() == pytest.approx(declared, rel=0.02)  # 150 x 261 numbers: a standard error of 0.4%
     by_number = drawn.std(0) / declared
@@ -187,7 +192,7 @@ def test_who_is_in_a_step_is_drawn_by_patient_with_the_declared_chance():
     assert share == pytest.approx(0.3, abs=0.04) and len({frozenset(x) for x in seen}) > 50
 
 
-@pytest.mark.parametrize("kind", thorough_but(list(KINDS), "survival", "binary"))
+@pytest.mark.parametrize("kind", thorough_but(list(KINDS), "survival"))
 def test_a_study_spends_its_budget_and_no_more(kind):
     made = plan(kind, hold_out=0.3, rounds=3)
     ledger, found = Ledger(3.0, 1e-5), sites(kind)
@@ -219,6 +224,7 @@ def test_the_schedule_by_hand():
     assert (one.kind, one.times) == ("gaussian", 10)
 
 
+@pytest.mark.thorough
 def test_sampled_steps_with_counts_spend_the_budget_by_dp_accounting():
     pytest.importorskip("dp_accounting")
     import dp_accounting as dp
@@ -280,14 +286,14 @@ def test_sites_train_the_parts_of_their_own_modalities_alone():
 
 def test_one_round_of_all_patients_is_gradient_descent_on_all_rows():
     """Without noise and cutting, and with exact counts: the step of all sites is that of their rows together."""
-    made = plan("binary", math.inf, rounds=1, clip=1e9, step=0.5)
+    made = plan("binary", math.inf, rounds=1, clip=1e6, step=0.5)
     found = sites("binary")
     state = ended(made, found=found)
     q = replace(asked(made), parts=(), base=networking(state).base, mean=state.mean, sd=state.sd)
     total, n = None, {}
     for s in found.values():
         here = Network(s, made, q).load()
-        g = np.vstack(list(here.shares(np.unique(s.patient)))).sum(0)
+        g = np.vstack(list(here.shares(np.unique(s.patient)))).sum(0) * here.weight
         at = 0
         for k in here.mine:
             name = here.names[here.layout.names.index(k)]
@@ -297,7 +303,7 @@ def test_one_round_of_all_patients_is_gradient_descent_on_all_rows():
             n[name] = n.get(name, 0) + s.patients()
             at += size
     for name, change in networking(state).change.items():
-        np.testing.assert_allclose(change, -0.5 * total[name] / n[name], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(change, -0.5 * total[name] / n[name], rtol=1e-6, atol=1e-6)
 
 
 def test_the_same_study_twice_and_a_state_taken_up_again():
@@ -355,7 +361,7 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("name", thorough_but(list(DAMAGED), "NaN", "a thousand times too large", "parts"))
 def test_hostile_answers_are_left_out_and_the_others_go_on(name):
     kind, change, said = DAMAGED[name]
 
@@ -389,9 +395,21 @@ def test_an_old_update_under_a_new_round_is_seen():
 
 
 def test_honest_updates_are_far_within_the_bound():
-    """Or honest sites would be left out by chance: 30 studies of four sites."""
-    for seed in range(6):
-        assert not ended(replace(plan("binary", 1.0, rounds=3), seed=seed)).left
+    """Or honest sites would be left out by chance."""
+    made = plan("binary", 1.0, rounds=2)
+    found = sites("binary")
+    state = begin(made, list(found))
+    counts = {n: decode(asking_privately(s, made)(encode(question(state)))) for n, s in found.items()}
+    for n, a in counts.items():  # their noise is not what this is about
+        counts[n] = replace(a, counts=np.array([20.0, 20.0]))
+    state = step(state, counts)
+    q = question(state)
+    noise, ratios = schedule(made.privacy), []
+    for seed in range(5):
+        for s in found.values():
+            a = private_network.update(s, made, q, noise, SeededNoise(seed, s.name), "x")
+            ratios.append(float(np.linalg.norm(flat(a))) / longest(state, s.name, len(flat(a)), noise))
+    assert max(ratios) < 0.9
 
 
 def test_silent_sites_may_come_back_and_are_left_out_after_three_rounds():
@@ -405,9 +423,9 @@ def test_silent_sites_may_come_back_and_are_left_out_after_three_rounds():
 
 @pytest.mark.parametrize("network", [{"strategy": "fedadam", "server_rate": 0.05}, {"aggregate": "median"}, {"strategy": "fedprox", "proximal": 0.1}])  # fmt: skip
 def test_strategies_are_done_to_noisy_changes(network):
-    made = plan("binary", rounds=2, steps=2, network=network)
+    made = plan("binary", 20.0, rounds=2, steps=2, network=network)
     state = ended(made)
-    plain = ended(plan("binary", rounds=2, steps=2))
+    plain = ended(plan("binary", 20.0, rounds=2, steps=2))
     assert not state.left and np.abs(networking(state).change[HEAD] - networking(plain).change[HEAD]).max() > 1e-6
 
 
@@ -427,12 +445,22 @@ def test_edges_of_bins_are_the_same_at_every_site_and_hold_no_data():
 
 def test_a_network_without_noise_learns_and_scores():
     """What is planted is found: or all of the above would be true of a network that does nothing."""
-    made = plan("binary", rounds=25, clip=1.0, step=2.0)
+    made = plan("binary", rounds=15, clip=0.4, step=8.0)
     found = sites("binary", sizes=(80, 90, 80, 80))
-    model = fit_private(found, made, None, 0)
+    model = fit_together(found, made, None, 0)
     said = np.concatenate([model.scores(s) for s in found.values()])
     y = np.concatenate([s.y for s in found.values()])
     assert (said[y == 1][:, None] > said[y == 0]).mean() > 0.75
+
+
+def test_fits_of_all_sites_at_once_are_those_of_the_protocol():
+    made, found = plan("binary", rounds=2, step=2.0), sites("binary")
+    one, two = fit_private(found, made, None, 0), fit_together(found, made, None, 0)
+    for n, v in one.change.items():
+        np.testing.assert_allclose(two.change[n], v, atol=1e-7)
+    np.testing.assert_allclose(one.scores(found[BAD]), two.scores(found[BAD]), atol=1e-7)
+    noisy = [fit_together(found, made, 3.0, s).change[HEAD] for s in range(2)]
+    assert np.abs(noisy[0] - noisy[1]).max() > 1e-4
 
 
 def test_messages_are_documented():
