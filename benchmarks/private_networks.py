@@ -49,7 +49,9 @@ LACKS = {1: "images", 2: "rna", 4: "images"}
 def network(plan: FederationPlan, **changes) -> FederationPlan:
     """A private linear plan as one of a network, with the defaults of the study file but for changes."""
     said = {"rounds": NETWORK_ROUNDS, "clip": NETWORK_CLIP, "step": NETWORK_STEP, **changes}
-    how = NetworkPlan(rounds=0, fusion=said.pop("fusion", NETWORK_FUSION), width=said.pop("width", NETWORK_WIDTH), seed=plan.seed)
+    how = NetworkPlan(
+        rounds=0, fusion=said.pop("fusion", NETWORK_FUSION), width=said.pop("width", NETWORK_WIDTH), seed=plan.seed
+    )
     return replace(plan, method="private_network", network=how, privacy=replace(plan.privacy, **said))
 
 
@@ -78,12 +80,18 @@ def utility(cohort: str, data: Path, seeds: int) -> None:
                 except FederationError:  # noisy counts leave no site: a coin predicts
                     value = 0.5
                 found.setdefault((what, "none" if e is None else f"{e:g}"), []).append(value)
-        print(f"split {seed}: {time.process_time() - begun:.0f} CPU s", flush=True)
-    print(f"{cohort}: {sum(map(len, sites.values()))} patients, {len(sites)} sites, {seeds} splits; mean (range)")
+        print(f"{cohort}: {sum(map(len, sites.values()))} patients, {len(sites)} sites, {seed + 1} splits", flush=True)
+        told(found)
+    print(f"{time.process_time() - begun:.0f} CPU s")
+
+
+def told(found: dict[tuple[str, str], list[float]]) -> None:
+    """Mean and range so far, and the difference from the linear model."""
     for (what, e), v in found.items():
         gap = np.array(v) - np.array(found["linear", e])
+        error = gap.std(ddof=1) / math.sqrt(len(v)) if len(v) > 1 else math.nan
         print(
-            f"  {what:8s} epsilon {e:5s} {np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f}), less linear {gap.mean():+.3f} (se {gap.std(ddof=1) / math.sqrt(len(v)):.3f})",
+            f"  {what:8s} epsilon {e:5s} {np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f}), less linear {gap.mean():+.3f} (se {error:.3f})",
             flush=True,
         )
 
@@ -122,14 +130,21 @@ def simulated(seed: int, sizes: tuple[int, ...]) -> tuple[FederationPlan, dict[s
         x = {m: rng.standard_normal((n, d)) for m, d in DIMS.items()}
         have = {m: np.ones(n, bool) if m == "clinical" else rng.random(n) < 0.85 for m in DIMS}
         c, r, g = x["clinical"], x["rna"], x["images"]
-        eta = 0.8 * c[:, 0] - 0.6 * c[:, 1] + have["rna"] * (0.6 * r[:, 0] + 0.5 * c[:, 2] * r[:, 1]) + 0.5 * have["images"] * g[:, 0]
+        eta = (
+            0.8 * c[:, 0]
+            - 0.6 * c[:, 1]
+            + have["rna"] * (0.6 * r[:, 0] + 0.5 * c[:, 2] * r[:, 1])
+            + 0.5 * have["images"] * g[:, 0]
+        )
         y = (rng.random(n) < 1 / (1 + np.exp(0.8 - eta))).astype(float)
         features = tuple(
             Feature(m, f"{m}{j}", "numeric", (), "", "", np.where(have[m], v, np.nan))
             for m in DIMS if m != LACKS.get(i) for j, v in enumerate(x[m].T)
         )  # fmt: skip
         none = np.zeros(0)
-        sites[f"s{i}"] = Site(f"s{i}", features, np.arange(n), np.ones(n), np.zeros(n, int), y, ("no", "yes"), none, none)
+        sites[f"s{i}"] = Site(
+            f"s{i}", features, np.arange(n), np.ones(n), np.zeros(n, int), y, ("no", "yes"), none, none
+        )
     columns = tuple(PrivateColumn(m, f"{m}{j}", -3.0, 3.0) for m, d in DIMS.items() for j in range(d))
     plan = FederationPlan(
         "simulated", "y", "binary", ("no", "yes"), "", tuple(DIMS), 0.0, 1, 1, 1, 1, 50, False, 0, seed, "private_linear",

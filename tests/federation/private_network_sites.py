@@ -23,7 +23,11 @@ def plan(kind, epsilon=3.0, network=None, **changes):
     )  # fmt: skip
     classes = cut.CLASSES[kind] if kind in ("binary", "multiclass") else ()
     return replace(
-        cut.plan(kind), method="private_network", privacy=privacy, network=replace(NETWORK, **(network or {})), classes=classes
+        cut.plan(kind),
+        method="private_network",
+        privacy=privacy,
+        network=replace(NETWORK, **(network or {})),
+        classes=classes,
     )
 
 

@@ -191,7 +191,9 @@ def wrong_scores(a: SitePrivateScores, state: State, made: Schedule) -> str:
     if not np.isfinite(a.counts).all():
         return "it sent NaN or infinite numbers"
     most = (
-        1 + float(released(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+        1
+        + float(released(state).counts[a.site].counts.sum())
+        + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
     )
     return "its scores are larger than its noisy counts allow" if (np.abs(a.counts) > most).any() else ""
 

@@ -42,7 +42,9 @@ class Ledger:
         same = [r for r in self.releases if new and r.plan == new[0].plan]
         if planned and within([*same, *new], planned):
             others = [r for r in self.releases if r.plan != new[0].plan]
-            if not refused([], planned, plan_epsilon, plan_delta) and not refused(others, planned, self.epsilon, self.delta):
+            if not refused([], planned, plan_epsilon, plan_delta) and not refused(
+                others, planned, self.epsilon, self.delta
+            ):
                 return ""
         if said := refused(same, new, plan_epsilon, plan_delta):
             return f"the study's budget: {said}"

@@ -120,7 +120,11 @@ def _facts(p: PrivacyStatement) -> list[tuple[str, str]]:
         ("delta", f"{p.delta:g}"),
         (
             "composition",
-            ("exact for Gaussian noise (mu² adds up)" if p.sampled == 1 else "privacy loss distributions, since patients are in steps by chance (dp-accounting)")
+            (
+                "exact for Gaussian noise (mu² adds up)"
+                if p.sampled == 1
+                else "privacy loss distributions, since patients are in steps by chance (dp-accounting)"
+            )
             + "; no site can be asked for more than the table says",
         ),
         ("parts", parts),

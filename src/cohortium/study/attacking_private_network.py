@@ -60,9 +60,7 @@ def _shares(site: Site, plan: FederationPlan, q: AskPrivateUpdate) -> Array:
     return np.asarray(each * np.minimum(1.0, privacy_of(plan).clip / np.maximum(norm, 1e-300)))
 
 
-def updates_told(
-    plan: FederationPlan, sites: Mapping[str, Site], name: str, member: NDArray[np.bool_]
-) -> list[Array]:
+def updates_told(plan: FederationPlan, sites: Mapping[str, Site], name: str, member: NDArray[np.bool_]) -> list[Array]:
     """For each random half of a site's units (a row of ``member``) how much its noisy updates of all rounds point to each candidate: their
     products with his own, summed. Rounds are those of one fit of everybody."""
     site, deviation = sites[name], _noise(plan)
@@ -105,7 +103,13 @@ def rows_inverted(plan: FederationPlan, sites: Mapping[str, Site], name: str) ->
     known = np.hstack([np.repeat(m[:, None], v.shape[1], 1) for m, v in zip(marks, x, strict=True)])
     r = recovered(flat * known, truth, misfit, plan.seed)
     return replace(
-        record, candidates=r.rows, columns=r.columns, share=r.share, chance=r.chance, distance=r.distance, misfit=r.misfit
+        record,
+        candidates=r.rows,
+        columns=r.columns,
+        share=r.share,
+        chance=r.chance,
+        distance=r.distance,
+        misfit=r.misfit,
     )
 
 

@@ -49,7 +49,9 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
             f"{study.path.name}: federation.lacks is of method: network; a linear fit names tables of this site alone."
         )
     every = list(spec.cohort.modalities)
-    modalities = f.modalities if f.modalities is not None else every if f.method == "network" else spec.reference or every
+    modalities = (
+        f.modalities if f.modalities is not None else every if f.method == "network" else spec.reference or every
+    )
     for m in modalities:
         if m not in f.lacks:
             _table(study, m)

@@ -90,7 +90,10 @@ def together(sites: Mapping[str, Site]) -> tuple[Site, NDArray[np.str_]]:
         known |= {(f.modality, f.name): f for f in s.features if (f.modality, f.name) not in known}
     features = []
     for key, f in known.items():
-        own = [next((g.values for g in s.features if (g.modality, g.name) == key), np.full(len(s), np.nan)) for s in several]
+        own = [
+            next((g.values for g in s.features if (g.modality, g.name) == key), np.full(len(s), np.nan))
+            for s in several
+        ]
         features.append(replace(f, values=np.concatenate(own)))
     codes, whose, at = [], [], 0
     for n, s in sites.items():
@@ -99,4 +102,6 @@ def together(sites: Mapping[str, Site]) -> tuple[Site, NDArray[np.str_]]:
         whose += [n] * len(who)
         at += len(who)
     rest = {k: np.concatenate([getattr(s, k) for s in several]) for k in ("weight", "stratum", "y", "time", "entry")}
-    return replace(first, name="all", features=tuple(features), patient=np.concatenate(codes), draw=None, **rest), np.array(whose)
+    return replace(
+        first, name="all", features=tuple(features), patient=np.concatenate(codes), draw=None, **rest
+    ), np.array(whose)

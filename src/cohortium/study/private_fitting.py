@@ -69,7 +69,9 @@ def privacy_of(plan: FederationPlan) -> PrivacyPlan:
     return plan.privacy
 
 
-def fit_private(sites: Mapping[str, Site], plan: FederationPlan, epsilon: float | None, seed: int) -> PrivateModel | PrivateNetwork:
+def fit_private(
+    sites: Mapping[str, Site], plan: FederationPlan, epsilon: float | None, seed: int
+) -> PrivateModel | PrivateNetwork:
     """The model that a private study of these sites gives. plan: a private one, of ``plan_of``. epsilon: None for the same steps without
     noise. seed: of the noise. To fit on some patients, hand over :func:`cohortium.federation_site.trials.take` of each site.
 

@@ -57,7 +57,9 @@ def private_network_plan(study: Study) -> NetworkPlan:
             "would change those of all others. Take it out"
         )
     elif n.inner:
-        reason = "inner: a round is chosen by exact losses of patients kept from training. Take it out: the rounds are fixed"
+        reason = (
+            "inner: a round is chosen by exact losses of patients kept from training. Take it out: the rounds are fixed"
+        )
     elif some := [k for k in SAID if k in given]:
         reason = f"{some[0]}: {SAID[some[0]]}. Take it out of federation.network"
     if reason:
