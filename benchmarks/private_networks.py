@@ -123,7 +123,7 @@ def attacked(data: Path, shadows: int) -> None:
         print(f"{time.process_time() - begun:.0f} CPU s", flush=True)
 
 
-def simulated(seed: int, sizes: tuple[int, ...]) -> tuple[FederationPlan, dict[str, Site]]:
+def simulated(seed: int, sizes: tuple[int, ...], kind: str = "binary") -> tuple[FederationPlan, dict[str, Site]]:
     """Sites with three modalities, some of which lack one; the outcome is linear in five columns and a product of two."""
     rng, sites = np.random.default_rng(seed), {}
     for i, n in enumerate(sizes):
@@ -137,18 +137,21 @@ def simulated(seed: int, sizes: tuple[int, ...]) -> tuple[FederationPlan, dict[s
             + 0.5 * have["images"] * g[:, 0]
         )
         y = (rng.random(n) < 1 / (1 + np.exp(0.8 - eta))).astype(float)
+        time_ = np.zeros(0)
+        if kind == "survival":
+            died, censored = rng.exponential(1500 * np.exp(-eta)), rng.exponential(2000, n)
+            y, time_ = (died <= censored).astype(float), np.minimum(died, censored) + 0.5
         features = tuple(
             Feature(m, f"{m}{j}", "numeric", (), "", "", np.where(have[m], v, np.nan))
             for m in DIMS if m != LACKS.get(i) for j, v in enumerate(x[m].T)
         )  # fmt: skip
-        none = np.zeros(0)
         sites[f"s{i}"] = Site(
-            f"s{i}", features, np.arange(n), np.ones(n), np.zeros(n, int), y, ("no", "yes"), none, none
+            f"s{i}", features, np.arange(n), np.ones(n), np.zeros(n, int), y, ("no", "yes"), time_, 0 * time_
         )
     columns = tuple(PrivateColumn(m, f"{m}{j}", -3.0, 3.0) for m, d in DIMS.items() for j in range(d))
     plan = FederationPlan(
-        "simulated", "y", "binary", ("no", "yes"), "", tuple(DIMS), 0.0, 1, 1, 1, 1, 50, False, 0, seed, "private_linear",
-        privacy=PrivacyPlan(8.0, 1e-5, columns),
+        "simulated", "y", kind, () if kind == "survival" else ("no", "yes"), "", tuple(DIMS), 0.0, 1, 1, 1, 1, 50, False, 0, seed, "private_linear",
+        privacy=PrivacyPlan(8.0, 1e-5, columns, times=(300.0, 700.0, 1200.0, 2000.0) if kind == "survival" else ()),
     )  # fmt: skip
     return plan, sites
 
@@ -167,13 +170,11 @@ def inverted() -> None:
             )
 
 
-def tune() -> None:
-    """AUC of simulated patients who are in no site, by settings and epsilon."""
-    from sklearn.metrics import roc_auc_score
-
-    cases = [simulated(s, (150,) * 6 + (2000,)) for s in range(3)]
+def tune(kind: str) -> None:
+    """AUC or C-index of simulated patients who are in no site, by settings and epsilon."""
+    cases = [simulated(s, (150,) * 6 + (1000,), kind) for s in range(3)]
     for changes in (
-        {}, {"step": 4.0}, {"step": 16.0}, {"rounds": 25, "step": 6.0}, {"clip": 0.1, "step": 32.0}, {"fusion": "attention", "step": 4.0}, {"width": 4},
+        {}, {"step": 4.0}, {"step": 2.0}, {"rounds": 25, "step": 4.0}, {"clip": 1.0, "step": 3.0}, {"fusion": "attention", "step": 4.0}, {"width": 4},
     ):  # fmt: skip
         out = []
         for e in EPSILONS:
@@ -181,9 +182,9 @@ def tune() -> None:
             for k, (plan, sites) in enumerate(cases):
                 test = sites["s6"]
                 model = fit_together({n: s for n, s in sites.items() if n != "s6"}, network(plan, **changes), e, k)
-                values.append(roc_auc_score(test.y, model.scores(test)))
+                values.append(score(kind, [test], [model.scores(test)]))
             out.append(float(np.mean(values)))
-        print(changes, [f"{v:.3f}" for v in out], flush=True)
+        print(kind, changes, [f"{v:.3f}" for v in out], flush=True)
 
 
 def main() -> None:
@@ -202,7 +203,8 @@ def main() -> None:
     if asked.invert:
         inverted()
     if asked.tune:
-        tune()
+        tune("survival")
+        tune("binary")
     if not (asked.attack or asked.invert or asked.tune):
         for cohort in asked.cohorts:
             utility(cohort, asked.data, asked.seeds)
