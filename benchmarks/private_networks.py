@@ -1,6 +1,6 @@
 """Private networks: epsilon against utility beside the private linear model, and attacks with and without noise.
 
-usage: python benchmarks/private_networks.py [--data ../shared/data] [--cohorts brca support2] [--seeds 10] [--attack] [--shadows 64] [--invert] [--tune]
+usage: python benchmarks/private_networks.py [--data ../shared/data] [--cohorts brca support2] [--seeds 10] [--attack] [--only 1] [--shadows 64] [--invert] [--tune]
 
 Cohorts and splits are those of ``benchmarks/privacy.py``: each seed holds out other 30% of each site's patients and draws other noise; the metric is exact, on those
 held out, since the question is what noise in the fit costs. Settings are the defaults of ``federation.privacy`` for networks, chosen by ``--tune`` on simulated
@@ -96,8 +96,8 @@ def told(found: dict[tuple[str, str], list[float]]) -> None:
         )
 
 
-def attacked(data: Path, shadows: int) -> None:
-    """Membership at several budgets."""
+def attacked(data: Path, shadows: int, only: list[str]) -> None:
+    """Membership at several budgets. only: labels of some, or none for all."""
     with tempfile.TemporaryDirectory() as name:
         linear, sites = loaded("brca", data, Path(name))
     linear = replace(linear, quorum=1, least_patients=1)
@@ -107,6 +107,8 @@ def attacked(data: Path, shadows: int) -> None:
     for label, epsilon, changes in (
         ("none, not cut", math.inf, {"clip": 1e6, "step": 1.0}), ("none", math.inf, {}), ("8", 8.0, {}), ("3", 3.0, {}), ("1", 1.0, {}),
     ):  # fmt: skip
+        if only and label not in only:
+            continue
         begun = time.process_time()
         plan = network(linear, epsilon=epsilon, **changes)
         rows = []
@@ -194,12 +196,13 @@ def main() -> None:
     parser.add_argument("--cohorts", nargs="*", default=list(COHORTS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--shadows", type=int, default=64)
+    parser.add_argument("--only", nargs="*", default=[], help="of --attack, some of: 'none, not cut' none 8 3 1")
     parser.add_argument("--attack", action="store_true")
     parser.add_argument("--invert", action="store_true")
     parser.add_argument("--tune", action="store_true")
     asked = parser.parse_args()
     if asked.attack:
-        attacked(asked.data, asked.shadows)
+        attacked(asked.data, asked.shadows, asked.only)
     if asked.invert:
         inverted()
     if asked.tune:

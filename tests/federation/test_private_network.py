@@ -183,13 +183,13 @@ def test_who_is_in_a_step_is_drawn_by_patient_with_the_declared_chance():
     before = private_network.Network
     private_network.Network = Watched
     try:
-        for s in range(60):
+        for s in range(25):
             private_network.update(site, made, replace(asked(made), parts=()), FREE, SeededNoise(s, "a"), f"x{s}")
     finally:
         private_network.Network = before
     people = len(np.unique(site.patient))
     share = np.mean([len(x) / people for x in seen])
-    assert share == pytest.approx(0.3, abs=0.04) and len({frozenset(x) for x in seen}) > 50
+    assert share == pytest.approx(0.3, abs=0.06) and len({frozenset(x) for x in seen}) > 20
 
 
 @pytest.mark.parametrize("kind", thorough_but(list(KINDS), "survival"))
@@ -419,9 +419,16 @@ def test_silent_sites_may_come_back_and_are_left_out_after_three_rounds():
         ended(made, silent=lambda s, r: s != BAD and r >= 3)
 
 
-@pytest.mark.parametrize("network", [{"strategy": "fedadam", "server_rate": 0.05}, {"aggregate": "median"}, {"strategy": "fedprox", "proximal": 0.1}])  # fmt: skip
-def test_strategies_are_done_to_noisy_changes(network):
-    made = plan("binary", 20.0, rounds=2, steps=2, network=network)
+STRATEGIES = {
+    "fedadam": {"strategy": "fedadam", "server_rate": 0.05},
+    "median": {"aggregate": "median"},
+    "fedprox": {"strategy": "fedprox", "proximal": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", thorough_but(list(STRATEGIES), "fedprox"))
+def test_strategies_are_done_to_noisy_changes(name):
+    made = plan("binary", 20.0, rounds=2, steps=2, network=STRATEGIES[name])
     state = ended(made)
     plain = ended(plan("binary", 20.0, rounds=2, steps=2))
     assert not state.left and np.abs(networking(state).change[HEAD] - networking(plain).change[HEAD]).max() > 1e-6
