@@ -262,6 +262,8 @@ def test_what_cannot_be_prepared_is_refused(call, study, tmp_path, name):
 
 def test_attacks_are_tried_and_too_few_shadows_refused(call, study, tmp_path):
     out = tmp_path / "fed"
+    alone = call("federate", "simulate", study, "--out", out, "--shadows", "70")
+    assert alone.code == 2 and "goes with --attack" in alone.err
     refused = call("federate", "simulate", study, "--out", out, "--attack", "--shadows", "10")
     assert refused.code == 2 and "at least 64" in refused.err and not out.exists()
     done = call("federate", "simulate", study, "--out", out, "--attack")

@@ -204,3 +204,39 @@ def test_keys_for_secure_aggregation_are_in_the_kits_of_sites_alone(federation):
     for kit in ("server", "lead"):
         for file in (federation.kits / kit).rglob("*"):
             assert not file.is_file() or not any(p.encode() in file.read_bytes() for p in private), file
+
+
+@pytest.mark.thorough
+def test_a_site_that_comes_late_is_taken_in_and_the_fit_is_that_of_all(federation, tmp_path):
+    """The job goes on without it when the patience is over, ends when it comes, and the next one begins anew with it."""
+    text = federation.text.replace(
+        "federation: {", "federation: {patience: 4, method: trees, trees: {rounds: 300, depth: 1}, "
+    )
+    for s in SITES:
+        (federation.root / s / "study.yaml").write_text(text)
+        federation.kill(s)
+        if s != "west":
+            federation.up(s)
+    (federation.root / "late.yaml").write_text(text)
+    until = time.monotonic() + 60
+    while joined(federation) != ["north", "south"]:
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    started = federation.command(
+        "start", federation.root / "late.yaml", "--kit", federation.kits / "lead", "--out", federation.root / "late"
+    )
+    while federation.round() < 4:
+        assert started.poll() is None and time.monotonic() < until + 200
+        time.sleep(0.1)
+    federation.up("west")
+    _, err = started.communicate(timeout=600)
+    assert started.returncode == 0, err
+    records = json.loads((federation.root / "late" / "federation.json").read_text())
+    assert "west joined late" in err and any("'west' was there from round" in n for n in records["notices"])
+    assert [s["left"] for s in records["sites"]] == ["", "", ""]
+    d = table()
+    d[d.site.isin(SITES)].to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "study.yaml").write_text(text)
+    from cohortium.study import simulate_federation
+
+    assert records["loss"] == pytest.approx(simulate_federation(tmp_path / "study.yaml").loss, rel=1e-12)

@@ -43,7 +43,9 @@ def simulate(
     attack: Annotated[
         bool, typer.Option("--attack", help="also attacks on what is released: who took part, and what his row was")
     ] = False,
-    shadows: Annotated[int, typer.Option(help="further fits that an attack takes, 64 at least")] = 64,
+    shadows: Annotated[
+        int | None, typer.Option(help="further fits that an attack takes, 64 at least; default: 64")
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -62,6 +64,8 @@ def simulate(
     from cohortium.cli.show_federation import show_federation
     from cohortium.study import simulate_federation
 
+    if shadows is not None and not attack:
+        raise typer.BadParameter("goes with --attack", param_hint="--shadows")
     with progress(quiet or as_json) as tell:
         found = simulate_federation(
             study,
@@ -70,7 +74,7 @@ def simulate(
             compare=compare,
             evaluate=evaluate,
             secure=secure,
-            shadows=shadows if attack else 0,
+            shadows=(64 if shadows is None else shadows) if attack else 0,
             progress=tell,
         )
     show_federation(found, out, as_json, quiet)

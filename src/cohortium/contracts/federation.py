@@ -67,6 +67,13 @@ class TreesPlan:
 
 
 @dataclass(frozen=True)
+class BaselinePlan:
+    """One baseline hazard for all sites. times: ends of bins but the last, in the endpoint's unit; None: chosen from sites' counts."""
+
+    times: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
 class FederationPlan:
     """What the lead declares and every site holds against its own study file.
 
@@ -76,7 +83,8 @@ class FederationPlan:
     folds: that each site deals its patients into for the evaluation, by ``seed``; 0: there is no evaluation. method: which of
     the coordinator's methods answers the study. select: of many columns some, or None. harmonise: tables of which the effects of
     sites are taken out. trees: how trees are boosted, where that is the method. secure: whether the coordinator sees only sums
-    over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``.
+    over sites, and how. privacy: differential privacy, where it was asked for. network: of method ``network``. baseline: of a Cox
+    model that all sites share; None: each site has its own.
     """
 
     study: str
@@ -101,6 +109,7 @@ class FederationPlan:
     secure: SecurePlan | None = None
     privacy: PrivacyPlan | None = None
     network: NetworkPlan | None = None
+    baseline: BaselinePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -279,7 +288,7 @@ class SiteSums(FitAnswer):
     )
     LEAVES: ClassVar[dict[str, str]] = {
         "loss": "negative log likelihood, summed over the site's units",
-        "gradient": "its gradient: sums over units of column times residual",
+        "gradient": "its gradient: sums over units of column times residual; with a common baseline also expected less observed events by bin of time",
         "hessian": "its second derivatives: weighted sums over units of products of two columns",
     }
 

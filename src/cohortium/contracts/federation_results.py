@@ -271,7 +271,8 @@ class FederatedResults:
     """A federated fit. classes: of the endpoint (of survival: censored, event). reference: the class that others are held
     against. intercepts: by class or empty; on the scale of the columns. loss: penalised, at the end. heterogeneity: p of equal
     coefficients at all sites. seconds: by round. largest_difference: between federated and pooled coefficients. evaluation, attacks, privacy: where they
-    were asked for. secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients."""
+    were asked for. secure: how sums were protected, where they were. network: of method ``network``, which has no coefficients.
+    cuts: of a common baseline hazard ends of bins but the last."""
 
     study: str
     endpoint: str
@@ -299,3 +300,4 @@ class FederatedResults:
     secure: SecureRecord | None = None
     privacy: PrivacyStatement | None = None
     network: NetworkFit | None = None
+    cuts: list[float] = field(default_factory=list)

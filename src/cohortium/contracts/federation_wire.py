@@ -19,6 +19,7 @@ import numpy as np
 
 from cohortium.contracts import (
     federation,
+    federation_baseline,
     federation_network,
     federation_preparing,
     federation_private,
@@ -41,6 +42,7 @@ _MODULES = (
     federation_secure,
     federation_private,
     federation_network,
+    federation_baseline,
 )
 """Modules of contracts whose records may be sent."""
 

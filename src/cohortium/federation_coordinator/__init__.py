@@ -4,7 +4,7 @@
 May know: contracts, masking, numpy, scipy. May not know: cohort, sources, patients, files, any engine: it handles counts and sums.
 """
 
-from cohortium.federation_coordinator.running import begin, question, restore, results, step, store
+from cohortium.federation_coordinator.running import begin, joined, question, restore, results, step, store
 from cohortium.federation_coordinator.state import State
 
-__all__ = ["State", "begin", "question", "restore", "results", "step", "store"]
+__all__ = ["State", "begin", "joined", "question", "restore", "results", "step", "store"]

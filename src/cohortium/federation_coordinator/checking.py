@@ -87,6 +87,11 @@ def wrong_moments(m: SiteMoments, units: int, state: State) -> str:
 
 def wrong_sums(s: SiteSums, state: State) -> str:
     """Shapes, numbers that are none, curvature and gradients beyond what the declared moments allow."""
+    return misshapen(s, state) or _beyond(s, state) or not_convex(s, state)
+
+
+def misshapen(s: SiteSums, state: State) -> str:
+    """Sums that are those of no likelihood with these parameters."""
     p = len(newton(state).asked)
     if s.gradient.shape != (p,) or s.hessian.shape != (p, p):
         return "its sums are of another number of parameters"
@@ -97,7 +102,7 @@ def wrong_sums(s: SiteSums, state: State) -> str:
         return "its Hessian is not symmetric"
     if p and np.linalg.eigvalsh((s.hessian + s.hessian.T) / 2)[0] < -SLACK * max(scale, 1e-300):
         return "its Hessian is not that of a likelihood: it has negative curvature"
-    return _beyond(s, state) or _not_convex(s, state)
+    return ""
 
 
 def adjusted_moments(state: State, site: str) -> tuple[Array, Array, Array]:
@@ -140,7 +145,7 @@ def _beyond(s: SiteSums, state: State) -> str:
     return ""
 
 
-def _not_convex(s: SiteSums, state: State) -> str:
+def not_convex(s: SiteSums, state: State) -> str:
     """A convex function lies above its tangents: between this answer and the last of the same site."""
     fit = newton(state)
     last = fit.sums.get(s.site)

@@ -24,7 +24,7 @@ from cohortium.contracts.federation import (
 )
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import calibrating, checking, protocol
+from cohortium.federation_coordinator import binned, calibrating, checking, protocol
 from cohortium.federation_coordinator.checking_scores import wrong_scores
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.state import State, Trial
@@ -88,7 +88,11 @@ def _begin(state: State) -> tuple[Trial, ...]:
 
 
 def _inner_plan(state: State, sites: int) -> FederationPlan:
-    return replace(state.plan, folds=0, quorum=min(state.plan.quorum, sites))
+    """A common baseline has the bins of the main fit, or fewer: see :func:`cohortium.federation_coordinator.binned.start`."""
+    baseline = state.plan.baseline
+    if baseline is not None:
+        baseline = replace(baseline, times=tuple(map(float, binned.binned(state).cuts)))
+    return replace(state.plan, folds=0, quorum=min(state.plan.quorum, sites), baseline=baseline)
 
 
 def _known(state: State, t: Trial) -> Trial:

@@ -26,6 +26,8 @@ def fresh(n: int) -> Fit:
 def size(state: State) -> tuple[int, int]:
     """Intercepts, and scores K."""
     kind = state.plan.kind
+    if state.plan.baseline is not None:  # one for each bin of time
+        return len(newton(state).asked) - len(state.columns), 1
     return (0 if kind == "survival" else len(state.classes) if kind == "multiclass" else 1,
             len(state.classes) if kind == "multiclass" else 1)  # fmt: skip
 

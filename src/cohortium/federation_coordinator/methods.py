@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, FitQuestion, Model
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
-from cohortium.federation_coordinator import linear, network, private, private_network, trees
+from cohortium.federation_coordinator import binned, linear, network, private, private_network, trees
 from cohortium.federation_coordinator.state import State
 
 
@@ -60,6 +60,7 @@ METHODS: dict[str, Method] = {
     "private_linear": private,
     "network": network,
     "private_network": private_network,
+    "binned": binned,
 }
 
 

@@ -9,7 +9,7 @@ result is that of the remaining sites, as if it had never taken part.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +40,9 @@ PRIVATE: dict[str, Any] = {"private_linear": private, "private_network": private
 """Methods with a protocol of their own: features are declared, schema and moments are not asked for."""
 
 SILENT = "it did not answer in time"
+PHASES = ("schema", "moments", "select", "fit")
+"""Of the main fit."""
+
 MOST_NAMED = 5
 
 
@@ -49,6 +52,21 @@ def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
         return PRIVATE[plan.method].begin(plan, sites)  # type: ignore[no-any-return]
     none = np.zeros(0)
     return State(plan, tuple(sorted(sites)), 1, "schema", {}, (), {}, {}, (), (), (), none, none, (0.0, 1.0), None)
+
+
+def joined(state: State, sites: Collection[str]) -> State:
+    """The state with sites that were left out because they were silent, and are there now: the fit begins anew with them, as if they had been
+    there from the start. Each may come so once. As it was, where nobody may come: after the main fit, in a private study (what was
+    answered is spent), and where a fit does not begin anew."""
+    come = sorted(s for s in sites if state.left.get(s, "").endswith(SILENT) and s not in state.late)
+    if not come or state.phase not in PHASES or state.plan.method in PRIVATE or not method_of(state).restarts:
+        return state
+    said = tuple(f"Site '{s}' was there from round {state.round} on: the fit began anew with it." for s in come)
+    return replace(
+        state, phase="schema", schemas={}, asked=(), moments={}, columns=(), chosen=(), candidates=0,
+        left={s: reason for s, reason in state.left.items() if s not in come}, late=(*state.late, *come),
+        notices=(*state.notices, *said),
+    )  # fmt: skip
 
 
 def question(state: State) -> Question:
@@ -170,7 +188,7 @@ def _ready(state: State) -> State:
         raise FederationError("The endpoint has the same value everywhere.")
     state = replace(
         state, phase="fit", columns=columns, mean=mean[varies], sd=sd[varies], outcome=outcome,
-        notices=(*state.notices, *gone), chosen=(), candidates=0, fit=None,
+        notices=(*state.notices, *gone), chosen=(), candidates=0,
     )  # fmt: skip
     if not len(selecting.to_select(state)):
         return _start(state)

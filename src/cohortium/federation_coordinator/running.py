@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,12 @@ def step(state: AnyState, answers: Mapping[str, Any]) -> AnyState:
     Raises :class:`cohortium.errors.FederationError` when fewer sites than the quorum are left, or the study has no answer.
     """
     return secure.step(state, answers) if isinstance(state, SecureState) else evaluating.step(state, answers)
+
+
+def joined(state: AnyState, sites: Collection[str]) -> AnyState:
+    """The state with sites that were silent at first and are there now; see :func:`cohortium.federation_coordinator.protocol.joined`. Under secure
+    aggregation nobody comes late: sums of two sets of sites would tell that of one."""
+    return state if isinstance(state, SecureState) else protocol.joined(state, sites)
 
 
 def store(state: AnyState) -> bytes:

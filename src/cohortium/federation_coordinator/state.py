@@ -54,7 +54,7 @@ class State:
     """phase: ``schema``, ``moments``, ``select`` (where the plan asks for it), ``fit`` (the method's own rounds), with an evaluation then ``trials``, ``scores``, ``calibration``;
     ``done``. round: of the question that is open. left: site -> why it was left
     out. mean, sd: (q,) of columns; outcome: mean and sd of a continuous endpoint. moments: of all columns asked for, as
-    they left. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design."""
+    they left. late: sites that came when the fit had begun. chosen: selected columns, the best first, of so many ``candidates``. calibration: of scores, by design."""
 
     plan: FederationPlan
     sites: tuple[str, ...]
@@ -75,6 +75,7 @@ class State:
     chosen: tuple[Chosen, ...] = ()
     candidates: int = 0
     calibration: tuple[Calibration, ...] = ()
+    late: tuple[str, ...] = ()
 
     @property
     def here(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from nvflare.apis.signal import Signal
 
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import State, begin, question, restore, step, store
+from cohortium.federation_coordinator import State, begin, joined, question, restore, step, store
 from cohortium.federation_coordinator.checking import read_answer
 from cohortium.federation_engine.names import ANSWER, END, QUESTION, ROUNDS, STATE, TASK
 from cohortium.study.federating import message_row
@@ -52,6 +52,7 @@ class Coordinator(Controller):
             stored.unlink(missing_ok=True)
             (folder / ROUNDS).unlink(missing_ok=True)
         state = restore(stored.read_bytes()) if stored.exists() else begin(plan, self.sites)
+        state = joined(state, {c.name for c in self._engine.get_clients()} - set(self.without))
         end: dict[str, Any] = {"waiting": []}
         try:
             while state.phase != "done" and not abort_signal.triggered:

@@ -31,6 +31,8 @@ WORDLESS = 5
 """Jobs in a row that end without a word are a fault of the set-up, not of a site."""
 
 POLL, ASK_AGAIN = 0.3, 0.2
+LOOK = 2.0
+"""Seconds between looks for sites that a job is without."""
 
 Tell = Callable[[str], None]
 
@@ -105,6 +107,9 @@ def _until_done(plan: str, known: dict[str, Any], kit: Path, patience: float, te
                     f"{WORDLESS} jobs ended without a result. console.txt in the server's kit says why."
                 )
             continue
+        if "joined" in end:
+            sites_since, anew, silent, wordless = time.monotonic(), False, [], 0
+            continue
         if "waiting" not in end:
             return end
         tell(f"round {end['round']}: no answer of {', '.join(end['waiting'])}")
@@ -134,22 +139,31 @@ def _session(kit: Path) -> Iterator[Any]:
 def _one_job(
     session: Any, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool, tell: Tell
 ) -> dict[str, Any] | None:
-    """How a job ended; None where it left no word."""
+    """How a job ended; ``joined``: it was ended since sites came that it was without. None where it left no word."""
     _end_others(session, plan)
     with tempfile.TemporaryDirectory() as name:
         job = _write_job(Path(name), plan, sites, without, anew)
         job_id = session.submit_job(str(job))
         tell(f"job {job_id} submitted")
+        looked, come = time.monotonic(), list[str]()
         while True:
             status = str(session.get_job_meta(job_id).get("status", ""))
             if status.startswith("FINISHED"):
                 break
+            if without and not come and time.monotonic() - looked > LOOK:
+                looked = time.monotonic()
+                come = sorted(set(without) & {c.name for c in session.get_system_info().client_info})
+                if come:  # the engine gives a running job to nobody else: it ends, and another goes on with them
+                    tell(f"{', '.join(come)} joined late")
+                    with contextlib.suppress(Exception):  # it may have come to its end meanwhile
+                        session.abort_job(job_id)
             time.sleep(POLL)
         tell(status)
         got = Path(session.download_job_result(job_id))
         try:
             ends = list(got.rglob(END))
-            return json.loads(ends[0].read_text(encoding="utf-8")) if ends else None
+            end = json.loads(ends[0].read_text(encoding="utf-8")) if ends else None
+            return {"joined": come} if come and (end is None or "waiting" in end) else end
         finally:
             shutil.rmtree(got, ignore_errors=True)
 

@@ -21,12 +21,14 @@ from cohortium.contracts.federation import (
     SiteSums,
     Withdrawn,
 )
+from cohortium.contracts.federation_baseline import AskBin, AskBinnedSums
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site import network
 from cohortium.federation_site.association import association
+from cohortium.federation_site.binned import bin_answer, binned_answer
 from cohortium.federation_site.cox import cox_sums
 from cohortium.federation_site.encoding import columns_of, schema_of
 from cohortium.federation_site.models import standardised
@@ -152,5 +154,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskHistograms: histograms,
     AskTimes: network.times,
     AskUpdate: network.update,
+    AskBin: bin_answer,
+    AskBinnedSums: binned_answer,
 }
 """How each question is answered, once it is one of the site's own study and the site is large enough."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cohortium.contracts.federation import AskSums, FederationPlan, LinearModel, Model
+from cohortium.contracts.federation import AskSums, Column, FederationPlan, LinearModel, Model
 from cohortium.contracts.federation_network import NetworkModel
 from cohortium.contracts.federation_trees import TreesModel
 from cohortium.federation_site import network
@@ -54,8 +54,13 @@ def standardised(site: Site, plan: FederationPlan, q: AskSums | LinearModel) -> 
         return "the question does not fit its columns"
     if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
         return "the question is about parameters that no model has"
-    x = columns_of(site, q.columns, plan.least_cell)
-    return np.where(np.isnan(x), 0.0, (x - q.mean) / q.sd)
+    return scaled(site, plan, q.columns, q.mean, q.sd)
+
+
+def scaled(site: Site, plan: FederationPlan, columns: tuple[Column, ...], mean: Array, sd: Array) -> Array:
+    """(n, q) standardised columns, unknown cells 0."""
+    x = columns_of(site, columns, plan.least_cell)
+    return np.asarray(np.where(np.isnan(x), 0.0, (x - mean) / sd))
 
 
 def scores(kind: str, n_classes: int) -> tuple[int, int]:

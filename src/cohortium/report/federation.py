@@ -7,6 +7,7 @@ import math
 from cohortium.contracts.federation import ENVELOPE
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, SiteRecord
 from cohortium.report.federation_attacks import attack_answer, attack_notes, attack_table
+from cohortium.report.federation_baseline import baseline_facts, baseline_model
 from cohortium.report.federation_network import network_answer, network_exposed, network_facts, network_section
 from cohortium.report.federation_performance import (
     across_table,
@@ -102,7 +103,7 @@ def _about(r: FederatedResults) -> list[tuple[str, str]]:
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:
-    return [("model", _model(r)), ("ridge penalty", f"{r.plan.penalty:g}")]
+    return [("model", _model(r)), *baseline_facts(r), ("ridge penalty", f"{r.plan.penalty:g}")]
 
 
 def answer(r: FederatedResults) -> str:
@@ -114,7 +115,8 @@ def answer(r: FederatedResults) -> str:
     if r.trees is not None:
         return trees_answer(r)
     here = [s for s in r.sites if not s.left]
-    text = f"{MODELS[r.kind][:1].upper()}{MODELS[r.kind][1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
+    model = baseline_model(r) or MODELS[r.kind]
+    text = f"{model[:1].upper()}{model[1:]}, of {r.endpoint} on {units(r):,} units of {count(len(here), 'site')}"
     text += f": fitted on sums{' over sites' if r.secure else ''}{' and evaluated' if r.evaluation else ''} in {count(r.rounds, 'round')}; no row left a site{_unseen(r)}."
     if r.preparing is not None and r.preparing.chosen:
         text += f" {len(r.preparing.chosen)} of {r.preparing.candidates:,} columns were chosen by {r.preparing.by}."
@@ -128,7 +130,8 @@ def answer(r: FederatedResults) -> str:
     if r.evaluation is not None:
         text += said(r.evaluation)
     if r.heterogeneity is not None and r.heterogeneity < 0.05:
-        text += f" The sites do not agree: one set of coefficients for all is refuted (p = {r.heterogeneity:.2g})."
+        what = "coefficients and hazards" if r.plan.baseline else "coefficients"
+        text += f" The sites do not agree: one set of {what} for all is refuted (p = {r.heterogeneity:.2g})."
     return text
 
 
@@ -142,6 +145,8 @@ def _minima(r: FederatedResults) -> tuple[str, str]:
 def _model(r: FederatedResults) -> str:
     if r.privacy is not None:
         return PRIVATE_MODELS[r.kind]
+    if r.plan.baseline is not None:
+        return baseline_model(r)
     return MODELS[r.kind] + (" (ties as Efron has them)" if r.kind == "survival" else "")
 
 

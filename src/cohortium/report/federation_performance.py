@@ -144,4 +144,5 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def _number(x: float) -> str:
-    return f"{x:.3f}" if abs(x) < 100 else f"{x:.4g}"
+    text = f"{x:.3f}" if abs(x) < 100 else f"{x:.4g}"
+    return "0.000" if text == "-0.000" else text

@@ -121,6 +121,13 @@ class FederationSpec(Declaration):
     trees: TreesSpec = Field(TreesSpec(), description="how trees are boosted, with method: trees")
     privacy: PrivacySpec | None = Field(None, description="differential privacy: nothing exact leaves a site")
     network: NetworkSpec = NetworkSpec()
+    baseline: Literal["site", "common"] = Field(
+        "site",
+        description="of a Cox model: each site has a baseline hazard of its own, or all share one, constant within bins of time",
+    )
+    baseline_times: list[float] | None = Field(
+        None, description="ends of those bins but the last, in the endpoint's unit; default: by counts of events"
+    )
     lacks: list[str] = Field(
         default_factory=list, description="modalities that other sites have and this one does not (method network)"
     )

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cohortium.contracts.federation import Answer, FederationPlan, SecurePlan, Selection, TreesPlan, Withdrawn
+from cohortium.contracts.federation import (
+    Answer,
+    BaselinePlan,
+    FederationPlan,
+    SecurePlan,
+    Selection,
+    TreesPlan,
+    Withdrawn,
+)
 from cohortium.contracts.federation_results import MessageRow
 from cohortium.contracts.federation_wire import MessageError, decode, digest, encode, holds
 from cohortium.errors import DataError, StudyError, did_you_mean
@@ -43,6 +51,7 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
             f"{study.path.name}: federation.penalty shrinks coefficients, and method: trees has none. Take it out, or set "
             "federation: {trees: {ridge: ...}}."
         )
+    baseline = _baseline(study, endpoint.kind)
     network = network_plan(study) if f.method == "network" and f.privacy is None else None
     if f.lacks and f.method != "network":
         raise StudyError(
@@ -67,11 +76,35 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
         f.penalty, f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, spec.design.weight is not None,
         *((f.folds, spec.seed) if f.evaluate or evaluate else (0, 0)),
         select=_selection(study, modalities), harmonise=_harmonised(study, modalities) if network is None else (),
-        method=f.method,
+        method="binned" if baseline else f.method,
         trees=TreesPlan(**f.trees.model_dump()) if f.method == "trees" else None,
         secure=SecurePlan() if f.secure or secure else None,
         network=network,
+        baseline=baseline,
     )  # fmt: skip
+
+
+def _baseline(study: Study, kind: str) -> BaselinePlan | None:
+    """The hazard that sites share, where they do. Raises :class:`StudyError`."""
+    f = study.spec.federation
+    times = None if f.baseline_times is None else tuple(f.baseline_times)
+    if f.baseline == "site":
+        if times is not None:
+            raise StudyError(
+                f"{study.path.name}: federation.baseline_times are of baseline: common. Add it, or take them out."
+            )
+        return None
+    if kind != "survival" or f.method != "linear":
+        raise StudyError(
+            f"{study.path.name}: federation.baseline is of Cox models: an endpoint of kind survival, and method: linear. Take it out."
+        )
+    if f.privacy is not None:
+        raise StudyError(
+            f"{study.path.name}: federation.baseline does not go with privacy, whose hazards are common to all sites anyway. Take one out."
+        )
+    if times is not None and not all(a < b < float("inf") for a, b in zip((0.0, *times), times, strict=False)):
+        raise StudyError(f"{study.path.name}: federation.baseline_times are to rise from above 0.")
+    return BaselinePlan(times)
 
 
 def _secure_alone(study: Study, modalities: list[str]) -> None:
@@ -81,6 +114,8 @@ def _secure_alone(study: Study, modalities: list[str]) -> None:
         reason = f"secure aggregation knows linear models; method: {f.method} looks at single sites"
     elif f.select is not None or _harmonised(study, modalities):
         reason = "select and harmonise: combat ask for sums of single sites, which secure aggregation hides"
+    elif f.baseline == "common":
+        reason = "bins of a common baseline are chosen from counts of single sites, which secure aggregation hides"
     elif f.privacy is not None:
         reason = "private fits do not go through secure aggregation yet: each site adds noise that is enough by itself"
     else:

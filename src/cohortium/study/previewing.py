@@ -86,7 +86,7 @@ def preview_of(site: Site, plan: FederationPlan, penalty: float | None = None) -
         try:
             state = step(state, answers)
         except FederationError:
-            if plan.method == "linear" and not plan.penalty and penalty is None:
+            if plan.method in ("linear", "binned") and not plan.penalty and penalty is None:
                 return preview_of(site, plan, 1.0)  # a shrunken fit sends the same, and comes to an end
             cut = True
             break

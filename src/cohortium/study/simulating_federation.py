@@ -234,6 +234,10 @@ def _pooled(state: State, sites: Mapping[str, Site], plan: FederationPlan) -> tu
     every = [np.concatenate(a) for a in ([s.weight for s in here], y, [s.time for s in here], [s.entry for s in here])]
     one = Site("all", features, np.arange(len(x)), every[0], stratum, every[1], state.classes, every[2], every[3])
     free = replace(plan, quorum=1, least_patients=1, least_events=1, least_cell=1, folds=0, secure=None)
+    if plan.baseline is not None:  # on the same bins
+        from cohortium.federation_coordinator.binned import binned
+
+        free = replace(free, baseline=replace(plan.baseline, times=tuple(map(float, binned(state).cuts))))
     return free, {"all": asking(one, free)}
 
 
