@@ -190,9 +190,12 @@ def asking_from_kit(site: Site, plan: FederationPlan, study: Study, kit: Path | 
 
 def check_ready(study: Study, plan: FederationPlan, kit: Path) -> None:
     """What would stop a private site at its first answer, before it joins. Raises :class:`MissingExtra`, :class:`DataError`."""
+    from cohortium._optional import require
     from cohortium.privacy.grid import SystemNoise
 
     SystemNoise()
+    if plan.network is not None:
+        require("torch", extra="deep", purpose="A network that is trained across sites")
     with ledger_of(study, plan, kit).open():
         pass
 
