@@ -11,7 +11,7 @@ from cohortium.report.tables import Cell, Table
 from cohortium.report.words import count
 
 LOSSES = {
-    "survival": "hazards of the declared intervals (logistic)",
+    "survival": "discrete-time hazards of the declared intervals",
     "binary": "likelihood of the classes",
     "multiclass": "likelihood of the classes",
     "continuous": "squared error between the declared bounds",

@@ -12,7 +12,13 @@ from cohortium.contracts.private_plan import PrivacyPlan, PrivateColumn
 from cohortium.errors import StudyError, did_you_mean
 from cohortium.privacy.ledger import FILE, Ledger
 from cohortium.privacy.schedule import schedule
-from cohortium.study.private_network_plan import NETWORK_CLIP, NETWORK_ROUNDS, NETWORK_STEP, private_network_plan
+from cohortium.study.private_network_plan import (
+    NETWORK_CLIP,
+    NETWORK_ROUNDS,
+    NETWORK_STEP,
+    as_declared,
+    private_network_plan,
+)
 
 if TYPE_CHECKING:
     from cohortium.federation_site import Site
@@ -143,8 +149,15 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def as_simulated(sites: Mapping[str, Site], plan: FederationPlan, file: str) -> dict[str, Site]:
+    """The sites as their own study files would have them, after what a simulation can see at once, since it has all patients. Raises :class:`StudyError`."""
+    found = as_declared(sites) if plan.network is not None else dict(sites)
+    check_simulated(found, plan, file)
+    return found
+
+
 def check_simulated(sites: Mapping[str, Site], plan: FederationPlan, file: str) -> None:
-    """What a simulation can see at once, since it has all patients. Raises :class:`StudyError`."""
+    """Raise :class:`StudyError` for features that are not declared, or a delta that is too large for so many patients."""
     p = plan.privacy
     assert p is not None
     check_declared(sites, plan, file)

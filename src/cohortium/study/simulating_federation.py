@@ -81,11 +81,9 @@ def simulate_federation(
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
     if plan.privacy is not None:
-        from cohortium.study.private_network_plan import as_declared
-        from cohortium.study.private_plan import check_simulated
+        from cohortium.study.private_plan import as_simulated
 
-        sites = as_declared(sites) if plan.network is not None else sites
-        check_simulated(sites, plan, loaded.path.name)
+        sites = as_simulated(sites, plan, loaded.path.name)
     keys = keys_for(plan, list(sites))
     driven = drive(plan, {n: asking(s, plan, keys[n]) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
