@@ -38,5 +38,5 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install -c constraints.txt -e '.[test,demo,imaging,deep,secure]'
+	$(PIP) install -c constraints.txt -e '.[test,demo,imaging,deep,secure,federated]'
 	@touch $@

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,17 @@ print([k for k in before if before[k] != after[k]], done, "torch" in sys.modules
 """
 
 
-@lru_cache
+@cache
+def tree(path: Path) -> ast.Module:
+    """A module, parsed once for all who look at it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports_of(path: Path) -> frozenset[str]:
     """What a module imports when it is imported."""
     out: set[str] = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.Import):
             out |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -173,7 +179,7 @@ def test_files_and_functions_are_short() -> None:
     for path in CODE:
         if (ROOT / "tests") in path.parents:  # there a long function is a table of what is expected
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 n = int(node.end_lineno or node.lineno) - node.lineno + 1
                 if n >= FUNCTION_LINES:
@@ -182,7 +188,7 @@ def test_files_and_functions_are_short() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [shown(p) for p in MODULES if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))]
+    silent = [shown(p) for p in MODULES if not ast.get_docstring(tree(p))]
     assert silent == []
 
 
@@ -218,7 +224,7 @@ def test_no_leftovers() -> None:
 def test_no_global_seed_and_no_print_outside_the_command_line() -> None:
     bad = []
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)

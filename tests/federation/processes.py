@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.cli.test_federate import STUDY
-from tests.federation.sites import table
+from tests.federation.sites import plan, site, table
 
 SITES = ("north", "south", "west")
 
@@ -90,15 +93,23 @@ class Federation:
                 pass
         return 0
 
-    def kill_in_round(self, number: int, name: str, log: list[str]) -> threading.Thread:
+    def kill_in_round(self, number: int, name: str, log: list[str], again: float = 1.0) -> threading.Thread:
         """Kill a process when that round is asked, and start it again a second later."""
+        return self._kill_when(lambda: self.round() >= number, number, name, log, again)
 
+    def kill_after_round(self, number: int, name: str, log: list[str], again: float = 1.0) -> threading.Thread:
+        """Kill a process when that round is answered; the next one is asked by then."""
+        return self._kill_when(lambda: self.round() > number, number, name, log, again)
+
+    def _kill_when(
+        self, due: Callable[[], bool], number: int, name: str, log: list[str], again: float
+    ) -> threading.Thread:
         def watch() -> None:
-            while self.round() < number:
+            while not due():
                 time.sleep(0.01)
             self.kill(name)
             log.append(f"{name} killed in round {number}")
-            time.sleep(1)
+            time.sleep(again)
             self.up(name)
 
         thread = threading.Thread(target=watch, daemon=True)
@@ -108,3 +119,34 @@ class Federation:
     def down(self) -> None:
         for name in list(self.running):
             self.kill(name)
+
+
+def certificate(kit: Path) -> tuple[Path, Path]:
+    """Of a kit: certificate and key."""
+    return kit / "startup" / "client.crt", kit / "startup" / "client.key"
+
+
+def said(federation: Federation, crt: Path | None = None, key: Path | None = None) -> bytes:
+    """What the server says to a client with this certificate, or with none; nothing where it refuses."""
+    context = ssl.create_default_context(cafile=str(federation.kits / "north" / "startup" / "rootCA.pem"))
+    context.check_hostname = False
+    if crt is not None:
+        context.load_cert_chain(crt, key)
+    with socket.create_connection(("127.0.0.1", federation.port), timeout=5) as plain:
+        try:
+            with context.wrap_socket(plain) as s:
+                s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                return s.recv(100)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+
+def cox_of(names: Sequence[str]) -> Any:
+    """Coefficients that these sites give in one process, undisturbed."""
+    from cohortium.federation_coordinator.results import estimates
+    from cohortium.study.federating import asking, drive
+
+    made = plan("survival", least_patients=10, least_events=10, least_cell=3)
+    d = table()
+    asks = {s: asking(site(s, d[d.site == s], "survival"), made) for s in names}
+    return estimates(drive(made, asks).state).coef[:, 0]

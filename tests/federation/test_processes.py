@@ -1,22 +1,20 @@
-"""Server, sites and lead as processes of their own with mutual TLS. Needs the extra ``federated``, which CI does not install."""
+"""Server, sites and lead as processes of their own with mutual TLS: at length. ``test_processes_short`` is what CI runs."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
-import socket
-import ssl
 import time
 
 import numpy as np
 import pytest
 
-from tests.federation.processes import SITES, Federation
-from tests.federation.sites import plan, site, table
+from tests.federation.processes import SITES, Federation, certificate, cox_of, said
+from tests.federation.sites import table
 
 pytest.importorskip("nvflare", reason="needs pip install 'cohortium[federated]'")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +45,6 @@ def joined(federation):
         lead.close()
 
 
-def expected():
-    """What the same sites give in one process."""
-    from cohortium.federation_coordinator.results import estimates
-    from cohortium.study.federating import asking, drive
-
-    made = plan("survival", least_patients=10, least_events=10, least_cell=3)
-    d = table()
-    asks = {s: asking(site(s, d[d.site == s], "survival"), made) for s in SITES}
-    return estimates(drive(made, asks).state).coef[:, 0]
-
-
 def found(federation, out):
     records = json.loads((federation.root / out / "federation.json").read_text())
     return np.array([c["estimate"] for c in records["coefficients"]]), records
@@ -72,7 +59,7 @@ def test_a_killed_site_comes_back_and_the_answer_is_that_of_an_undisturbed_study
     watch.join(timeout=5)
     assert log == ["south killed in round 2"]
     coef, records = found(federation, "out")
-    np.testing.assert_allclose(coef, expected(), atol=1e-10)
+    np.testing.assert_allclose(coef, cox_of(SITES), atol=1e-10)
     assert records["notices"] == [] and [s["left"] for s in records["sites"]] == ["", "", ""]
     print(f"{records['rounds']} rounds, seconds {[round(s, 2) for s in records['seconds']]}")
     for s in SITES:  # every message is in the site's own log, with the digest that the coordinator has
@@ -152,7 +139,7 @@ def test_nobody_but_the_lead_can_start_a_study(federation, tmp_path):
 
 def stranger(federation, tmp_path):
     """Kits of another authority for the same server."""
-    made = Federation(tmp_path / "foreign", ("stranger", "other"), federation.port)
+    made = Federation(tmp_path / "foreign", ("stranger", "other"), port=federation.port)
     made.root.mkdir()
     made.prepare()
     return made
@@ -172,26 +159,11 @@ def test_a_site_of_another_authority_does_not_join(federation, tmp_path):
         foreign.down()
 
 
-def said(federation, kit):
-    """What the server says to a client with the certificate of a kit, or with none; nothing where it refuses."""
-    context = ssl.create_default_context(cafile=str(federation.kits / "north" / "startup" / "rootCA.pem"))
-    context.check_hostname = False
-    if kit is not None:
-        context.load_cert_chain(kit / "startup" / "client.crt", kit / "startup" / "client.key")
-    with socket.create_connection(("127.0.0.1", federation.port), timeout=5) as plain:
-        try:
-            with context.wrap_socket(plain) as s:
-                s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                return s.recv(100)
-        except (ssl.SSLError, ConnectionError):
-            return b""
-
-
 def test_without_a_certificate_of_this_federation_nothing_is_said(federation, tmp_path):
     """Even to one who trusts this federation's authority."""
-    assert said(federation, None) == b""
-    assert said(federation, stranger(federation, tmp_path).kits / "stranger") == b""
-    assert said(federation, federation.kits / "north").startswith(b"HTTP/")
+    assert said(federation) == b""
+    assert said(federation, *certificate(stranger(federation, tmp_path).kits / "stranger")) == b""
+    assert said(federation, *certificate(federation.kits / "north")).startswith(b"HTTP/")
 
 
 def test_keys_for_secure_aggregation_are_in_the_kits_of_sites_alone(federation):

@@ -13,7 +13,7 @@ from tests.federation.test_processes import joined
 
 pytest.importorskip("nvflare", reason="needs pip install 'cohortium[federated]'")
 pytest.importorskip("opendp", reason="needs pip install 'cohortium[privacy]'")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
 def text(**changes):

@@ -14,6 +14,8 @@ from cohortium.errors import RunFolderError
 from cohortium.report.audit import accusation, answer
 from tests.study import cohort_files, leaky
 
+PLUGINS = ("honest", "selection", "scaling", "epoch", "calibrator", "batch", "disk")
+
 STUDY = """\
 name: leaks
 cohort:
@@ -26,9 +28,12 @@ endpoints:
 reference: [clinical]
 models: [linear]
 preset: quick
-plugins: [honest, selection, scaling, epoch, calibrator, batch, disk]
+plugins: [PLUGINS]
 evaluation: {folds: 3, inner_folds: 3, repeats: 1, coverage: 0.8}
-"""
+""".replace("PLUGINS", ", ".join(PLUGINS))
+
+FEW = "learners: [late, {}]\n".format(", ".join(f"'plugin:{p}'" for p in PLUGINS))
+ONE = STUDY.replace("plugins", "#") + "learners: [late]\n"
 
 CAUGHT = {
     "plugin:selection": ["model"],
@@ -44,7 +49,7 @@ CAUGHT = {
 def leaking(tmp_path_factory):
     """(folder, environment) of a finished run with a leaking learner of each sort, whose package is installed."""
     base = tmp_path_factory.mktemp("leaks")
-    study = cohort_files.write(base / "cohort", n=150, study=STUDY)
+    study = cohort_files.write(base / "cohort", n=150, study=STUDY + FEW)
     paths = [str(leaky.install(base / "site")), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p),
                    "LEAKY_OUTCOMES": str(base / "cohort" / "units.csv")}  # fmt: skip
@@ -61,7 +66,7 @@ def call(environment, *arguments):
 
 def test_every_planted_leak_is_caught_and_nobody_else_accused(leaking):
     folder, environment = leaking
-    done = call(environment, "audit", str(folder), "--folds", "2", "--shuffles", "5", "--json")
+    done = call(environment, "audit", str(folder), "--folds", "2", "--shuffles", "5", "--json", "--jobs", "1")
     assert done.returncode == 3, done.stderr
     found = json.loads(done.stdout)["audit"]
     assert found["accused"] == CAUGHT
@@ -101,14 +106,14 @@ def test_a_clean_run_is_not_accused_and_says_what_it_shows(tmp_path):
 
 def test_what_cannot_be_audited_is_refused(tmp_path, leaking):
     _, environment = leaking
-    study = cohort_files.write(tmp_path / "cohort", study=STUDY.replace("plugins", "#"))
+    study = cohort_files.write(tmp_path / "cohort", study=ONE)
     run = cohortium.run(study, jobs=1)
     with pytest.raises(RunFolderError, match="of another study"):
         cohortium.study.audit(
             run.folder,
-            cohort_files.write(tmp_path / "else", study=STUDY.replace("plugins", "#").replace("folds: 3", "folds: 4")),
+            cohort_files.write(tmp_path / "else", study=ONE.replace("folds: 3", "folds: 4")),
         )
-    cohort_files.write(tmp_path / "cohort", seed=1, study=STUDY.replace("plugins", "#"))
+    cohort_files.write(tmp_path / "cohort", seed=1, study=ONE)
     with pytest.raises(RunFolderError, match="on other data"):
         cohortium.study.audit(run.folder)
     with pytest.raises(RunFolderError):

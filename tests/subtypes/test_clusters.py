@@ -121,7 +121,7 @@ def test_there_are_none_in_a_cloud_of_any_shape(family: str) -> None:
             x[:, :2] = 2 * rng.exponential(size=(100, 2))
         else:
             x[:, 0] = rng.uniform(-4, 4, size=100)
-        found.append(find_evidence(points(x, rng), x.std(axis=0), range(2, 6), rng, draws=59).p)
+        found.append(find_evidence(points(x, rng), x.std(axis=0), range(2, 6), rng, draws=39).p)
     assert sum(p <= 0.05 for p in found) <= 2 and np.mean(found) > 0.25, found
 
 

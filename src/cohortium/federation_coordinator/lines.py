@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from cohortium.contracts.federation_results import CalibrationLine, SitePerformance
 from cohortium.federation_coordinator.state import Calibration, State
@@ -53,15 +53,15 @@ def _at_site(state: State, c: Calibration | None, design: str, metric: str, site
 def estimate(state: State, c: Calibration, i: int, metric: str) -> tuple[float, float, float, float]:
     """Value, standard error and 95% interval (Wald; t of a continuous endpoint) of one fit."""
     k, kind = METRICS.index(metric), state.plan.kind
-    law, scale = stats.norm(), 1.0
+    quantile, scale = float(ndtri(0.975)), 1.0
     if kind == "continuous":
         who = c.who[i]
         every = [t.scores[s].units for t in state.trials if bool(t.without) == (c.design == DESIGNS[0])
                  for s in ((who,) if who else c.who[1:]) if s in t.scores]  # fmt: skip
         freedom = max(sum(every) - 2, 1)
-        law, scale = stats.t(freedom), 2 * c.loss[i] / freedom
+        quantile, scale = float(stdtrit(freedom, 0.975)), 2 * c.loss[i] / freedom
     value, error = float(c.best[i, k]), float(np.sqrt(scale * covariance(c, i, kind)[k, k]))
-    half = float(law.ppf(0.975)) * error
+    half = quantile * error
     return value, error, value - half, value + half
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from cohortium.contracts.federation import Histogram, SiteScores
 from cohortium.contracts.federation_results import FederatedEvaluation, Performance, SitePerformance
@@ -174,7 +174,7 @@ def _interval(metric: str, value: float, error: float) -> tuple[float | None, fl
     if not _usable(metric, value, error):
         return None, None
     x, e = _there(metric)(value, error)
-    z = float(stats.norm.ppf(0.975))
+    z = float(ndtri(0.975))
     return _back(metric, x - z * e), _back(metric, x + z * e)
 
 
@@ -196,7 +196,7 @@ def across_sites(design: str, metric: str, rows: Sequence[SitePerformance]) -> P
     y, e = np.array([there(r.value, r.error) for r in used if r.value is not None and r.error is not None]).T
     mean, low, high, tau2, i2 = random_effects(y, e)
     w = 1 / (e**2 + tau2)
-    half = float(stats.t.ppf(0.975, k - 2)) * float(np.sqrt(tau2 + 1 / w.sum()))
+    half = float(stdtrit(k - 2, 0.975)) * float(np.sqrt(tau2 + 1 / w.sum()))
     least, most = None, None
     if any(r.bound for r in used):
         ends = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SiteRecord
 from cohortium.contracts.federation_wire import digest, encode
@@ -91,10 +91,11 @@ def _coefficient(column: str, outcome: str, found: Estimates, j: int, k: int, i2
         return Coefficient(column, outcome, None)
     if not np.isfinite(e):
         return Coefficient(column, outcome, b)
-    law = stats.t(found.freedom) if np.isfinite(found.freedom) else stats.norm()
-    wide = float(law.ppf(0.975)) * e
+    t, z = found.freedom, -abs(b / e)
+    wide = float(stdtrit(t, 0.975) if np.isfinite(t) else ndtri(0.975)) * e
+    p = 2 * float(stdtr(t, z) if np.isfinite(t) else ndtr(z))
     heterogeneity = float(i2) if np.isfinite(i2) else None
-    return Coefficient(column, outcome, b, e, b - wide, b + wide, 2 * float(law.sf(abs(b / e))), heterogeneity, sites)
+    return Coefficient(column, outcome, b, e, b - wide, b + wide, p, heterogeneity, sites)
 
 
 def site_records(state: State) -> list[SiteRecord]:
@@ -146,7 +147,7 @@ def differences(state: State) -> tuple[Array, Array, float | None]:
     heterogeneity = (w * (d - centre) ** 2).sum(0)
     i2 = np.where(n > 1, np.maximum(0.0, 1 - (n - 1) / np.maximum(heterogeneity, 1e-300)), np.nan)
     freedom = ranks - int(fit.kept.sum())
-    p = float(stats.chi2.sf(score, freedom)) if enough and freedom > 0 else None
+    p = float(chdtrc(freedom, max(score, 0.0))) if enough and freedom > 0 else None
     cut = slice(1, None) if k > 1 else slice(None)
     by = i2[intercepts:].reshape(q, k)[:, cut], n[intercepts:].reshape(q, k)[:, cut]
     return by[0], by[1].astype(float), p

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import chdtrc
 
 from cohortium.contracts.federation_preparing import AskAssociation, SiteAssociation
 from cohortium.contracts.federation_wire import digest, encode
@@ -60,7 +60,7 @@ def chosen(state: State, at: NDArray[np.intp], score: Array, freedom: int) -> St
     assert state.plan.select is not None
     best = np.argsort(-score, kind="stable")[: state.plan.select.features]
     kept = np.setdiff1d(np.arange(len(state.columns)), np.delete(at, best))
-    p = stats.chi2.sf(score, freedom) if freedom else np.ones(len(score))
+    p = chdtrc(freedom, np.maximum(score, 0.0)) if freedom else np.ones(len(score))
     named = tuple(Chosen(state.columns[at[j]].name, float(score[j]), freedom, float(p[j])) for j in best)
     return replace(
         state, columns=tuple(state.columns[j] for j in kept), mean=state.mean[kept], sd=state.sd[kept], chosen=named,

@@ -24,8 +24,8 @@ from cohortium.study.federating import plan_of
 from cohortium.study.outfolder import free_folder
 from cohortium.study.simulating_federation import ours, write
 
-ROUND_SECONDS = 30.0
-"""An answer that takes longer ends the job; the next one asks again, until ``federation.patience`` is over."""
+ENDING = LEAST = 30.0
+"""Seconds that a job which is told to end is waited for; and that a site has for an answer, however impatient the study."""
 
 WORDLESS = 5
 """Jobs in a row that end without a word are a fault of the set-up, not of a site."""
@@ -89,7 +89,8 @@ def _until_done(plan: str, known: dict[str, Any], kit: Path, patience: float, te
                     tell(f"waiting for {', '.join(missing)}")
                     time.sleep(1.0)
                     continue
-                end = _one_job(session, plan, sites, sorted({*missing, *silent}) if late else [], anew, tell)
+                without = sorted({*missing, *silent}) if late else []
+                end = _one_job(session, plan, sites, without, anew, patience, tell)
         except Exception as e:  # the engine raises its own and bare ones when a connection breaks
             now = time.monotonic()
             gone_since = gone_since or now
@@ -137,12 +138,12 @@ def _session(kit: Path) -> Iterator[Any]:
 
 
 def _one_job(
-    session: Any, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool, tell: Tell
+    session: Any, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool, patience: float, tell: Tell
 ) -> dict[str, Any] | None:
     """How a job ended; ``joined``: it was ended since sites came that it was without. None where it left no word."""
     _end_others(session, plan)
     with tempfile.TemporaryDirectory() as name:
-        job = _write_job(Path(name), plan, sites, without, anew)
+        job = _write_job(Path(name), plan, sites, without, anew, patience)
         job_id = session.submit_job(str(job))
         tell(f"job {job_id} submitted")
         looked, come = time.monotonic(), list[str]()
@@ -174,7 +175,7 @@ def _end_others(session: Any, plan: str) -> None:
         if not str(job.get("status", "")).startswith("FINISHED"):
             with contextlib.suppress(Exception):  # one that went down with the server cannot be ended, and need not be
                 session.abort_job(job["job_id"])
-                until = time.monotonic() + ROUND_SECONDS
+                until = time.monotonic() + ENDING
                 while time.monotonic() < until:
                     if str(session.get_job_meta(job["job_id"]).get("status", "")).startswith("FINISHED"):
                         break
@@ -185,8 +186,11 @@ def _job_name(plan: str) -> str:
     return f"cohortium-{digest(base64.b64decode(plan))}"
 
 
-def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool = False) -> Path:
-    """Three JSON files that name classes of the installed package; no code."""
+def _write_job(
+    folder: Path, plan: str, sites: Sequence[str], without: Sequence[str], anew: bool = False, patience: float = 600.0
+) -> Path:
+    """Three JSON files that name classes of the installed package; no code. patience: seconds that a site may take for an answer, which is reading
+    its files, the first time, and hours of training perhaps; of one that is gone the engine knows sooner."""
     job = folder / "cohortium"
     config = job / "app" / "config"
     config.mkdir(parents=True)
@@ -194,7 +198,13 @@ def _write_job(folder: Path, plan: str, sites: Sequence[str], without: Sequence[
     (job / "meta.json").write_text(json.dumps({
         "name": _job_name(plan), "min_clients": 1, "deploy_map": {"app": ["server", *here]},
     }))  # fmt: skip
-    arguments = {"plan": plan, "sites": list(sites), "without": list(without), "anew": anew, "seconds": ROUND_SECONDS}
+    arguments = {
+        "plan": plan,
+        "sites": list(sites),
+        "without": list(without),
+        "anew": anew,
+        "seconds": max(patience, LEAST),
+    }
     (config / "config_fed_server.json").write_text(json.dumps({
         "format_version": 2, "server": {"task_request_interval": ASK_AGAIN}, "task_data_filters": [], "task_result_filters": [], "components": [],
         "workflows": [{"id": "coordinator", "path": COORDINATOR, "args": arguments}],

@@ -263,7 +263,7 @@ def random_effects(values: Floats, ses: Floats, level: float = 0.95) -> tuple[fl
     fixed-effect one (Jackson 2017).
     """
     from scipy.optimize import brentq
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit  # those of scipy.stats, which takes a second to import
 
     y, v = np.asarray(values, float), np.asarray(ses, float) ** 2
     k = len(y)
@@ -278,8 +278,8 @@ def random_effects(values: Floats, ses: Floats, level: float = 0.95) -> tuple[fl
     mean = float((w @ y) / w.sum())
     q = float(w @ (y - mean) ** 2) / (k - 1)
     half = max(
-        float(t.ppf(0.5 + level / 2, k - 1)) * np.sqrt(q / w.sum()),
-        float(norm.ppf(0.5 + level / 2)) * np.sqrt(1 / w.sum()),
+        float(stdtrit(k - 1, 0.5 + level / 2)) * np.sqrt(q / w.sum()),
+        float(ndtri(0.5 + level / 2)) * np.sqrt(1 / w.sum()),
     )
     w0 = 1 / v
     cochran = float(w0 @ (y - (w0 @ y) / w0.sum()) ** 2)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 GREATEST = 1e4
@@ -35,6 +34,8 @@ def epsilon_of(mu: float, delta: float) -> float:
         return 0.0
     if math.isinf(mu) or delta_of(mu, GREATEST) > delta:
         return math.inf
+    from scipy.optimize import brentq
+
     found = brentq(lambda e: delta_of(mu, e) - delta, 0.0, GREATEST, xtol=1e-12, rtol=8.9e-16)
     return float(found) * (1 + 1e-12)
 
@@ -46,6 +47,8 @@ def mu_of(epsilon: float, delta: float) -> float:
     low, high = 1e-9, 1.0
     while delta_of(high, epsilon) < delta:
         high *= 2
+    from scipy.optimize import brentq
+
     return float(brentq(lambda m: delta_of(m, epsilon) - delta, low, high, xtol=1e-15)) * (1 - 1e-9)
 
 

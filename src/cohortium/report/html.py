@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,13 @@ def render(template: str, **context: Any) -> str:
 
 
 def _filled(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
+    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+    return str(_environment(pictures).get_template(template).render(script=_SCRIPT, script_hash=digest, **context))
+
+
+@lru_cache
+def _environment(pictures: bool) -> Any:
+    """Templates, compiled once for all pages of a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -106,8 +114,7 @@ def _filled(template: str, pictures: bool, context: Mapping[str, Any]) -> str:
     environment.filters["breakable"] = _breakable
     environment.filters["css_text"] = _css_text
     environment.globals["pictures"] = pictures
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-    return environment.get_template(template).render(script=_SCRIPT, script_hash=digest, **context)
+    return environment
 
 
 # The only script: on a narrow screen the table of contents starts folded, and what is folded is printed all the same by browsers

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import FederatedEvaluation, FederatedResults, Paired, SitePerformance
@@ -157,5 +156,7 @@ def paired(rows: Sequence[SitePerformance], design: str, metric: str, against: s
     value = float(d.mean())
     if len(d) < FEWEST:
         return Paired(design, metric, against, len(d), value)
+    from scipy import stats
+
     half = float(stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)))
     return Paired(design, metric, against, len(d), value, value - half, value + half)

@@ -6,7 +6,6 @@ global generators of torch are put back as they were.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from cohortium.training.adamw import AdamW
 
 
 class Data(Protocol):
@@ -73,10 +74,8 @@ class Trainer:
             self._rng = torch.get_rng_state()
         parameters = [*self.model.parameters(), *objective.parameters()]
         self._parameters = [p for p in parameters if p.requires_grad]
-        flat = [p for p in self._parameters if p.ndim < 2]
-        matrices = [p for p in self._parameters if p.ndim >= 2]
-        groups = [{"params": matrices, "weight_decay": self.settings.decay}, {"params": flat, "weight_decay": 0.0}]
-        self._optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.settings.rate)
+        decays = [self.settings.decay if p.ndim >= 2 else 0.0 for p in self._parameters]
+        self._optimiser = AdamW(self._parameters, decays)
         self._mean = [p.detach().clone() for p in self._parameters]
 
     def advance(self, epochs: int) -> None:
@@ -100,13 +99,11 @@ class Trainer:
 
     def _step(self, rows: Tensor) -> None:
         s = self.settings
-        for group in self._optimiser.param_groups:
-            group["lr"] = s.rate * min(1.0, (self.steps + 1) / s.warm_up)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.clear()
         loss = self.objective(self.model(self.data.batch(rows, True)), rows)
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, s.clip)
-        self._optimiser.step()
+        self._optimiser.step(s.rate * min(1.0, (self.steps + 1) / s.warm_up))
         self.steps += 1
         past = min(s.average, (self.steps - 1) / (self.steps + 9))
         torch._foreach_lerp_(self._mean, [p.detach() for p in self._parameters], 1 - past)
@@ -135,7 +132,7 @@ class Trainer:
         return {
             "parameters": [p.detach().clone() for p in self._parameters],
             "mean": [m.clone() for m in self._mean],
-            "optimiser": copy.deepcopy(self._optimiser.state_dict()),
+            "optimiser": self._optimiser.checkpoint(),
             "rng": self._rng,
             "epochs": self.epochs,
             "steps": self.steps,
@@ -146,5 +143,5 @@ class Trainer:
         """Go on from a checkpoint of a trainer that was made alike."""
         self._put(checkpoint["parameters"])
         self._mean = [m.clone() for m in checkpoint["mean"]]
-        self._optimiser.load_state_dict(checkpoint["optimiser"])
+        self._optimiser.resume(checkpoint["optimiser"])
         self._rng, self.epochs, self.steps = checkpoint["rng"], checkpoint["epochs"], checkpoint["steps"]

@@ -104,12 +104,22 @@ def draw(paint: Callable[[Any], None], *, width: int, height: int, alt: str, key
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=(width / 72, height / 72), layout="constrained" if tight else None)
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained" if tight else None)
         FigureCanvasSVG(figure)
         paint(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return _inline(buffer.getvalue(), width, height, alt, slug(key))
+        svg = _saved(figure)
+    return _inline(svg, width, height, alt, slug(key))
+
+
+def _saved(figure: Any) -> str:
+    """SVG as matplotlib writes it. Axes are arranged here: left to ``savefig``, all would be drawn once more for that."""
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    return buffer.getvalue()
 
 
 def slug(text: str) -> str:
