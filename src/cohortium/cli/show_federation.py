@@ -96,8 +96,9 @@ def _show_fit(found: FederatedResults) -> None:
 def _show_network(found: FederatedResults) -> None:
     """Who has which modality, and the network beside its rivals."""
     from cohortium.report.federation_network import network_section
+    from cohortium.report.federation_private_network import private_network_section
 
-    section = network_section(found)
+    section = network_section(found) if found.privacy is None else private_network_section(found, found.privacy)
     for table in (section.who, section.paired):
         if table is not None:
             t = _table(None, *table.head)

@@ -98,5 +98,61 @@ class SitePrivateScores(FitAnswer):
     EXPOSES: ClassVar[str] = "about how well the model does there, through noise"
 
 
+@dataclass(frozen=True)
+class PrivatePart:
+    """A part of a network. change: (p,) what was added to its start, which every site draws from the plan's seed."""
+
+    name: str
+    change: FloatArray
+
+
+@dataclass(frozen=True)
+class AskPrivateUpdate(FitQuestion):
+    """Take the plan's noisy steps from this network. mean, sd: (q,) of declared columns. base: (H,) start of the outputs' intercepts. patients:
+    by which every site's sums are divided, the same at all. parts: of the network; one that is not named is at its start."""
+
+    plan: str
+    round: int
+    mean: FloatArray
+    sd: FloatArray
+    base: FloatArray
+    patients: float
+    parts: tuple[PrivatePart, ...]
+
+
+@dataclass(frozen=True)
+class AskPrivateNetworkScores(FitQuestion):
+    """Counts of those held out by bin of the score of this network; fields as in :class:`AskPrivateUpdate`. Edges of bins follow from
+    the network: each site finds the same ones, from made-up patients."""
+
+    plan: str
+    round: int
+    mean: FloatArray
+    sd: FloatArray
+    base: FloatArray
+    parts: tuple[PrivatePart, ...]
+
+
+@dataclass(frozen=True)
+class SitePrivateUpdate(FitAnswer):
+    """parts: of modalities that the site's study file has, and of those that all have."""
+
+    site: str
+    plan: str
+    round: int
+    parts: tuple[PrivatePart, ...]
+
+    LEAVES: ClassVar[dict[str, str]] = {
+        "parts": "for each part of the network of which the site has the modality: change of its weights by the declared steps, each of which "
+        "sums patients' gradients, cut together to the declared norm, with noise",
+    }
+    EXPOSES: ClassVar[str] = (
+        "what the network learns there, through noise: of one patient no more than the budget allows; which modalities the site's study file has"
+    )
+
+
+PRIVATE_NETWORK_ANSWERS: tuple[type, ...] = (SitePrivateCounts, SitePrivateUpdate, SitePrivateScores)
+"""What leaves a site of a private network."""
+
 PRIVATE_QUESTIONS: tuple[type, ...] = (AskPrivateCounts, AskPrivateGradient, AskPrivateScores)
 PRIVATE_ANSWERS: tuple[type, ...] = (SitePrivateCounts, SitePrivateGradient, SitePrivateScores)

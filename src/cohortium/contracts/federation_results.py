@@ -263,7 +263,8 @@ class Paired:
 
 @dataclass(frozen=True)
 class NetworkFit:
-    """A network that was trained across sites. parameters: numbers in it. have: site -> modality -> training units having it. losses, inner:
+    """A network that was trained across sites. parameters: numbers in it. have: site -> modality -> training units having it; of private
+    networks 1 where its study file has it. losses, inner:
     mean by round at the network that it began with, the last of the end; inner of patients kept from training. chosen: round whose
     network it is, -1: the last. model: as JSON, to be decoded to :class:`cohortium.contracts.federation_network.NetworkModel`. paired: where a simulation
     compared."""

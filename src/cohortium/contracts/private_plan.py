@@ -21,9 +21,10 @@ class PrivateColumn:
 class PrivacyPlan:
     """epsilon, delta: of everything that a site releases of this study. columns: features and their bounds. outcome: bounds of a
     continuous endpoint, else (0, 0). times: rising ends of the intervals of discrete-time hazards, of survival. rounds: steps of
-    gradient descent. clip: L2 norm that a patient's gradient is cut to, over the square root of the number of its parameters. step:
-    length of a step. counts, moments: shares of the budget (of mu²) for them. hold_out: share of patients that the model is not fitted
-    on, who tell how well it predicts; 0 for none."""
+    gradient descent. clip: L2 norm that a patient's gradient is cut to, over the square root of the number of its parameters (of a network:
+    the norm itself). step: length of a step (of a network: its learning rate). counts, moments: shares of the budget (of mu²) for them. hold_out: share of patients that the model is not fitted
+    on, who tell how well it predicts; 0 for none. steps: of a network, that a site takes in each of the rounds. sampled: chance of a patient to
+    be in a step."""
 
     epsilon: float
     delta: float
@@ -36,3 +37,5 @@ class PrivacyPlan:
     counts: float = 0.05
     moments: float = 0.0
     hold_out: float = 0.0
+    steps: int = 1
+    sampled: float = 1.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class PrivateRelease:
     """Something that each site released. part: of whose patients. sensitivity: L2, by which one patient can change the sums; deviation:
-    of the noise on each number, by site. mu: of all ``times`` together (Gaussian differential privacy); epsilon: of it alone."""
+    of the noise on each number, by site. mu: of all ``times`` together (Gaussian differential privacy; 0 of sampled steps, which have none); epsilon: of it alone."""
 
     what: str
     part: str
@@ -34,7 +34,8 @@ class PrivatePerformance:
 @dataclass(frozen=True)
 class PrivacyStatement:
     """epsilon, delta: the budget. spent: of it, at delta, for the patient in the costlier part. source: of the noise, ``system`` or
-    ``seed``. patients: noisy, by site. bounds: of each feature, as declared. model: what was fitted."""
+    ``seed``. patients: noisy, by site. bounds: of each feature, as declared. steps: noisy ones in all. sampled: chance of a patient to be
+    in one. network: whether that is what was fitted."""
 
     epsilon: float
     delta: float
@@ -48,3 +49,6 @@ class PrivacyStatement:
     bounds: dict[str, str]
     performance: list[PrivatePerformance]
     lacking: dict[str, list[str]]
+    steps: int = 0
+    sampled: float = 1.0
+    network: bool = False

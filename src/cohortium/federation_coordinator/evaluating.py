@@ -24,7 +24,7 @@ from cohortium.contracts.federation import (
 )
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import binned, calibrating, checking, private, protocol
+from cohortium.federation_coordinator import binned, calibrating, checking, protocol
 from cohortium.federation_coordinator.checking_scores import wrong_scores
 from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.state import State, Trial
@@ -39,8 +39,8 @@ PHASES = ("trials", "scores", "calibration")
 
 def question(state: State) -> Question:
     """What all sites that are here are asked now."""
-    if state.plan.method == protocol.PRIVATE:
-        return private.question(state)
+    if state.plan.method in protocol.PRIVATE:
+        return protocol.PRIVATE[state.plan.method].question(state)
     if state.phase not in PHASES:
         return protocol.question(state)
     plan = digest(encode(state.plan))
@@ -64,8 +64,8 @@ def step(state: State, answers: Mapping[str, Answer]) -> State:
 
     Raises :class:`FederationError` when fewer sites than the quorum are left, or the fit has no finite answer.
     """
-    if state.plan.method == protocol.PRIVATE:
-        return private.step(state, answers)
+    if state.plan.method in protocol.PRIVATE:
+        return protocol.PRIVATE[state.plan.method].step(state, answers)  # type: ignore[no-any-return]
     if state.phase in PHASES:
         return replace(_evaluated(state, answers), round=state.round + 1)
     state = protocol.step(state, answers)

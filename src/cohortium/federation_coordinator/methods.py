@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, FitQuestion, Model
 from cohortium.contracts.federation_results import FederatedResults, MessageRow
-from cohortium.federation_coordinator import binned, linear, network, private, stack, trees
+from cohortium.federation_coordinator import binned, linear, network, private, private_network, stack, trees
 from cohortium.federation_coordinator.state import State
 
 
@@ -59,6 +59,7 @@ METHODS: dict[str, Method] = {
     "trees": trees,
     "private_linear": private,
     "network": network,
+    "private_network": private_network,
     "binned": binned,
     "stack": stack,
 }

@@ -26,7 +26,14 @@ from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
 from cohortium.federation_coordinator import checking
 from cohortium.federation_coordinator.private_results import results
-from cohortium.federation_coordinator.private_state import PrivateFit, fit_of, noise_of, privacy_of
+from cohortium.federation_coordinator.private_state import (
+    PrivateFit,
+    Released,
+    fit_of,
+    noise_of,
+    privacy_of,
+    released,
+)
 from cohortium.federation_coordinator.state import State
 from cohortium.privacy import models
 from cohortium.privacy.planned import classes_of, columns_of, gradient_bound, groups_of
@@ -38,7 +45,6 @@ __all__ = ["begin", "progress", "question", "restarts", "results", "step", "wron
 Array = NDArray[np.float64]
 
 SILENT = "it did not answer in time"
-BINS = 8
 TAILS = 8.0
 """Noise beyond so many standard deviations is none: the answer is damaged."""
 
@@ -55,12 +61,23 @@ restarts = False
 def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
     """The state before the first question. Raises :class:`FederationError` for a plan that leaves nothing for the model."""
     none = np.zeros(0)
+    check_schedule(plan)
+    fit = PrivateFit({}, {}, none, none, 0, 0, 1.0)
+    return begun(plan, sites, fit)
+
+
+def check_schedule(plan: FederationPlan) -> None:
+    """Raise :class:`FederationError` for a plan that leaves nothing for the model."""
     try:
         schedule(privacy_of(plan))
     except ValueError as e:
         raise FederationError(f"federation.privacy: {e}.") from e
+
+
+def begun(plan: FederationPlan, sites: Sequence[str], fit: Released) -> State:
+    """The state of a private study before its first question."""
+    none = np.zeros(0)
     classes = plan.classes or (("censored", "event") if plan.kind == "survival" else ("no", "yes"))
-    fit = PrivateFit({}, none, none, 0, 0, 1.0, {})
     return State(
         plan, tuple(sorted(sites)), 1, "counts", {}, (), {}, {}, (), () if plan.kind == "continuous" else classes, model_columns(plan),
         none, none, (0.0, 1.0), fit,
@@ -96,7 +113,7 @@ def score_grid(kind: str, parameters: Array, q: int) -> Array:
     b = parameters[len(parameters) - q :]
     wide = max(float(np.sqrt(b @ b)), 1e-3)
     middle = float(parameters[0]) if kind == "binary" else 0.0
-    return np.asarray(middle + wide * norm.ppf(np.arange(1, BINS) / BINS))
+    return np.asarray(middle + wide * norm.ppf(np.arange(1, models.BINS) / models.BINS))
 
 
 def step(state: State, answers: Mapping[str, Any]) -> State:
@@ -112,7 +129,7 @@ def step(state: State, answers: Mapping[str, Any]) -> State:
         ):  # type: ignore[arg-type]
             left[site] = reason
     good = {s: a for s, a in answers.items() if s in state.here and s not in left}
-    state = _leave(state, left)
+    state = leave(state, left)
     after = {"counts": _counted, "gradient": _stepped, "scores": _scored}[state.phase]
     return replace(after(state, good), round=state.round + 1)
 
@@ -122,7 +139,8 @@ def wrong(a: Any, state: State) -> str:
     return str(_WRONG[state.phase](a, state, noise_of(state)))
 
 
-def _leave(state: State, left: Mapping[str, str]) -> State:
+def leave(state: State, left: Mapping[str, str]) -> State:
+    """The state without these sites. Raises :class:`FederationError` when the quorum is lost."""
     named = {s: f"round {state.round}: {reason}" for s, reason in sorted(left.items())}
     state = replace(
         state,
@@ -138,7 +156,8 @@ def _leave(state: State, left: Mapping[str, str]) -> State:
     return state
 
 
-def _wrong_counts(a: SitePrivateCounts, state: State, made: Schedule) -> str:
+def wrong_counts(a: SitePrivateCounts, state: State, made: Schedule) -> str:
+    """Why noisy counts are refused, or an empty text."""
     plan, p = state.plan, privacy_of(state.plan)
     n_cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
     q = len(columns_of(p))
@@ -173,31 +192,45 @@ def _wrong_gradient(a: SitePrivateGradient, state: State, made: Schedule) -> str
     return ""
 
 
-def _wrong_scores(a: SitePrivateScores, state: State, made: Schedule) -> str:
+def wrong_scores(a: SitePrivateScores, state: State, made: Schedule) -> str:
+    """Why noisy scores are refused, or an empty text."""
     plan, p = state.plan, privacy_of(state.plan)
     cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
-    bins = {"continuous": 4, "multiclass": classes_of(plan.kind, plan.classes) ** 2}.get(plan.kind, BINS * cells)
+    bins = {"continuous": 4, "multiclass": classes_of(plan.kind, plan.classes) ** 2}.get(plan.kind, models.BINS * cells)
     if a.counts.shape != (bins,):
         return "its scores are of another number of cells"
     if not np.isfinite(a.counts).all():
         return "it sent NaN or infinite numbers"
     most = (
-        1 + float(fit_of(state).counts[a.site].counts.sum()) + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
+        1
+        + float(released(state).counts[a.site].counts.sum())
+        + TAILS * (np.sqrt(cells) / made.counts + 2 / made.scores)
     )
     return "its scores are larger than its noisy counts allow" if (np.abs(a.counts) > most).any() else ""
 
 
-_WRONG: dict[str, Any] = {"counts": _wrong_counts, "gradient": _wrong_gradient, "scores": _wrong_scores}
+_WRONG: dict[str, Any] = {"counts": wrong_counts, "gradient": _wrong_gradient, "scores": wrong_scores}
 
 
 def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
+    state, total = scaled(state, good)
+    plan, p = state.plan, privacy_of(state.plan)
+    start, curvature, _ = models.start(
+        plan.kind, len(columns_of(p)), p.times, classes_of(plan.kind, plan.classes), total
+    )
+    fit = replace(fit_of(state), counts=good, parameters=start, average=np.zeros(len(start)), curvature=curvature)
+    return replace(state, phase="gradient", fit=fit)
+
+
+def scaled(state: State, good: dict[str, SitePrivateCounts]) -> tuple[State, Array]:
+    """With means and deviations of columns by what sites released, and the counts of all of them. Raises :class:`FederationError` where delta is too large."""
     plan, p = state.plan, privacy_of(state.plan)
     columns = columns_of(p)
     total = sum(
         (good[s].counts for s in state.here),
         np.zeros(models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))),
     )
-    start, curvature, n = models.start(plan.kind, len(columns), p.times, classes_of(plan.kind, plan.classes), total)
+    n = max(float(total.sum()), 1.0)
     if p.delta > 1 / n:
         raise FederationError(
             f"federation.privacy.delta is {p.delta:g}, and there are about {n:,.0f} patients: a delta above 1/n lets a release give one "
@@ -213,8 +246,7 @@ def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
         share = np.array([1 / len(c.levels) if level else 0.0 for c, level in columns])
         mean = np.where(coded, share, (low + high) / 2)
         sd = np.where(coded, np.sqrt(share * (1 - share)), (high - low) / 4)
-    fit = replace(fit_of(state), counts=good, parameters=start, average=np.zeros(len(start)), curvature=curvature)
-    return replace(state, phase="gradient", mean=mean, sd=sd, fit=fit)
+    return replace(state, mean=mean, sd=sd), total
 
 
 def _stepped(state: State, good: dict[str, SitePrivateGradient]) -> State:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SiteRecord
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.contracts.private_results import PrivacyStatement, PrivatePerformance, PrivateRelease
-from cohortium.federation_coordinator.private_state import fit_of, privacy_of
+from cohortium.federation_coordinator.private_state import fit_of, privacy_of, released
 from cohortium.federation_coordinator.state import State
 from cohortium.privacy import models
 from cohortium.privacy.accountant import spent
@@ -32,19 +33,25 @@ def results(
     state: State, messages: Sequence[MessageRow], seconds: Sequence[float], engine: str, version: str
 ) -> FederatedResults:
     """Everything that is reported of a private fit that is done."""
-    plan, fit = state.plan, fit_of(state)
+    plan = state.plan
     coefficients, level = _coefficients(state)
-    sites = []
-    for s in state.sites:
-        a = fit.counts.get(s)
-        n = None if a is None else max(round(float(a.counts.sum())), 0)
-        sites.append(SiteRecord(s, n, n, () if a is None else by_class(a.counts, state), state.left.get(s, "")))
+    sites = site_records(state)
     reference = state.classes[0] if plan.kind in ("binary", "multiclass") else ""
     return FederatedResults(
         plan.study, plan.endpoint, plan.kind, plan, digest(encode(plan)), sites, state.classes, reference, coefficients, level,
         math.nan, state.round - 1, None, list(state.notices), list(messages), list(seconds), engine, version,
         privacy=statement(state),
     )  # fmt: skip
+
+
+def site_records(state: State) -> list[SiteRecord]:
+    """Sites by their noisy counts."""
+    sites = []
+    for s in state.sites:
+        a = released(state).counts.get(s)
+        n = None if a is None else max(round(float(a.counts.sum())), 0)
+        sites.append(SiteRecord(s, n, n, () if a is None else by_class(a.counts, state), state.left.get(s, "")))
+    return sites
 
 
 def by_class(counts: Array, state: State) -> tuple[int, ...]:
@@ -83,21 +90,19 @@ def _coefficients(state: State) -> tuple[list[Coefficient], dict[str, float]]:
 
 def statement(state: State) -> PrivacyStatement:
     """What was promised, spent, and on what."""
-    plan, p, fit = state.plan, privacy_of(state.plan), fit_of(state)
-    made = schedule(p)
+    plan, p, fit = state.plan, privacy_of(state.plan), released(state)
+    made, norm = schedule(p), norm_of(plan)
     bounds = {
         COUNTS: 1.0,
         MOMENTS: moment_bound(groups_of(p)),
-        GRADIENT: gradient_bound(p),
+        GRADIENT: norm,
         SCORES: 2.0 if plan.kind == "continuous" else 1.0,
     }
     rows = []
     for r in made.releases():
-        mu = r.mu or 0.0
+        alone = epsilon_of(r.mu, p.delta) if r.mu is not None else spent([r], p.delta)
         rows.append(
-            PrivateRelease(
-                r.name, r.part, r.times, bounds[r.name], bounds[r.name] * r.noise, mu, epsilon_of(mu, p.delta)
-            )
+            PrivateRelease(r.name, r.part, r.times, bounds[r.name], bounds[r.name] * r.noise, r.mu or 0.0, alone)
         )
     said = {c.feature: ", ".join(c.levels) if c.levels else f"{c.low:g} to {c.high:g}" for c in p.columns}
     if plan.kind == "continuous":
@@ -112,14 +117,20 @@ def statement(state: State) -> PrivacyStatement:
     source = "seed" if any(a.source == "seed" for a in fit.counts.values()) else "system"
     patients = {s: float(fit.counts[s].counts.sum()) for s in state.here}
     return PrivacyStatement(
-        p.epsilon, p.delta, spent(made.releases(), p.delta), source, p.hold_out, p.rounds, gradient_bound(p), rows,
-        patients, said, performance(state), lacking,
+        p.epsilon, p.delta, spent(made.releases(), p.delta), source, p.hold_out, p.rounds, norm, rows,
+        patients, said, performance(state), lacking, p.rounds * p.steps, p.sampled, plan.network is not None,
     )  # fmt: skip
+
+
+def norm_of(plan: FederationPlan) -> float:
+    """L2 norm that a patient's gradient is cut to."""
+    p = privacy_of(plan)
+    return gradient_bound(p) if plan.network is None else p.clip
 
 
 def performance(state: State) -> list[PrivatePerformance]:
     """How well the model predicts patients held out, from the noisy counts of all sites together; costs nothing more."""
-    plan, p, fit = state.plan, privacy_of(state.plan), fit_of(state)
+    plan, p, fit = state.plan, privacy_of(state.plan), released(state)
     if not fit.scores:
         return []
     made = schedule(p)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from cohortium.contracts.federation import (
 from cohortium.contracts.federation_preparing import SiteAssociation
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.errors import FederationError
-from cohortium.federation_coordinator import checking, private, selecting, shaping
+from cohortium.federation_coordinator import checking, private, private_network, selecting, shaping
 from cohortium.federation_coordinator.agreeing import agree
 from cohortium.federation_coordinator.agreeing_modalities import agree_by_modality
 from cohortium.federation_coordinator.harmonising import harmonised
@@ -35,8 +36,8 @@ from cohortium.federation_coordinator.methods import method_of
 from cohortium.federation_coordinator.scaling import other_units, outcome_scale, scaled, unlike_columns
 from cohortium.federation_coordinator.state import State
 
-PRIVATE = "private_linear"
-"""A protocol of its own: features are declared, schema and moments are not asked for."""
+PRIVATE: dict[str, Any] = {"private_linear": private, "private_network": private_network}
+"""Methods with a protocol of their own: features are declared, schema and moments are not asked for."""
 
 SILENT = "it did not answer in time"
 PHASES = ("schema", "moments", "select", "prepare", "fit")
@@ -47,8 +48,8 @@ MOST_NAMED = 5
 
 def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
     """The state before the first question. sites: names of all that may take part; their order does not matter."""
-    if plan.method == PRIVATE:
-        return private.begin(plan, sites)
+    if plan.method in PRIVATE:
+        return PRIVATE[plan.method].begin(plan, sites)  # type: ignore[no-any-return]
     none = np.zeros(0)
     return State(plan, tuple(sorted(sites)), 1, "schema", {}, (), {}, {}, (), (), (), none, none, (0.0, 1.0), None)
 
@@ -58,7 +59,7 @@ def joined(state: State, sites: Collection[str]) -> State:
     there from the start. Each may come so once. As it was, where nobody may come: after the main fit, in a private study (what was
     answered is spent), and where a fit does not begin anew."""
     come = sorted(s for s in sites if state.left.get(s, "").endswith(SILENT) and s not in state.late)
-    if not come or state.phase not in PHASES or state.plan.method == PRIVATE or not method_of(state).restarts:
+    if not come or state.phase not in PHASES or state.plan.method in PRIVATE or not method_of(state).restarts:
         return state
     said = tuple(f"Site '{s}' was there from round {state.round} on: the fit began anew with it." for s in come)
     return replace(

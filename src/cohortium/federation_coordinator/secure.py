@@ -64,7 +64,7 @@ BOTH = (
 
 def refused(plan: FederationPlan) -> str:
     """Why a plan cannot go through secure aggregation; empty where it can."""
-    if plan.method not in ("linear", "network", protocol.PRIVATE):
+    if plan.method not in ("linear", "network", "private_linear"):
         return f"Secure aggregation knows linear models and networks, not method '{plan.method}'."
     if plan.select is not None and plan.harmonise:
         return BOTH[:1].upper() + BOTH[1:] + "."

@@ -53,7 +53,7 @@ def length(q: SealedQuestion, plan: FederationPlan) -> int:
         return 1 + len(p.columns) + cells + (3 * len(columns_of(p)) if p.moments else 0)
     if isinstance(a, AskPrivateGradient):
         return len(a.parameters)
-    return {"continuous": 4, "multiclass": classes**2}.get(plan.kind, private.BINS * cells)
+    return {"continuous": 4, "multiclass": classes**2}.get(plan.kind, models.BINS * cells)
 
 
 def moved(lane: Lane, numbers: Array, sites: Collection[str]) -> Lane:

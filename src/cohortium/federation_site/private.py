@@ -16,7 +16,9 @@ from cohortium.contracts.federation import Answer, FederationPlan, Question, Wit
 from cohortium.contracts.federation_private import (
     AskPrivateCounts,
     AskPrivateGradient,
+    AskPrivateNetworkScores,
     AskPrivateScores,
+    AskPrivateUpdate,
     SitePrivateCounts,
     SitePrivateGradient,
     SitePrivateScores,
@@ -52,9 +54,10 @@ def private_answer(
     assert p is not None
     if question.plan != own:
         return Withdrawn(site.name, question.plan, question.round, "its study file asks for something else")
-    if type(question) not in _ANSWERING:
+    how = _answering(plan)
+    if type(question) not in how:
         return Withdrawn(site.name, own, question.round, f"the study is private: {EXACT}")
-    if reason := _odd(question, plan):
+    if reason := _odd(question, site, plan):
         return Withdrawn(site.name, own, question.round, reason)
     asked = digest(encode(question))
     made = schedule(p)
@@ -64,23 +67,30 @@ def private_answer(
         new = _releases(question, made, own)
         if not new:
             return Withdrawn(site.name, own, question.round, "the study declares no such release")
-        if reason := ledger.refuses(new, p.epsilon, p.delta):
+        if reason := ledger.refuses(new, p.epsilon, p.delta, made.releases(own)):
             return Withdrawn(site.name, own, question.round, reason)
-        found = _ANSWERING[type(question)](site, plan, question, made, noise, asked)
+        found = how[type(question)](site, plan, question, made, noise, asked)
         ledger.record(new, asked, encode(found).decode())
     return found
 
 
 def _releases(question: Any, made: Schedule, own: str) -> list[Release]:
-    names = {AskPrivateCounts: (COUNTS, MOMENTS), AskPrivateGradient: (GRADIENT,), AskPrivateScores: (SCORES,)}
+    names = {
+        AskPrivateCounts: (COUNTS, MOMENTS), AskPrivateGradient: (GRADIENT,), AskPrivateScores: (SCORES,),
+        AskPrivateUpdate: (GRADIENT,), AskPrivateNetworkScores: (SCORES,),
+    }  # fmt: skip
     found = [made.release(n, own) for n in names[type(question)]]
     return [r for r in found if r is not None]
 
 
-def _odd(q: Any, plan: FederationPlan) -> str:
+def _odd(q: Any, site: Site, plan: FederationPlan) -> str:
     """Why a question is none about a model; told before anything is spent."""
     if isinstance(q, AskPrivateCounts):
         return ""
+    if plan.network is not None:
+        from cohortium.federation_site import private_network
+
+        return private_network.odd(site, plan, q)
     p = plan.privacy
     assert p is not None
     n = len(columns_of(p))
@@ -235,4 +245,17 @@ _ANSWERING: dict[type, Callable[..., Any]] = {
     AskPrivateGradient: _gradient,
     AskPrivateScores: _scores,
 }
-"""What a private study may ask. Everything else is refused."""
+"""What a private study of a linear model may ask. Everything else is refused."""
+
+
+def _answering(plan: FederationPlan) -> dict[type, Callable[..., Any]]:
+    """What the plan's method may ask: what it does not pay for is refused."""
+    if plan.network is None:
+        return _ANSWERING
+    from cohortium.federation_site import private_network
+
+    return {
+        AskPrivateCounts: _counts,
+        AskPrivateUpdate: private_network.update,
+        AskPrivateNetworkScores: private_network.scores,
+    }

@@ -48,9 +48,7 @@ class Whole(nn.Module):
     def __init__(self, joint: JointModel, base: Array) -> None:
         super().__init__()
         self.joint = joint
-        self.bias = nn.Parameter(
-            torch.tensor(base, dtype=torch.float64)
-        )  # a copy: training must not change the question
+        self.bias = nn.Parameter(torch.tensor(base, dtype=torch.float64))  # a copy: base is a message's
 
     def forward(self, batch: object) -> Tensor:
         return self.joint(batch) + self.bias  # type: ignore[no-any-return]
@@ -116,6 +114,16 @@ class Layout:
             n: np.concatenate([self._of(tensors, x).detach().double().numpy().ravel() for x in pieces] or [np.zeros(0)])
             for n, pieces in self._pieces.items()
         }
+
+    def pack_each(self, tensors: Sequence[Tensor]) -> dict[str, Array]:
+        """Part -> (n, p) of tensors (n, *shape of a parameter), such as gradients of single units."""
+        n = len(tensors[0])
+
+        def of(piece: tuple[int, int | None]) -> Array:
+            i, row = piece
+            return (tensors[i] if row is None else tensors[i][:, row]).detach().double().numpy().reshape(n, -1)  # type: ignore[no-any-return]
+
+        return {k: np.hstack([of(x) for x in pieces] or [np.zeros((n, 0))]) for k, pieces in self._pieces.items()}
 
     def unpack(self, parts: Mapping[str, Array]) -> list[Tensor]:
         """Tensors shaped as the parameters are; zero where there is no such part."""

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from cohortium._optional import require
@@ -97,7 +98,13 @@ def _epsilon(releases: Sequence[Release], delta: float) -> float:
         return epsilon_of(together(mus), delta)
     if any(r.noise == 0 for r in releases):
         return math.inf
-    return float(_distributions(releases).get_epsilon(delta))
+    return _convolved(tuple(sorted(_counted(releases).items(), key=repr)), delta)
+
+
+@lru_cache(maxsize=256)
+def _convolved(counted: tuple[tuple[Release, int], ...], delta: float) -> float:
+    """Seconds of work, asked for again in each round of each site."""
+    return float(_distributions([replace(r, times=n) for r, n in counted]).get_epsilon(delta))
 
 
 def _delta(releases: Sequence[Release], epsilon: float) -> float:
@@ -107,15 +114,21 @@ def _delta(releases: Sequence[Release], epsilon: float) -> float:
     return 1.0 if any(r.noise == 0 for r in releases) else float(_distributions(releases).get_delta(epsilon))
 
 
+def _counted(releases: Sequence[Release]) -> dict[Release, int]:
+    """Each kind of release, and how often it was."""
+    counted: dict[Release, int] = {}
+    for r in releases:
+        key = replace(r, name="", times=1, part="", plan="")
+        counted[key] = counted.get(key, 0) + r.times
+    return counted
+
+
 def _distributions(releases: Sequence[Release]) -> Any:
     """dp-accounting's accountant of the releases; equal ones are composed at once."""
     require("dp_accounting", extra="privacy", purpose="Accounting of sampled or Laplace noise")
     from dp_accounting.pld import PLDAccountant
 
-    counted: dict[Release, int] = {}
-    for r in releases:
-        key = replace(r, name="", times=1, part="", plan="")
-        counted[key] = counted.get(key, 0) + r.times
+    counted = _counted(releases)
     account = PLDAccountant()
     gaussian = [(r, n) for r, n in counted.items() if r.kind == "gaussian"]
     if gaussian:  # exact before anything is made discrete

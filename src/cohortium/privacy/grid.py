@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +37,10 @@ class Noise(Protocol):
         """(size,) Gaussian integers of standard deviation ``scale``, which is large. asked: digest of the question."""
         ...
 
+    def uniform(self, size: int, asked: str) -> Array:
+        """(size,) even numbers from 0 to 1: who is in a step."""
+        ...
+
 
 class SystemNoise:
     """Discrete Gaussian of OpenDP, from the operating system's randomness; another one each time. Needs the extra ``privacy``."""
@@ -51,6 +57,9 @@ class SystemNoise:
         with _contributed():
             draw = dp.m.make_gaussian(*space, scale=float(scale))
         return np.array(draw([0] * size), dtype=np.int64)
+
+    def uniform(self, size: int, asked: str = "") -> Array:
+        return np.frombuffer(os.urandom(8 * size), dtype="<u8") / 2.0**64
 
 
 class _contributed:  # noqa: N801
@@ -79,9 +88,14 @@ class SeededNoise:
         self.seed, self.site = seed, site
 
     def integers(self, scale: float, size: int, asked: str) -> NDArray[np.int64]:
+        return np.rint(self._rng(asked).standard_normal(size) * scale).astype(np.int64)
+
+    def uniform(self, size: int, asked: str) -> Array:
+        return self._rng(f"{asked}/who").random(size)
+
+    def _rng(self, asked: str) -> np.random.Generator:
         key = hashlib.blake2b(f"{self.seed}/{self.site}/{asked}".encode(), digest_size=16).digest()
-        rng = np.random.default_rng(int.from_bytes(key, "little"))
-        return np.rint(rng.standard_normal(size) * scale).astype(np.int64)
+        return np.random.default_rng(int.from_bytes(key, "little"))
 
 
 def grid_of(deviation: float, bound: float) -> float:
@@ -103,11 +117,18 @@ def noisy_sum(shares: Array, bound: float, mu: float, noise: Noise, asked: str) 
 
     Costs ``mu`` (add or remove a patient). Infinite mu: no noise. Raises ``ValueError`` for shares that are no numbers.
     """
-    if not np.isfinite(shares).all():
-        raise ValueError("shares are to be finite")
+    return noisy_sums([shares], shares.shape[1], bound, mu, noise, asked)
+
+
+def noisy_sums(several: Iterable[Array], d: int, bound: float, mu: float, noise: Noise, asked: str) -> Array:
+    """The same of patients in groups, each (n, d), so that not all shares need be held at a time."""
     deviation = bound / mu
     grid = grid_of(deviation, bound)
-    total = shares_on_grid(shares, bound, grid).sum(0)
+    total = np.zeros(d, np.int64)
+    for shares in several:
+        if not np.isfinite(shares).all():
+            raise ValueError("shares are to be finite")
+        total = total + shares_on_grid(shares, bound, grid).sum(0)
     if deviation > 0:
-        total = total + noise.integers(deviation / grid, shares.shape[1], asked)
+        total = total + noise.integers(deviation / grid, d, asked)
     return np.asarray(total * grid)

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cohortium.errors import DataError
@@ -34,9 +34,18 @@ class Ledger:
         """Epsilon so far, of all plans or of one."""
         return spent([r for r in self.releases if plan is None or r.plan == plan], self.delta)
 
-    def refuses(self, new: Sequence[Release], plan_epsilon: float, plan_delta: float) -> str:
-        """Why these releases of one plan may not leave; empty where they may."""
+    def refuses(
+        self, new: Sequence[Release], plan_epsilon: float, plan_delta: float, planned: Sequence[Release] = ()
+    ) -> str:
+        """Why these releases of one plan may not leave; empty where they may. planned: everything that the plan releases; what is a part of it
+        spends no more than all of it, which is then asked once instead of in every round."""
         same = [r for r in self.releases if new and r.plan == new[0].plan]
+        if planned and within([*same, *new], planned):
+            others = [r for r in self.releases if r.plan != new[0].plan]
+            if not refused([], planned, plan_epsilon, plan_delta) and not refused(
+                others, planned, self.epsilon, self.delta
+            ):
+                return ""
         if said := refused(same, new, plan_epsilon, plan_delta):
             return f"the study's budget: {said}"
         if said := refused(self.releases, new, self.epsilon, self.delta):
@@ -91,3 +100,13 @@ class Ledger:
                 f"{self.file} is damaged: what was spent is not known, and nothing may leave. Bring back a copy of it. Without one "
                 "the budget of this site is to be taken as spent."
             ) from e
+
+
+def within(some: Sequence[Release], planned: Sequence[Release]) -> bool:
+    """Whether these releases are among the planned ones, each at most as often as there."""
+    left: dict[Release, int] = {}
+    for r in planned:
+        left[replace(r, times=1)] = left.get(replace(r, times=1), 0) + r.times
+    for r in some:
+        left[replace(r, times=1)] = left.get(replace(r, times=1), 0) - r.times
+    return all(n >= 0 for n in left.values())

@@ -20,6 +20,9 @@ from scipy.special import expit, softmax
 Array = NDArray[np.float64]
 
 LEAST_CURVATURE = 0.02
+BINS = 8
+"""Bins of scores in the evaluation."""
+
 MOST_RESIDUAL = 2.0
 """Scaled errors of a continuous endpoint are cut to this in the evaluation."""
 
@@ -85,14 +88,32 @@ def unit_gradients(z: Array, o: Outcomes, parameters: Array) -> Array:
     if o.kind == "survival":
         k = len(o.times)
         cell = unit_cell(o)
-        last = np.where(cell < k, cell, cell - k - 1)  # last interval at risk in
-        first = np.searchsorted(np.concatenate([[0.0], o.times[:-1]]), o.entry, side="left")
-        which = np.arange(k)
-        there = (which >= first[:, None]) & (which <= last[:, None])
-        r = np.where(there, expit(eta[:, None] + parameters[:k]), 0.0) - ((which == cell[:, None]) & there)
+        there = _there(o, cell)
+        r = np.where(there, expit(eta[:, None] + parameters[:k]), 0.0) - ((np.arange(k) == cell[:, None]) & there)
         return np.hstack([r, r.sum(1)[:, None] * z])
     r = (eta + parameters[0] - o.y) if o.kind == "continuous" else expit(eta + parameters[0]) - o.y
     return np.hstack([r[:, None], r[:, None] * z])
+
+
+def targets(o: Outcomes) -> tuple[Array, Array]:
+    """(n, H) what the outputs of a network are held against, and (n, H) 1 where they are: events by interval and who was seen in it (as
+    :func:`unit_gradients` counts), classes as 0 and 1, or the value."""
+    if o.kind == "multiclass":
+        return np.eye(o.classes)[o.y.astype(int)], np.ones((len(o.y), o.classes))
+    if o.kind != "survival":
+        return o.y[:, None], np.ones((len(o.y), 1))
+    cell, k = unit_cell(o), len(o.times)
+    there = _there(o, cell)
+    return ((np.arange(k) == cell[:, None]) & there).astype(float), there.astype(float)
+
+
+def _there(o: Outcomes, cell: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n, k) whether a unit is at risk in an interval to the end."""
+    k = len(o.times)
+    last = np.where(cell < k, cell, cell - k - 1)  # last interval at risk in
+    first = np.searchsorted(np.concatenate([[0.0], o.times[:-1]]), o.entry, side="left")
+    which = np.arange(k)
+    return np.asarray((which >= first[:, None]) & (which <= last[:, None]))
 
 
 def start(kind: str, q: int, times: Sequence[float], classes: int, counts: Array) -> tuple[Array, float, float]:
@@ -129,12 +150,16 @@ def linear(z: Array, kind: str, parameters: Array, classes: int) -> Array:
 
 
 def score_rows(z: Array, o: Outcomes, parameters: Array, grid: Array) -> tuple[Array, float]:
-    """Each unit's part in the evaluation (n, d), and the L2 norm that none is above.
+    """:func:`score_rows_of` of the scores that these parameters give."""
+    return score_rows_of(linear(z, o.kind, parameters, o.classes), o, grid)
+
+
+def score_rows_of(said: Array, o: Outcomes, grid: Array) -> tuple[Array, float]:
+    """Each unit's part in the evaluation (n, d), and the L2 norm that none is above. said: scores, as of :func:`linear`.
 
     Classes and survival: the cell of score and outcome, by bins between ``grid`` (of several classes: by the predicted class). Values: one, value,
     its square, squared error; all cut to -1 to 1 or 0 to 1.
     """
-    said = linear(z, o.kind, parameters, o.classes)
     if o.kind == "continuous":
         y = np.clip(o.y, -1.0, 1.0)
         error = np.clip((y - said) / MOST_RESIDUAL, -1.0, 1.0)
@@ -144,6 +169,6 @@ def score_rows(z: Array, o: Outcomes, parameters: Array, grid: Array) -> tuple[A
         at, bins = said.argmax(1), o.classes
     else:
         at, bins = np.searchsorted(grid, said, side="left"), len(grid) + 1
-    out = np.zeros((len(z), bins * m))
-    out[np.arange(len(z)), at * m + outcome] = 1.0
+    out = np.zeros((len(said), bins * m))
+    out[np.arange(len(said)), at * m + outcome] = 1.0
     return out, 1.0

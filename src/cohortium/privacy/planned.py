@@ -26,3 +26,13 @@ def classes_of(kind: str, classes: Sequence[str]) -> int:
 def gradient_bound(p: PrivacyPlan) -> float:
     """L2 norm that a patient's gradient is cut to."""
     return p.clip * math.sqrt(1 + len(columns_of(p)))
+
+
+def modalities_of(p: PrivacyPlan) -> tuple[str, ...]:
+    """In the order of the declared columns."""
+    return tuple(dict.fromkeys(c.modality for c in p.columns))
+
+
+def outputs_of(kind: str, times: Sequence[float], classes: Sequence[str]) -> int:
+    """Outputs of a network: one for each class or interval, else one."""
+    return {"survival": len(times), "multiclass": len(classes)}.get(kind, 1)

@@ -25,6 +25,11 @@ from cohortium.report.federation_privacy import (
     private_answer,
     private_tiles,
 )
+from cohortium.report.federation_private_network import (
+    network_kinds_table,
+    private_network_facts,
+    private_network_section,
+)
 from cohortium.report.federation_secure import cost, events, kinds, protected, units, unprotected, unseen
 from cohortium.report.federation_stack import stack_answer, stack_exposed, stack_facts, stack_section
 from cohortium.report.federation_trees import trees_answer, trees_exposed, trees_facts, trees_section
@@ -54,7 +59,7 @@ def federation_page(r: FederatedResults) -> str:
         answer=answer(r),
         tiles=_tiles(r),
         coefficients=None if r.trees or net or r.stack else _coefficients(r),
-        network=network_section(r) if net else None,
+        network=None if net is None else private_network_section(r, r.privacy) if r.privacy else network_section(r),
         trees=trees_section(r) if r.trees else None,
         stack=stack_section(r) if r.stack else None,
         beside=_beside(r) if any(c.local is not None for c in r.coefficients) else None,
@@ -72,14 +77,14 @@ def federation_page(r: FederatedResults) -> str:
         sites=_sites(r),
         notices=r.notices,
         left=_left(r),
-        kinds=_kinds(r) if r.privacy is None or r.secure else kinds_table(),
+        kinds=_left_kinds(r),
         protected=protected(r),
         cost=cost(r),
         exposed=(unprotected(r) or exposed(r)) if r.privacy is None else [],
         privacy=None if r.privacy is None else privacy_section(r, r.privacy),
         facts=[
             ("study", r.study),
-            *(_facts(r)),
+            *_about(r),
             ("plan", r.digest),
             _minima(r),
             ("quorum", count(r.plan.quorum, "site")),
@@ -92,10 +97,19 @@ def federation_page(r: FederatedResults) -> str:
     )
 
 
-def _facts(r: FederatedResults) -> list[tuple[str, str]]:
+def _left_kinds(r: FederatedResults) -> Table:
+    if r.privacy is None or r.secure:
+        return _kinds(r)
+    return network_kinds_table() if r.network else kinds_table()
+
+
+def _about(r: FederatedResults) -> list[tuple[str, str]]:
+    """What was fitted."""
     if r.stack is not None:
         return stack_facts(r)
-    return trees_facts(r) if r.trees else network_facts(r) if r.network else _model_facts(r)
+    if r.network is not None:
+        return private_network_facts(r) if r.privacy is not None else network_facts(r)
+    return trees_facts(r) if r.trees else _model_facts(r)
 
 
 def _model_facts(r: FederatedResults) -> list[tuple[str, str]]:

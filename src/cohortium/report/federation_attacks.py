@@ -40,7 +40,13 @@ def attack_notes(r: FederatedResults) -> list[str]:
         *(
             ["Rows of the smallest site are looked for by matching its gradient in an early round, outcomes known, as if it took one step on all its "
              "patients with nothing dropped and no clipping: the most that an update tells. Recovered and chance as for sums."]
-            if any(a.surface == "update" for a in r.attacks)
+            if r.privacy is None and any(a.surface == "update" for a in r.attacks)
+            else []
+        ),
+        *(
+            ["Rows of the smallest site are looked for whose cut gradients add up to what it released in an early round, noise included, outcomes known. "
+             "Recovered: nearer than a quarter of a standard deviation. Chance: rows drawn from means, variances and shares of levels."]
+            if r.privacy is not None and any(a.surface == "update" for a in r.attacks)
             else []
         ),
         *(["These figures are exact, and no part of the budget: only a simulation, which has all patients, can show them."] if r.privacy else []),

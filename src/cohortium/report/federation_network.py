@@ -26,7 +26,7 @@ class NetworkSection:
 
     notes: list[str]
     who: Table
-    losses: Drawing
+    losses: Drawing | None
     paired: Table | None
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from cohortium.contracts.federation_private import PRIVATE_ANSWERS
 from cohortium.contracts.federation_results import FederatedResults
 from cohortium.contracts.private_results import PrivacyStatement
+from cohortium.report.federation_private_network import UNCOVERED as NETWORK_UNCOVERED
+from cohortium.report.federation_private_network import private_network_words
 from cohortium.report.federation_secure import unseen
 from cohortium.report.page import Tile
 from cohortium.report.tables import Cell, Table
@@ -56,10 +58,10 @@ MASKED = (
 def private_answer(r: FederatedResults, p: PrivacyStatement) -> str:
     """The finding in a sentence or two."""
     here = [s for s in r.sites if not s.left]
-    model = PRIVATE_MODELS[r.kind]
+    model = PRIVATE_MODELS[r.kind] if r.network is None else private_network_words(r)
     text = (
         f"{model[:1].upper()}{model[1:]}, of {r.endpoint} on about {sum(p.patients.values()):,.0f} patients of "
-        f"{count(len(here), 'site')}: fitted in {count(p.rounds, 'noisy step')}, with epsilon {p.epsilon:g} at delta {p.delta:g} for each "
+        f"{count(len(here), 'site')}: fitted in {count(p.steps, 'noisy step')}, with epsilon {p.epsilon:g} at delta {p.delta:g} for each "
         f"patient; no exact number of patients left a site{unseen(r)}."
     )
     for f in p.performance:
@@ -79,7 +81,7 @@ def private_tiles(r: FederatedResults, p: PrivacyStatement) -> list[Tile]:
         Tile("epsilon", f"{p.epsilon:g}", f"at delta {p.delta:g}, by patient"),
         Tile("sites", f"{len(here)} of {len(r.sites)}", f"quorum {r.plan.quorum}"),
         Tile("patients", f"≈ {sum(p.patients.values()):,.0f}", "noisy count"),
-        Tile("rounds", str(r.rounds), count(p.rounds, "noisy step")),
+        Tile("rounds", str(r.rounds), count(p.steps, "noisy step")),
     ]
 
 
@@ -91,7 +93,12 @@ def privacy_section(r: FederatedResults, p: PrivacyStatement) -> dict[str, Any]:
         "releases": _releases(p),
         "performance": _performance(p),
         "bounds": _bounds(p),
-        "uncovered": [*_noise_source(p), *([] if r.secure is None else [MASKED]), *UNCOVERED],
+        "uncovered": [
+            *_noise_source(p),
+            *([] if r.secure is None else [MASKED]),
+            *UNCOVERED,
+            *(NETWORK_UNCOVERED if p.network else ()),
+        ],
     }
 
 
@@ -122,10 +129,21 @@ def _facts(p: PrivacyStatement) -> list[tuple[str, str]]:
         ),
         ("epsilon", f"{p.epsilon:g} was the budget, {p.spent:.4g} was spent"),
         ("delta", f"{p.delta:g}"),
-        ("composition", "exact for Gaussian noise (mu² adds up); no site can be asked for more than the table says"),
+        (
+            "composition",
+            (
+                "exact for Gaussian noise (mu² adds up)"
+                if p.sampled == 1
+                else "privacy loss distributions, since patients are in steps by chance (dp-accounting)"
+            )
+            + "; no site can be asked for more than the table says",
+        ),
         ("parts", parts),
         ("noise", _source(p)),
-        ("gradients", f"each patient's is cut to an L2 norm of {p.clip:.3g}"),
+        (
+            "gradients",
+            f"each patient's{', over all numbers of the network that his site trains,' if p.network else ''} is cut to an L2 norm of {p.clip:.3g}",
+        ),
         ("each site", "makes this promise for its own patients; sites do not add up, since each patient is at one"),
     ]
 
@@ -149,13 +167,13 @@ def _releases(p: PrivacyStatement) -> Table:
     rows = [
         [
             Cell(r.what, RELEASES[r.what], mark="prose"), Cell(PARTS.get(r.part, r.part), f"{r.times} ×"), Cell(f"{r.sensitivity:.3g}"),
-            Cell(f"{r.deviation:.3g}", f"{r.deviation / r.sensitivity:.3g} × sensitivity"), Cell(f"{r.epsilon:.3g}", f"mu {r.mu:.3g}"),
+            Cell(f"{r.deviation:.3g}", f"{r.deviation / r.sensitivity:.3g} × sensitivity"), Cell(f"{r.epsilon:.3g}", f"mu {r.mu:.3g}" if r.mu else f"each patient in a step by a chance of {p.sampled:g}"),
         ]
         for r in p.releases
     ]  # fmt: skip
     note = (
         f"Spent in all: epsilon {p.spent:.4g} at delta {p.delta:g}, for a patient in the costlier part. The epsilons of the rows do not add up to "
-        "it: their mu² do, and those of patients of the fit and of patients held out are for different people."
+        f"it{': their mu² do' if p.sampled == 1 else ''}, and those of patients of the fit and of patients held out are for different people."
     )
     head = ["release", "of whom", "one patient changes it by", "noise on each number", "epsilon alone"]
     return Table(head, rows, note=note)

@@ -53,11 +53,17 @@ class PrivacySpec(Declaration):
     binary: list[str] = Field(default_factory=list, description="features coded 0 and 1: levels [0, 1] for each")
     outcome: tuple[float, float] | None = Field(None, description="least and most of a continuous endpoint")
     times: list[float] = Field(default_factory=list, description="ends of the intervals of survival, rising")
-    rounds: int = Field(25, ge=1, le=500, description="steps of gradient descent")
-    clip: float = Field(
-        0.2, gt=0, description="a patient's gradient is cut to this times the root of its columns and one"
+    rounds: int | None = Field(
+        None, ge=1, le=500, description="steps of gradient descent, default 25; of a network rounds, default 15"
     )
-    step: float = Field(1.0, gt=0, description="length of a step")
+    clip: float | None = Field(
+        None,
+        gt=0,
+        description="a patient's gradient is cut to this times the root of its columns and one, default 0.2; of a network to this, default 0.4",
+    )
+    step: float | None = Field(
+        None, gt=0, description="length of a step, default 1; of a network its learning rate, default 8"
+    )
     counts: float = Field(0.05, gt=0, lt=1, description="share of the budget for counts")
     moments: float = Field(
         0.0, ge=0, lt=1, description="share of it for means and variances; 0: columns are scaled by bounds"
@@ -66,6 +72,8 @@ class PrivacySpec(Declaration):
     site_epsilon: float | None = Field(
         None, gt=0, description="most that this site releases over all studies of its kit; default: epsilon"
     )
+    steps: int = Field(1, ge=1, le=100, description="of a network, that a site takes in a round")
+    sampled: float = Field(1.0, gt=0, le=1, description="of a network, chance of a patient to be in a step")
 
     @model_validator(mode="after")
     def _declared(self) -> PrivacySpec:

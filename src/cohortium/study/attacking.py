@@ -22,6 +22,7 @@ from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.errors import FederationError
 from cohortium.study.attacking_network import MOST_CELLS, update_inverted
 from cohortium.study.attacking_private import gradients_told
+from cohortium.study.attacking_private_network import fitted, rows_inverted, updates_told
 from cohortium.study.federating import asking, drive
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ def attack(
     lost = "" if len(whole) == need else f"{2 * need - len(whole)} of {2 * need} halves had no estimate"
     found = [_record("model", "", statistics, np.hstack([d[whole] for d in drawn.values()]), plan, lost)]
     member = {s: d[:need] for s, d in drawn.items()}
+    name = min(here, key=lambda s: (len(here[s]), s))
     if plan.privacy is not None and plan.secure is None:  # else nobody sees a single site's
-        name = min(here, key=lambda s: (len(here[s]), s))
-        told = gradients_told(plan, here, name, member[name])
+        told = (gradients_told if plan.network is None else updates_told)(plan, here, name, member[name])
         found.append(_record("gradients", name, told, member[name], plan))
     if plan.network is not None and plan.secure is None:
-        found.append(update_inverted(plan, here, min(here, key=lambda s: (len(here[s]), s))))
+        found.append((update_inverted if plan.privacy is None else rows_inverted)(plan, here, name))
     if plan.method == "linear" and _sums_are_seen(plan):
         found += _against_sums(plan, here, state, member)
     return found
@@ -139,11 +140,9 @@ def _of_model(sites: Sites, member: Mapping[str, NDArray[np.bool_]], k: int, pla
 
 def _of_private_model(sites: Sites, halves: Sites, plan: FederationPlan) -> Array:
     """The same of a fit with noise; patients held out, who cost the model nothing, are left out of it."""
-    from cohortium.study.private_fitting import fit_private
-
     assert plan.privacy is not None
     try:
-        model = fit_private(halves, plan, plan.privacy.epsilon, plan.seed)
+        model = fitted(halves, plan, plan.privacy.epsilon, plan.seed)
     except FederationError:
         return np.full(sum(len(s) for s in sites.values()), np.nan)
     return np.concatenate(

@@ -53,7 +53,7 @@ def plan_of(study: Study, evaluate: bool = False, secure: bool = False) -> Feder
             "federation: {trees: {ridge: ...}}."
         )
     baseline = _baseline(study, endpoint.kind)
-    network = network_plan(study, f.secure or secure) if f.method == "network" else None
+    network = network_plan(study, f.secure or secure) if f.method == "network" and f.privacy is None else None
     several = f.method in ("network", "stack")
     if f.lacks and not several:
         raise StudyError(
@@ -287,7 +287,7 @@ def site_of_study(name: str, study: Study, plan: FederationPlan) -> Site:
     if plan.privacy is not None:
         from cohortium.study.private_plan import check_declared
 
-        check_declared({name: found}, plan, study.path.name)
+        check_declared({name: found}, plan, study.path.name, study.spec.federation.lacks)
     return found
 
 

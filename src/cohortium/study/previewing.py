@@ -57,11 +57,15 @@ def preview_of(site: Site, plan: FederationPlan, penalty: float | None = None) -
     )
     # A private site decides by noisy counts, which a trial must not spend: it is shown what leaves where it takes part.
     network = None if plan.network is None else replace(plan.network, rounds=min(plan.network.rounds, ROUNDS))
+    privacy = plan.privacy
+    if privacy is not None and network is not None:
+        privacy = replace(privacy, rounds=min(privacy.rounds, ROUNDS), sampled=1.0)
     alone = replace(
         plan,
         quorum=1,
         trees=trees,
         network=network,
+        privacy=privacy,
         least_patients=1 if plan.privacy else plan.least_patients,
         penalty=plan.penalty if penalty is None else penalty,
     )

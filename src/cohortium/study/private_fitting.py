@@ -42,13 +42,36 @@ class PrivateModel:
         return (low + high) / 2 + (high - low) / 2 * found if self.plan.kind == "continuous" else found
 
 
+@dataclass(frozen=True, eq=False)
+class PrivateNetwork:
+    """A network that was fitted privately. base: (H,). change: part -> what was added to its start."""
+
+    plan: FederationPlan
+    mean: Array
+    sd: Array
+    base: Array
+    change: dict[str, Array]
+
+    def scores(self, site: Site) -> Array:
+        """As of :class:`PrivateModel`."""
+        from cohortium.contracts.federation_private import AskPrivateNetworkScores
+        from cohortium.federation_site.private_network import Network, as_parts
+
+        q = AskPrivateNetworkScores("", 0, self.mean, self.sd, self.base, as_parts(self.change))
+        found = Network(site, self.plan, q).load().scores()
+        low, high = privacy_of(self.plan).outcome
+        return (low + high) / 2 + (high - low) / 2 * found if self.plan.kind == "continuous" else found
+
+
 def privacy_of(plan: FederationPlan) -> PrivacyPlan:
     """The plan's privacy."""
     assert plan.privacy is not None
     return plan.privacy
 
 
-def fit_private(sites: Mapping[str, Site], plan: FederationPlan, epsilon: float | None, seed: int) -> PrivateModel:
+def fit_private(
+    sites: Mapping[str, Site], plan: FederationPlan, epsilon: float | None, seed: int
+) -> PrivateModel | PrivateNetwork:
     """The model that a private study of these sites gives. plan: a private one, of ``plan_of``. epsilon: None for the same steps without
     noise. seed: of the noise. To fit on some patients, hand over :func:`cohortium.federation_site.trials.take` of each site.
 
@@ -62,4 +85,7 @@ def fit_private(sites: Mapping[str, Site], plan: FederationPlan, epsilon: float 
     made = replace(plan, quorum=1, least_patients=1, privacy=replace(privacy_of(plan), epsilon=budget, hold_out=0.0))
     asks = {n: asking_privately(s, made, Ledger(budget, privacy_of(made).delta), seed) for n, s in sites.items()}
     state = drive(made, asks).state
+    if made.network is not None:
+        fit = state.fit
+        return PrivateNetwork(made, state.mean, state.sd, fit.base, fit.average)  # type: ignore[union-attr]
     return PrivateModel(made, state.mean, state.sd, state.fit.average)  # type: ignore[union-attr]

@@ -12,14 +12,24 @@ from cohortium.contracts.private_plan import PrivacyPlan, PrivateColumn
 from cohortium.errors import StudyError, did_you_mean
 from cohortium.privacy.ledger import FILE, Ledger
 from cohortium.privacy.schedule import schedule
+from cohortium.study.private_network_plan import (
+    NETWORK_CLIP,
+    NETWORK_ROUNDS,
+    NETWORK_STEP,
+    as_declared,
+    private_network_plan,
+)
 
 if TYPE_CHECKING:
     from cohortium.federation_site import Site
     from cohortium.schema.federation import PrivacySpec
     from cohortium.study.load import Study
 
-METHOD = "private_linear"
+METHOD, NETWORK = "private_linear", "private_network"
 MOST_NAMED = 8
+
+ROUNDS, CUT, LENGTH = 25, 0.2, 1.0
+"""Of linear models where the study file does not say: rounds, clip, step; chosen on simulated sites."""
 
 
 def private_plan(
@@ -31,20 +41,22 @@ def private_plan(
     name = spec.primary_name
     endpoint = spec.endpoints[name]
     kind = endpoint.kind
-    if f.method != "linear":
+    if f.method not in ("linear", "network"):
         raise StudyError(
             f"{study.path.name}: federation.privacy: method: {f.method} has no private form yet. Take one of the two out."
         )
+    network = f.method == "network"
     if f.select is not None:
         raise StudyError(
             f"{study.path.name}: federation.privacy: select chooses columns by exact sums, which would leave the sites. Take one of the two "
             "out; under privacy name the columns of the table yourself."
         )
     for m in modalities:
-        if getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
+        if m in spec.cohort.modalities and getattr(spec.cohort.modalities[m], "harmonise", "none") != "none":
             raise StudyError(
                 f"{study.path.name}: federation.privacy: modality '{m}' says harmonise: combat, which is fitted on exact sums. Take it out."
             )
+    how = private_network_plan(study) if network else None
     wrong = _wrong(f.privacy, kind, classes, spec.design.weight is not None)
     if wrong:
         raise StudyError(f"{study.path.name}: federation.privacy: {wrong}")
@@ -56,15 +68,20 @@ def private_plan(
     )
     made = PrivacyPlan(
         p.epsilon, p.delta, columns, p.outcome if kind == "continuous" and p.outcome else (0.0, 0.0),
-        tuple(p.times) if kind == "survival" else (), p.rounds, p.clip, p.step, p.counts, p.moments,
-        p.hold_out if f.evaluate or evaluate else 0.0,
+        tuple(p.times) if kind == "survival" else (), p.rounds or (NETWORK_ROUNDS if network else ROUNDS),
+        p.clip or (NETWORK_CLIP if network else CUT), p.step or (NETWORK_STEP if network else LENGTH), p.counts, p.moments,
+        p.hold_out if f.evaluate or evaluate else 0.0, p.steps, p.sampled,
     )  # fmt: skip
+    if not network and (p.steps, p.sampled) != (1, 1.0):
+        raise StudyError(
+            f"{study.path.name}: federation.privacy: steps and sampled are of networks; a linear fit takes one step of all patients in a round."
+        )
     if kind == "binary":  # or sites that code the outcome the other way round would be added up in silence
         classes = (f"not {endpoint.positive}", str(endpoint.positive))
     return FederationPlan(
         spec.name, name, kind, classes, str(getattr(endpoint, "time_unit", "")), tuple(modalities), f.penalty,
-        f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed, METHOD,
-        secure=SecurePlan() if secure else None, privacy=made,
+        f.least_patients, f.least_events, f.least_cell, f.quorum, f.rounds, False, 0, spec.seed,
+        NETWORK if network else METHOD, secure=SecurePlan() if secure else None, privacy=made, network=how,
     )  # fmt: skip
 
 
@@ -101,8 +118,8 @@ def _text(level: str | int | float) -> str:
     return level if isinstance(level, str) else f"{level:g}"
 
 
-def check_declared(sites: Mapping[str, Site], plan: FederationPlan, file: str) -> None:
-    """Raise :class:`StudyError` for features without declared bounds, and declared ones that no site has."""
+def check_declared(sites: Mapping[str, Site], plan: FederationPlan, file: str, lacks: Sequence[str] = ()) -> None:
+    """Raise :class:`StudyError` for features without declared bounds, and declared ones that no site has. lacks: modalities of other sites."""
     p = plan.privacy
     assert p is not None
     declared = {(c.modality, c.feature): c for c in p.columns}
@@ -116,6 +133,8 @@ def check_declared(sites: Mapping[str, Site], plan: FederationPlan, file: str) -
             "must not be taken from the data: declare them under bounds, levels or binary, or name fewer columns of the table."
         )
     for (m, n), c in declared.items():
+        if m in lacks:
+            continue
         if (m, n) not in there:
             names = [k for _, k in there]
             raise StudyError(f"{file}: federation.privacy declares '{n}', which no table has.{did_you_mean(n, names)}")
@@ -132,8 +151,15 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def as_simulated(sites: Mapping[str, Site], plan: FederationPlan, file: str) -> dict[str, Site]:
+    """The sites as their own study files would have them, after what a simulation can see at once, since it has all patients. Raises :class:`StudyError`."""
+    found = as_declared(sites) if plan.network is not None else dict(sites)
+    check_simulated(found, plan, file)
+    return found
+
+
 def check_simulated(sites: Mapping[str, Site], plan: FederationPlan, file: str) -> None:
-    """What a simulation can see at once, since it has all patients. Raises :class:`StudyError`."""
+    """Raise :class:`StudyError` for features that are not declared, or a delta that is too large for so many patients."""
     p = plan.privacy
     assert p is not None
     check_declared(sites, plan, file)
@@ -187,9 +213,12 @@ def answering_from_kit(site: Site, plan: FederationPlan, study: Study, kit: Path
 
 def check_ready(study: Study, plan: FederationPlan, kit: Path) -> None:
     """What would stop a private site at its first answer, before it joins. Raises :class:`MissingExtra`, :class:`DataError`."""
+    from cohortium._optional import require
     from cohortium.privacy.grid import SystemNoise
 
     SystemNoise()
+    if plan.network is not None:
+        require("torch", extra="deep", purpose="A network that is trained across sites")
     with ledger_of(study, plan, kit).open():
         pass
 

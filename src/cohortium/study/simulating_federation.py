@@ -82,9 +82,9 @@ def simulate_federation(
     data = load_data(loaded)
     sites, unknown = cut(loaded, data, plan, column)
     if plan.privacy is not None:
-        from cohortium.study.private_plan import check_simulated
+        from cohortium.study.private_plan import as_simulated
 
-        check_simulated(sites, plan, loaded.path.name)
+        sites = as_simulated(sites, plan, loaded.path.name)
     keys = keys_for(plan, list(sites))
     driven = drive(plan, {n: asking(s, plan, keys[n]) for n, s in sites.items()}, tell)
     found = results(driven.state, driven.messages, driven.seconds, "in one process", cohortium.__version__)
