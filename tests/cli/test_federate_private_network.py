@@ -113,7 +113,7 @@ WRONG = {
     "of which table": ({"bounds": "{age: [20, 100], rna.g1: [-4, 4], rna.g2: [-4, 4]}"}, "of which table is 'age'"),
     "a site that lacks what it has": ({"more": "modalities: [clinical, rna]\n  lacks: [rna]"}, "which is a modality"),
     "no such chance": ({"privacy": "sampled: 1.5"}, "less than or equal to 1"),
-    "secure sums": ({"more": "secure: true"}, "looks at single sites"),
+    "secure sums": ({"more": "secure: true"}, "go together for linear models"),
 }  # fmt: skip
 
 

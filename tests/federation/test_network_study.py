@@ -52,7 +52,7 @@ def study(folder, said):
 
 
 @pytest.mark.parametrize(("said", "why"), [
-    ("method: netwrk", "expected 'linear', 'trees' or 'network'"),
+    ("method: netwrk", "expected 'linear', 'trees', 'network' or 'stack'"),
     ("method: network, network: {strategy: scaffold, optimiser: adam}", "plain gradients"),
     ("method: network, network: {width: 10}", "multiple of 4"),
     ("method: network, network: {inner: 0.01}", "0.05 to 0.5"),
@@ -61,7 +61,7 @@ def study(folder, said):
     ("method: network, lacks: [rna], modalities: [clinical, rna]", "is a modality of this study file"),
     ("method: network, lacks: [ct]", "lists those of all sites"),
     ("method: network, modalities: [clinical, ct]", "no modality"),
-    ("lacks: [ct], modalities: [clinical, ct]", "of method: network"),
+    ("lacks: [ct], modalities: [clinical, ct]", "of methods network and stack"),
 ])  # fmt: skip
 def test_keys_that_do_not_fit(folder, said, why):
     with pytest.raises(StudyError, match=why):

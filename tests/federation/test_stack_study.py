@@ -47,7 +47,7 @@ REFUSED = {
     "method: stack, modalities: [clinical], stack: {parts: [linear]}": "stack of one part",
     "method: stack, stack: {parts: [network]}": "linear",
     "method: stack, stack: {parts: []}": "parts",
-    "method: stack, secure: true": "secure aggregation knows linear",
+    "method: stack, secure: true": "not yet stacks",
     "method: stack, privacy: {epsilon: 1, delta: 1.0e-5}": "private form",
     "method: stack, stack: {penalties: {tumor: 3}}": "Did you mean 'tumour'",
     "method: stack, stack: {penalties: {tumour: -3}}": "not below 0",

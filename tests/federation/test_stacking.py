@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from cohortium.contracts.federation import AskSums, TreesPlan, Withdrawn
-from cohortium.contracts.federation_stack import AskParts, AskStackMoments, AskStackSums, PartQuestion, SiteParts
+from cohortium.contracts.federation_stack import AskStackMoments, AskStackParts, AskStackSums, PartQuestion, SiteParts
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.contracts.prepare_plan import PreparePlan
 from cohortium.contracts.stack_plan import StackPart, StackPlan
@@ -285,7 +285,7 @@ def test_counts_with_and_without_a_few_patients_do_not_tell_their_outcomes():
     _, seen = driven(made, found)
     whole = seen[0][1]["north"]
     for q, said in seen:
-        if isinstance(q, AskParts) and type(q.parts[0].question).__name__ == "AskSchema":
+        if isinstance(q, AskStackParts) and type(q.parts[0].question).__name__ == "AskSchema":
             assert next(p for p in said["north"].parts if (p.part, p.fold) == (0, -1)).answer.counts == whole.counts
         if isinstance(q, AskStackMoments):
             assert said["north"].outcome[0] == whole.counts[1] and said["north"].units[0] == whole.units
@@ -422,7 +422,7 @@ def test_a_site_answers_nothing_that_its_study_does_not_declare():
     _, seen = driven(made, found)
     s = found["south"]
     parts, moments, sums = (
-        next(q for q, _ in seen if isinstance(q, k)) for k in (AskParts, AskStackMoments, AskStackSums)
+        next(q for q, _ in seen if isinstance(q, k)) for k in (AskStackParts, AskStackMoments, AskStackSums)
     )
     other = cut.plan("binary", modalities=("clinical", "lab"))
     for q in (parts, moments, sums):
@@ -444,7 +444,7 @@ def test_a_site_answers_nothing_that_its_study_does_not_declare():
     nested = replace(parts, parts=(PartQuestion(0, 0, replace(parts, plan=parts.plan)),))
     assert isinstance(answer(s, made, nested).parts[0].answer, Withdrawn)
     far = next(
-        p.question for q, _ in seen if isinstance(q, AskParts) for p in q.parts if isinstance(p.question, AskSums)
+        p.question for q, _ in seen if isinstance(q, AskStackParts) for p in q.parts if isinstance(p.question, AskSums)
     )
     nested = replace(parts, parts=(PartQuestion(0, 0, replace(far, parameters=far.parameters + 1e6)),))
     assert isinstance(answer(s, made, nested).parts[0].answer, Withdrawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
@@ -21,15 +22,18 @@ from cohortium.contracts.federation_results import (
     CalibrationLine,
     FederatedEvaluation,
     FederatedResults,
+    FederatedStack,
     FederatedTrees,
     NetworkFit,
     Paired,
     Performance,
     SitePerformance,
+    StackedPart,
 )
 from cohortium.contracts.federation_secure import SecureRecord
 from cohortium.contracts.network_plan import NetworkPlan
 from cohortium.contracts.private_results import PrivacyStatement, PrivatePerformance, PrivateRelease
+from cohortium.contracts.stack_plan import StackPlan
 from cohortium.contracts.subtypes import SubtypeResults
 from cohortium.report.audit import audit_page
 from cohortium.report.biomarkers import biomarker_page
@@ -121,7 +125,19 @@ METHODS = {
         "plan": made_up(FederationPlan, network=made_up(NetworkPlan, strategy="fedavg", aggregate="mean")),
     },
 }
-NONE = dict.fromkeys(("trees", "privacy", "secure", "network"))
+METHODS |= {
+    " of a stack": {
+        "stack": made_up(
+            FederatedStack,
+            parts=[made_up(StackedPart, method=m) for m in ("linear", "trees")],
+            correlation=[[1.0, 0.5], [0.5, 1.0]],
+            paired=[made_up(Paired, metric="roc_auc", design="folds", against="own")],
+        ),
+        "plan": made_up(FederationPlan, stack=made_up(StackPlan)),
+    },
+    " of a private network": {**METHODS[" of a network"], "privacy": dataclasses.replace(PRIVATE, network=True)},
+}
+NONE = dict.fromkeys(("trees", "privacy", "secure", "network", "stack"))
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ class PartQuestion:
 
 
 @dataclass(frozen=True)
-class AskParts(FitQuestion):
+class AskStackParts(FitQuestion):
     """The fits of all parts, in the same rounds."""
 
     plan: str

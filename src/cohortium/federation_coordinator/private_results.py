@@ -13,7 +13,7 @@ from cohortium.contracts.federation import FederationPlan
 from cohortium.contracts.federation_results import Coefficient, FederatedResults, MessageRow, SiteRecord
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.contracts.private_results import PrivacyStatement, PrivatePerformance, PrivateRelease
-from cohortium.federation_coordinator.private_state import fit_of, privacy_of, released
+from cohortium.federation_coordinator.private_state import fit_of, privacy_of, released, summed
 from cohortium.federation_coordinator.state import State
 from cohortium.privacy import models
 from cohortium.privacy.accountant import spent
@@ -112,7 +112,7 @@ def statement(state: State) -> PrivacyStatement:
         for s in state.here
         if len(fit.counts[s].features) < len(p.columns)
     }
-    if fit.summed > 1 and lacking:  # of all together: of single sites it is not known
+    if summed(state) > 1 and lacking:  # of all together: of single sites it is not known
         lacking = {"every site": next(iter(lacking.values()))}
     source = "seed" if any(a.source == "seed" for a in fit.counts.values()) else "system"
     patients = {s: float(fit.counts[s].counts.sum()) for s in state.here}
@@ -136,7 +136,7 @@ def performance(state: State) -> list[PrivatePerformance]:
     made = schedule(p)
     total = np.sum([a.counts for a in fit.scores.values()], axis=0)
     sensitivity = 2.0 if plan.kind == "continuous" else 1.0
-    noise = sensitivity / made.scores * math.sqrt(len(fit.scores) * fit.summed)
+    noise = sensitivity / made.scores * math.sqrt(len(fit.scores) * summed(state))
     cells = models.cells(plan.kind, p.times, classes_of(plan.kind, plan.classes))
     shape = (-1, cells) if plan.kind != "continuous" else (1, 4)
     patients = float(total[0]) if plan.kind == "continuous" else float(total.sum())

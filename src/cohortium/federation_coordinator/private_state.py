@@ -36,6 +36,11 @@ class PrivateFit(Released):
     summed: int = 1
 
 
+def summed(state: State) -> int:
+    """Sites in one answer of a private study."""
+    return state.fit.summed if isinstance(state.fit, PrivateFit) else 1
+
+
 def noise_of(state: State) -> Schedule:
     """mu of each release of a linear fit by its noise: that of a sum of n sites is the root of n times that of one."""
     made, louder = schedule(privacy_of(state.plan)), math.sqrt(fit_of(state).summed)

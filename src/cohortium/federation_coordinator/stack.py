@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cohortium.contracts.federation import Answer, FitQuestion, Withdrawn
 from cohortium.contracts.federation_stack import (
-    AskParts,
     AskStackMoments,
+    AskStackParts,
     AskStackSums,
     PartModel,
     PartQuestion,
@@ -62,7 +62,7 @@ def question(state: State) -> FitQuestion:
     fit, plan = stacking(state), digest(encode(state.plan))
     if fit.fitting:
         open_ = [t for t in fit.lanes if not t.failed and t.state.phase != "done"]
-        return AskParts(
+        return AskStackParts(
             plan, state.round,
             tuple(PartQuestion(t.part, t.fold, replace(protocol.question(t.state), plan=plan)) for t in open_),
         )  # fmt: skip

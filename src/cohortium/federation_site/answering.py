@@ -25,7 +25,7 @@ from cohortium.contracts.federation_baseline import AskBin, AskBinnedSums
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
 from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_shaping import AskShape
-from cohortium.contracts.federation_stack import AskParts, AskStackMoments, AskStackSums
+from cohortium.contracts.federation_stack import AskStackMoments, AskStackParts, AskStackSums
 from cohortium.contracts.federation_trees import AskHistograms, AskQuantiles
 from cohortium.contracts.federation_wire import digest, encode
 from cohortium.federation_site import network, stacking
@@ -169,7 +169,7 @@ _ANSWERING: dict[type, Callable[[Site, FederationPlan, Any, str], Answer]] = {
     AskBin: bin_answer,
     AskBinnedSums: binned_answer,
     AskShape: shape_answer,
-    AskParts: stacking.part_answers,
+    AskStackParts: stacking.part_answers,
     AskStackMoments: stacking.moments_answer,
     AskStackSums: stacking.sums_answer,
 }

@@ -13,8 +13,8 @@ from scipy.special import logsumexp, softmax
 
 from cohortium.contracts.federation import FederationPlan, Withdrawn
 from cohortium.contracts.federation_stack import (
-    AskParts,
     AskStackMoments,
+    AskStackParts,
     AskStackSums,
     PartAnswer,
     PartModel,
@@ -104,7 +104,7 @@ def _part_sites(site: Site, plan: FederationPlan, part: int) -> dict[int, Site] 
     return made
 
 
-def part_answers(site: Site, plan: FederationPlan, q: AskParts, own: str) -> SiteParts | Withdrawn:
+def part_answers(site: Site, plan: FederationPlan, q: AskStackParts, own: str) -> SiteParts | Withdrawn:
     """What the site says about each fit of each part."""
     from cohortium.federation_site.answering import answer  # which imports this file
 

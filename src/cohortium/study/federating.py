@@ -119,6 +119,8 @@ def _secure_alone(study: Study, modalities: list[str]) -> None:
             "secure aggregation knows linear models and networks; under method: trees each site decides itself which bins of a node hold enough "
             "patients to be told, and shares the rest among their neighbours"
         )
+    elif f.method == "stack":
+        reason = "secure aggregation knows linear models and networks, not yet stacks of several fits"
     elif f.method == "network" and f.privacy is not None:
         reason = "a private network does not go through secure aggregation yet: privacy and secure go together for linear models"
     elif f.method == "network":
