@@ -32,7 +32,10 @@ WORDLESS = 5
 
 POLL, ASK_AGAIN = 0.3, 0.2
 LOOK = 2.0
-"""Seconds between looks for sites that a job is without."""
+"""Seconds between looks for sites that a job is without, or that lost their part of it."""
+
+LOST = 6
+"""Looks in a row at which a site says that it has no such job: it was restarted. At the end of a job sites have none for seconds either."""
 
 Tell = Callable[[str], None]
 
@@ -146,19 +149,8 @@ def _one_job(
         job = _write_job(Path(name), plan, sites, without, anew, patience)
         job_id = session.submit_job(str(job))
         tell(f"job {job_id} submitted")
-        looked, come = time.monotonic(), list[str]()
-        while True:
-            status = str(session.get_job_meta(job_id).get("status", ""))
-            if status.startswith("FINISHED"):
-                break
-            if without and not come and time.monotonic() - looked > LOOK:
-                looked = time.monotonic()
-                come = sorted(set(without) & {c.name for c in session.get_system_info().client_info})
-                if come:  # the engine gives a running job to nobody else: it ends, and another goes on with them
-                    tell(f"{', '.join(come)} joined late")
-                    with contextlib.suppress(Exception):  # it may have come to its end meanwhile
-                        session.abort_job(job_id)
-            time.sleep(POLL)
+        come = _watched(session, job_id, sites, without, tell)
+        status = str(session.get_job_meta(job_id).get("status", ""))
         tell(status)
         got = Path(session.download_job_result(job_id))
         try:
@@ -167,6 +159,40 @@ def _one_job(
             return {"joined": come} if come and (end is None or "waiting" in end) else end
         finally:
             shutil.rmtree(got, ignore_errors=True)
+
+
+def _watched(session: Any, job_id: str, sites: Sequence[str], without: Sequence[str], tell: Tell) -> list[str]:
+    """Wait for the end of a job. It is ended for sites that it has nothing for, since the engine gives a running job to nobody else: those that
+    came late, and those that were restarted, which would be waited for in vain. Returns their names."""
+    looked, come, lost = time.monotonic(), list[str](), dict[str, int]()
+    while True:
+        status = str(session.get_job_meta(job_id).get("status", ""))
+        if status.startswith("FINISHED"):
+            return come
+        if not come and status == "RUNNING" and time.monotonic() - looked > LOOK:
+            looked = time.monotonic()
+            late = sorted(set(without) & {c.name for c in session.get_system_info().client_info}) if without else []
+            idle = _idle(session, job_id, [s for s in sites if s not in without])
+            lost = {s: lost.get(s, 0) + 1 for s in idle}
+            gone = sorted(s for s, n in lost.items() if n >= LOST)
+            for names, what in ((late, "joined late"), (gone, "was restarted")):
+                if names:
+                    tell(f"{', '.join(names)} {what}")
+            come = [*late, *gone]
+            if come:
+                with contextlib.suppress(Exception):  # it may have come to its end meanwhile
+                    session.abort_job(job_id)
+        time.sleep(POLL)
+
+
+def _idle(session: Any, job_id: str, sites: Sequence[str]) -> set[str]:
+    """Sites that are there and say that they are not at this job; of one that says nothing the engine itself takes care."""
+    jobs: dict[str, set[str]] = {}
+    with contextlib.suppress(Exception):  # it is an error where no site answers
+        for row in session.get_client_job_status() or []:
+            if row.get("job_id") or row.get("status") == "no_jobs":
+                jobs.setdefault(str(row.get("client_name")), set()).add(str(row.get("job_id", "")))
+    return {s for s in sites if s in jobs and job_id not in jobs[s]}
 
 
 def _end_others(session: Any, plan: str) -> None:
