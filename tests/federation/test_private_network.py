@@ -473,3 +473,24 @@ def test_messages_are_documented():
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.+?) \|$", text.split("<!-- private network messages -->")[1], re.M)
     assert rows == [(k.__name__, f, said) for k in (SitePrivateUpdate,) for f, said in k.LEAVES.items()]
     assert AskPrivateCounts.__name__  # the counts and scores are those of linear fits: the table above
+
+
+def test_a_site_that_is_left_out_does_not_change_the_steps_of_the_others():
+    """Sites divide by a number that was sent to all; what is left of them is brought to their own mean by the same."""
+    made = replace(plan("binary", rounds=1), quorum=1)
+    found = sites("binary")
+    state = begin(made, list(found))
+    said = [decode(asking_privately(s, made)(encode(question(state)))) for s in found.values()]
+    one = next(a for a in said if isinstance(a, SitePrivateCounts))
+    size = {n: 1000.0 if n == BAD else 100.0 for n in found}
+    state = step(state, {n: replace(one, site=n, counts=np.array([k / 2, k / 2])) for n, k in size.items()})
+    q = question(state)
+
+    def update(n, bad):
+        v = np.full(3, np.nan if bad else 0.01 * size[n] * (1 - made.privacy.hold_out) / q.patients)
+        return SitePrivateUpdate(n, q.plan, q.round, tuple(PrivatePart(x, v) for x in names(made)))
+
+    for bad in (False, True):
+        after = step(state, {n: update(n, bad and n == BAD) for n in found})
+        assert (BAD in after.left) is bad
+        np.testing.assert_allclose(networking(after).change["head"], 0.01)

@@ -461,7 +461,7 @@ def test_an_evaluation_is_of_folds_of_all_sites_together(kind):
 
 def test_a_drop_out_ends_the_evaluation_and_leaves_the_fit():
     """Counts of the folds without a site would show that site's."""
-    p = secure_plan("continuous", folds=2)
+    p = secure_plan("continuous", folds=2, least_cell=1)
     sites = sites_of(p)
     for gone in (8, 14):
         state = run(

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from cohortium.contracts.federation import Column, FeatureSchema, FederationPlan, FitQuestion, FloatArray, Model
 from cohortium.contracts.federation_network import AskTimes, AskUpdate
+from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_private import PRIVATE_QUESTIONS
 
 
@@ -197,8 +198,8 @@ class SiteOpening:
 COUNTS = "counts "
 """Begins the content of sums that hold counts: masks and shares are made for the content, so that nobody can call them something else."""
 
-COUNTING = (AskTotals, AskTimes)
-"""Questions about counts."""
+COUNTING = (AskTotals, AskTimes, AskBatches, AskAssociation)
+"""Questions of which the answers are or hold counts."""
 
 BY_ROUND = (AskUpdate, *PRIVATE_QUESTIONS)
 """Questions of which the answer depends on the round that they name, which is the fit's own."""

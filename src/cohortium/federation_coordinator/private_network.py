@@ -103,9 +103,10 @@ def step(state: State, answers: Mapping[str, Any]) -> State:
         check = private.wrong_counts if state.phase == "counts" else private.wrong_scores
         left |= {s: reason for s, a in good.items() if (reason := check(a, state, made))}
         good = {s: a for s, a in good.items() if s not in left}
+    size = patients(state, state.here) / max(len(state.here), 1) if state.phase == "update" else 1.0
     state = private.leave(state, left)
     after = {"counts": _counted, "update": _stepped, "scores": _scored}[state.phase]
-    return replace(after(state, good), round=state.round + 1)
+    return replace(after(state, good, size), round=state.round + 1)
 
 
 def _silent(state: State, good: Mapping[str, Any], left: dict[str, str]) -> tuple[State, dict[str, str]]:
@@ -170,7 +171,7 @@ def fingerprint(a: SitePrivateUpdate) -> str:
     return digest(b"".join(encode(x) for x in a.parts))
 
 
-def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
+def _counted(state: State, good: dict[str, SitePrivateCounts], size: float) -> State:
     state, total = private.scaled(state, good)
     plan, p = state.plan, privacy_of(state.plan)
     start, _, _ = models.start(plan.kind, 0, p.times, classes_of(plan.kind, plan.classes), total)
@@ -178,10 +179,9 @@ def _counted(state: State, good: dict[str, SitePrivateCounts]) -> State:
     return replace(state, phase="update", fit=replace(networking(state), counts=good, base=base))
 
 
-def combined(state: State, good: Mapping[str, SitePrivateUpdate]) -> dict[str, Array]:
-    """Part -> its change by the patients of all sites that have it. Sites divided their sums by the same number, so that a sum of changes is one over
+def combined(state: State, good: Mapping[str, SitePrivateUpdate], size: float) -> dict[str, Array]:
+    """Part -> its change by the patients of all sites that have it. Sites divided their sums by the same number, ``size``, so that a sum of changes is one over
     patients: it is brought to their mean. Robust means are of each site's own mean change."""
-    size = patients(state, state.here) / max(len(state.here), 1)
     how = state.plan.network.aggregate if state.plan.network is not None else "mean"
     out = {}
     for name in names(state.plan):
@@ -197,11 +197,11 @@ def combined(state: State, good: Mapping[str, SitePrivateUpdate]) -> dict[str, A
     return out
 
 
-def _stepped(state: State, good: dict[str, SitePrivateUpdate]) -> State:
+def _stepped(state: State, good: dict[str, SitePrivateUpdate], size: float) -> State:
     p, plan = privacy_of(state.plan), state.plan.network
     assert plan is not None
     fit = networking(state)
-    change, first, second = stepped(plan, fit.change, combined(state, good), fit.first, fit.second)
+    change, first, second = stepped(plan, fit.change, combined(state, good, size), fit.first, fit.second)
     change = {n: np.clip(v, -LARGEST, LARGEST) for n, v in change.items()}
     done = fit.done + 1
     late = done > p.rounds * (1 - AVERAGED)
@@ -216,7 +216,7 @@ def _stepped(state: State, good: dict[str, SitePrivateUpdate]) -> State:
     return replace(state, phase=phase, fit=fit)
 
 
-def _scored(state: State, good: dict[str, SitePrivateScores]) -> State:
+def _scored(state: State, good: dict[str, SitePrivateScores], size: float) -> State:
     return replace(state, phase="done", fit=replace(networking(state), scores=good))
 
 

@@ -39,6 +39,9 @@ from cohortium.privacy.statistics import by_patient, moment_bound, moment_rows
 Array = NDArray[np.float64]
 
 FARTHEST = 100.0
+NARROW = 0.01
+"""Share of a column's bounds that no standard deviation is below."""
+
 MOST_BINS = 64
 
 
@@ -69,9 +72,19 @@ def private_answer(
             return Withdrawn(site.name, own, question.round, "the study declares no such release")
         if reason := ledger.refuses(new, p.epsilon, p.delta, made.releases(own)):
             return Withdrawn(site.name, own, question.round, reason)
-        found = how[type(question)](site, plan, question, made, noise, asked)
+        try:
+            found = how[type(question)](site, plan, question, made, noise, asked)
+        except Exception:  # that it failed may depend on patients: it is paid for, and told but once
+            found = Withdrawn(site.name, own, question.round, "it could not answer")
         ledger.record(new, asked, encode(found).decode())
     return found
+
+
+def out_of_bounds(p: PrivacyPlan, mean: Array, sd: Array) -> bool:
+    """Whether columns are scaled otherwise than by what is declared: so far that numbers overflow for some patients, which a failure would tell."""
+    low, high = (np.array([getattr(c, a) for c, _ in columns_of(p)]) for a in ("low", "high"))
+    width = high - low
+    return bool(((mean < low - width) | (mean > high + width) | (sd < NARROW * width) | (sd > 100 * width)).any())
 
 
 def _releases(question: Any, made: Schedule, own: str) -> list[Release]:
@@ -101,6 +114,8 @@ def _odd(q: Any, site: Site, plan: FederationPlan) -> str:
         return "the question does not fit its columns"
     if not (q.sd > 0).all() or np.abs(q.parameters).max(initial=0.0) > FARTHEST:
         return "the question is about parameters that no model has"
+    if out_of_bounds(p, q.mean, q.sd):
+        return "the question scales columns as no bounds do"
     if isinstance(q, AskPrivateScores) and plan.kind in ("binary", "survival"):
         g = q.grid
         if g.ndim != 1 or not 1 <= len(g) < MOST_BINS or not np.isfinite(g).all() or (np.diff(g) <= 0).any():
@@ -221,6 +236,7 @@ def _gradient(
     rows = ~held_out(site, p)
     z = _standardised(site, plan, q, rows)
     each = models.unit_gradients(z, outcomes_of(site, plan, rows), q.parameters)
+    each[~np.isfinite(each).all(1)] = 0.0  # his own alone: who else is there does not matter
     shares = by_patient(each, site.patient[rows])
     return SitePrivateGradient(
         site.name, q.plan, q.round, noisy_sum(shares, gradient_bound(p), made.gradient, noise, asked)

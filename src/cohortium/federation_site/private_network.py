@@ -25,7 +25,7 @@ from cohortium.contracts.federation_private import (
 )
 from cohortium.contracts.private_plan import PrivacyPlan
 from cohortium.federation_site.network_data import CLIP, number
-from cohortium.federation_site.private import held_out, outcomes_of, values_of
+from cohortium.federation_site.private import held_out, out_of_bounds, outcomes_of, values_of
 from cohortium.federation_site.site import Site
 from cohortium.privacy import models
 from cohortium.privacy.grid import Noise, noisy_sum, noisy_sums
@@ -216,6 +216,8 @@ def odd(site: Site, plan: FederationPlan, q: Question) -> str:
         return "the question does not fit its columns"
     if not all(np.isfinite(x).all() for x in numbers) or not (q.sd > 0).all():
         return "the question holds numbers that are none"
+    if out_of_bounds(p, q.mean, q.sd):
+        return "the question scales columns as no bounds do"
     if max(float(np.abs(x).max(initial=0.0)) for x in numbers[2:]) > FARTHEST:
         return "the question is about weights that no network has"
     if isinstance(q, AskPrivateUpdate) and not (np.isfinite(q.patients) and q.patients >= 1):

@@ -10,8 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import dataclasses
+import hmac
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from cohortium.contracts.federation import AskSchema, FederationPlan, Withdrawn
+from cohortium.contracts.federation import AskSchema, AskSums, Column, FeatureSchema, FederationPlan, Withdrawn
+from cohortium.contracts.federation_network import AskUpdate
+from cohortium.contracts.federation_preparing import AskAssociation
 from cohortium.contracts.federation_secure import (
     COUNTING,
     COUNTS,
@@ -45,6 +50,7 @@ from cohortium.federation_site.secure_private import private_numbers, question_o
 from cohortium.federation_site.site import Site
 from cohortium.federation_site.trials import parts_of
 from cohortium.masking import MaskError, SiteKeys, open_box, seal, to_fixed
+from cohortium.masking.fixed import largest
 from cohortium.masking.masks import SEED
 
 MOST_REMARKS = 1000
@@ -59,6 +65,9 @@ class Journal:
         self.opened: dict[str, dict[str, list[str]]] = {}
         self.last: dict[str, list[str]] = {}
         self.remarks: list[str] = []
+        self.sealed: dict[str, dict[str, str]] = {}
+        self.pinned: dict[str, dict[str, str]] = {}
+        self.salt = secrets.token_hex(32)
         self._read()
 
     @contextlib.contextmanager
@@ -82,12 +91,36 @@ class Journal:
         if self.file is not None and self.file.exists():
             kept = json.loads(self.file.read_text(encoding="utf-8"))
             self.opened, self.last, self.remarks = dict(kept["opened"]), dict(kept["last"]), list(kept["remarks"])
+            self.sealed, self.pinned = dict(kept.get("sealed", {})), dict(kept.get("pinned", {}))
+            self.salt = str(kept.get("salt", self.salt))
 
     def record(self, plan: str, content: str, inside: Sequence[str]) -> None:
         """Before shares leave."""
         self.opened.setdefault(plan, {})[content] = list(inside)
         self.last[plan] = list(inside)
         self._write()
+
+    def seals(self, plan: str, content: str, sites: Sequence[str], numbers: Any, most: int) -> str:
+        """Why these numbers must not be sealed for a content and a set of sites, or an empty text; written down before they leave. Masks belong
+        to content and sites: under the same ones two vectors would tell their difference. most: contents of one plan."""
+        mine, key = self.sealed.setdefault(plan, {}), f"{content} {','.join(sites)}"
+        mark = hmac.new(self.salt.encode(), np.asarray(numbers, float).tobytes(), "sha256").hexdigest()
+        if mine.get(key, mark) != mark:
+            return "it has sealed other numbers for this: its data are no longer the same. Give the study another name"
+        if key not in mine and len(mine) >= most:
+            return "more sums were asked for than the study declares"
+        if key not in mine:
+            mine[key] = mark
+            self._write()
+        return ""
+
+    def pins(self, plan: str, what: str, said: str) -> bool:
+        """Whether something that is the same in all rounds of an honest study is what it was the first time."""
+        known = self.pinned.setdefault(plan, {})
+        if what not in known:
+            known[what] = said
+            self._write()
+        return known[what] == said
 
     def remark(self, round_: int, text: str) -> None:
         """What the site's person should see: questions that were refused, numbers that were clipped."""
@@ -97,12 +130,20 @@ class Journal:
     def _write(self) -> None:
         if self.file is not None:
             part = self.file.with_suffix(".part")
-            kept = {"remarks": self.remarks, "last": self.last, "opened": self.opened}
+            kept = {
+                "remarks": self.remarks, "last": self.last, "opened": self.opened, "sealed": self.sealed, "pinned": self.pinned,
+                "salt": self.salt,
+            }  # fmt: skip
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
                 json.dump(kept, f, indent=1)
                 f.flush()
                 os.fsync(f.fileno())
             part.replace(self.file)
+            folder = os.open(self.file.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +186,9 @@ class SecureSite:
         cut = parts_of(self.site, self.plan) if self.plan.folds else []
         site, least = self.site, self.plan.least_cell
         # What it has no values of is not named: others must not take it for one of those who are in a column's sum.
-        known = {(f.modality, f.name) for f in site.features if site.patients(~np.isnan(f.values)) >= least}
-        features = tuple(f for f in schema_of(site, least) if (f.modality, f.name) in known)
+        features = _known(site, least)
+        for part, _ in cut if not isinstance(cut, str) else ():  # nor what it has too few of where a fold is held out
+            features = _both(features, _known(part, least))
         if self.plan.network is not None:
             features = enough_of(site, features, self.plan.least_patients)
         there = [bool((site.y == k).any()) or self.plan.kind != "multiclass" for k in range(len(site.classes))]
@@ -171,12 +213,20 @@ class SecureSite:
             raise RefusedError(
                 "counts of fewer sites than before were asked for: the difference would be those of single ones"
             )
+        self._usual(q, own)
         words, bits = form_of(q.asks, self.plan)
-        every = [self._numbers(a, own) for a in q.asks]
-        try:
-            fixed = to_fixed(np.concatenate(every), words, bits)
-        except ValueError as e:
-            raise RefusedError("its numbers are not finite, or larger than any that can be sealed") from e
+        numbers = np.concatenate([self._numbers(a, own) for a in q.asks])
+        self._pinned(q, own)
+        if not np.isfinite(numbers).all():
+            raise RefusedError("its numbers are not finite")
+        # A refusal would tell of this site alone: what is too large is cut, and noted here.
+        most = largest(words, bits) * (1 - 1e-9)
+        cut = np.clip(numbers, -most, most)
+        if (cut != numbers).any():
+            self.journal.remark(q.round, "cut: numbers that are larger than any that can be sealed")
+        if reason := self.journal.seals(own, content, q.sites, cut, 2 * most_rounds(self.plan)):
+            raise RefusedError(reason)
+        fixed = to_fixed(cut, words, bits)
         made = seal(self.keys, q.sites, context_of(own, content, q.sites), fixed)
         boxes, pairs = (
             tuple(Box(me, s, _text(b)) for s, b in found.items()) for found in (made.own_boxes, made.pair_boxes)
@@ -184,6 +234,29 @@ class SecureSite:
         return SiteSealed(
             me, own, q.round, content, q.sites, fixed.shape[1], _text(made.words), made.own, made.pairs, boxes, pairs
         )
+
+    def _usual(self, q: AskSealed, own: str) -> None:
+        """Refuse what no honest coordinator asks: two questions of a kind about one fit in one seal, and shifts of single sites' columns."""
+        kinds = [(a.fold, type(a.question)) for a in q.asks]
+        if len(set(kinds)) < len(kinds):
+            raise RefusedError("the same was asked twice in one sum")
+        for a in q.asks:
+            for c in _columns_in(a.question):
+                if c.batches and (c.modality not in self.plan.harmonise or any(name for name, _, _ in c.batches)):
+                    raise RefusedError("the question moves columns of single sites")
+
+    def _pinned(self, q: AskSealed, own: str) -> None:
+        """Refuse scales and bounds that change from round to round, by which sums of clipped numbers would tell sizes of sites."""
+        for a in q.asks:
+            if isinstance(a.question, AskSums | AskAssociation | AskUpdate):
+                scale = [
+                    getattr(a.question, n) for n in ("mean", "sd", "outcome", "base", "edges") if hasattr(a.question, n)
+                ]
+                bounds = [a.weight, a.events if self.plan.kind == "survival" else 0.0]
+                said = [np.asarray(x).tolist() for x in scale] + bounds + [c.name for c in a.question.columns]
+                what = json.dumps([a.fold, type(a.question).__name__, q.sites])
+                if not self.journal.pins(own, what, digest(json.dumps(said).encode())):
+                    raise RefusedError("the question changes what is the same in all rounds of a fit")
 
     def _numbers(self, a: SealedQuestion, own: str) -> Any:
         if self.plan.privacy is not None:
@@ -245,6 +318,37 @@ class SecureSite:
         except (binascii.Error, ValueError) as e:
             raise MaskError("a share is no base64") from e
         return open_box(self.keys, sender, context, what, data)
+
+
+def _known(site: Site, least: int) -> tuple[FeatureSchema, ...]:
+    """Features of which the site has values that enough of its patients have, with such levels."""
+    known = {(f.modality, f.name) for f in site.features if site.patients(~np.isnan(f.values)) >= least}
+    return tuple(f for f in schema_of(site, least) if (f.modality, f.name) in known)
+
+
+def _both(these: Sequence[FeatureSchema], those: Sequence[FeatureSchema]) -> tuple[FeatureSchema, ...]:
+    """What is in both, with the levels that are in both; of ordered ones all."""
+    other = {(f.modality, f.name): f for f in those}
+    out = []
+    for f in these:
+        if (f.modality, f.name) in other:
+            levels = (
+                f.levels if f.kind == "ordinal" else tuple(n for n in f.levels if n in other[f.modality, f.name].levels)
+            )
+            out.append(dataclasses.replace(f, levels=levels))
+    return tuple(out)
+
+
+def _columns_in(x: Any) -> Iterator[Column]:
+    """Every column that a question names, wherever in it."""
+    if isinstance(x, Column):
+        yield x
+    elif isinstance(x, tuple):
+        for v in x:
+            yield from _columns_in(v)
+    elif dataclasses.is_dataclass(x) and not isinstance(x, type):
+        for f in dataclasses.fields(x):
+            yield from _columns_in(getattr(x, f.name))
 
 
 def _text(data: bytes) -> str:
