@@ -64,7 +64,7 @@ def test_levels_of_few_are_not_named_and_their_cells_are_unknown():
     columns = [Column("clinical", "grade", "level", n, ("high", "low", "odd")) for n in ("low", "odd")]
     x = columns_of(site, [*columns, Column("clinical", "size", "numeric", "", ())], 10)
     assert np.isnan(x[:3, :2]).all() and not np.isnan(x[3:, :2]).any() and (x[3:, 1] == 0).all()
-    assert np.isnan(x[:2, 2]).all() and (x[2:, 2] == 0).all()
+    assert np.isnan(x[:, 2]).all()  # all others have the same: who is unknown would be seen
 
 
 def test_patients_are_counted_not_units():

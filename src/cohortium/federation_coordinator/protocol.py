@@ -56,7 +56,8 @@ def begin(plan: FederationPlan, sites: Sequence[str]) -> State:
 
 def joined(state: State, sites: Collection[str]) -> State:
     """The state with sites that were left out because they were silent, and are there now: the fit begins anew with them, as if they had been
-    there from the start. Each may come so once. As it was, where nobody may come: after the main fit, in a private study (what was
+    there from the start. Each may come so once. Bins of a
+    common baseline stay unions of those before. As it was, where nobody may come: after the main fit, in a private study (what was
     answered is spent), and where a fit does not begin anew."""
     come = sorted(s for s in sites if state.left.get(s, "").endswith(SILENT) and s not in state.late)
     if not come or state.phase not in PHASES or state.plan.method in PRIVATE or not method_of(state).restarts:
@@ -65,7 +66,7 @@ def joined(state: State, sites: Collection[str]) -> State:
     return replace(
         state, phase="schema", schemas={}, asked=(), moments={}, columns=(), chosen=(), candidates=0,
         left={s: reason for s, reason in state.left.items() if s not in come}, late=(*state.late, *come),
-        notices=(*state.notices, *said),
+        notices=(*(n for n in state.notices if n.startswith("Site '")), *said),
     )  # fmt: skip
 
 

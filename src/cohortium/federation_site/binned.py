@@ -17,6 +17,7 @@ from cohortium.contracts.federation_baseline import AskBin, AskBinnedSums, SiteB
 from cohortium.contracts.federation_network import GRID
 from cohortium.federation_site.models import FARTHEST, scaled
 from cohortium.federation_site.site import Site
+from cohortium.federation_site.trials import parts_of
 
 Array = NDArray[np.float64]
 
@@ -25,9 +26,6 @@ MOST = 100
 
 SHARE = 0.05
 """Of a site's events each bin that is chosen holds so many at least: early times would use up the bins else."""
-
-SHARE = 0.05
-"""Of a site's events each bin holds so many at least: early times would use up the bins else."""
 
 
 def bin_answer(site: Site, plan: FederationPlan, q: AskBin, own: str) -> SiteBin | Withdrawn:
@@ -43,20 +41,30 @@ def bin_answer(site: Site, plan: FederationPlan, q: AskBin, own: str) -> SiteBin
         site.name,
         own,
         q.round,
-        next_end(site, q.begin, q.times, plan.least_events, SHARE if declared is None else 0.0),
+        next_end(site, plan, q.begin, q.times, SHARE if declared is None else 0.0),
         under,
     )
 
 
-def next_end(site: Site, begin: float, times: Array, least: int, share: float) -> float:
-    """The first of ``times`` until which ``least`` patients, and a ``share`` of all who had the event, had it since ``begin``; 0 where fewer
-    than ``least`` had it later, -1 where fewer had it since ``begin``."""
-    dead = (site.y > 0) & (site.time > begin)
-    enough = max(least, math.ceil(share * site.patients(site.y > 0)))
+def next_end(site: Site, plan: FederationPlan, begin: float, times: Array, share: float) -> float:
+    """The first of ``times`` until which :func:`fewest` patients, and a ``share`` of all who had the event, had it since ``begin``; 0 where
+    too few had it later, -1 where too few had it since ``begin``."""
+    dead, least = (site.y > 0) & (site.time > begin), plan.least_events
+    enough = math.ceil(share * site.patients(site.y > 0))
     for t in times[times > begin]:
-        if site.patients(dead & (site.time <= t)) >= enough:
-            return float(t) if site.patients(dead & (site.time > t)) >= least else 0.0
-    return 0.0 if site.patients(dead) >= least else -1.0
+        inside = dead & (site.time <= t)
+        if site.patients(inside) >= enough and fewest(site, plan, inside) >= least:
+            return float(t) if fewest(site, plan, dead & (site.time > t)) >= least else 0.0
+    return 0.0 if fewest(site, plan, dead) >= least else -1.0
+
+
+def fewest(site: Site, plan: FederationPlan, rows: NDArray[np.bool_]) -> int:
+    """Patients of these units; with an evaluation those of the fold that has the fewest: sums of all less those of a training part are sums of a fold."""
+    counts = [site.patients(rows)]
+    parts = parts_of(site, plan) if plan.folds and site.whole else []
+    for _, held in parts if not isinstance(parts, str) else ():
+        counts.append(site.patients(rows & np.isin(np.arange(len(site)), held)))
+    return min(counts)
 
 
 def binned_answer(site: Site, plan: FederationPlan, q: AskBinnedSums, own: str) -> SiteSums | Withdrawn:
@@ -79,9 +87,13 @@ def wrong(site: Site, plan: FederationPlan, q: AskBinnedSums) -> str:
         return "the question does not fit its columns, or its bins do not rise"
     if np.abs(q.parameters).max(initial=0.0) > FARTHEST:
         return "the question is about parameters that no model has"
+    if not np.isin(q.cuts, np.union1d(GRID, plan.baseline.times or ())).all():
+        return "it was asked about times that are no steps of the grid"
     bins = np.searchsorted(q.cuts, site.time, side="left")
-    if any(site.patients((site.y > 0) & (bins == b)) < plan.least_events for b in range(k)):
+    if any(fewest(site, plan, (site.y > 0) & (bins == b)) < plan.least_events for b in range(k)):
         return f"a bin of time would hold fewer than {plan.least_events} of its patients with the event"
+    if not np.isin(q.cuts, site.folds.setdefault("cuts", q.cuts)).all():
+        return "other bins of time were asked for than before: by their differences smaller ones would be told"
     return ""
 
 

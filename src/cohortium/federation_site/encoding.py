@@ -1,7 +1,8 @@
 """Features of a site as columns of the model, with small counts suppressed.
 
 What fewer than ``least_cell`` patients of the site share is unknown there: a level that few have, values other than the
-commonest where few differ from it, a feature that few have at all. Unknown cells are the federated mean, so that they add
+commonest where few differ from it, a feature that few have at all; and the whole of a feature of which the rest is the same, since who is unknown
+would then be seen. Unknown cells are the federated mean, so that they add
 nothing to any sum.
 """
 
@@ -70,7 +71,15 @@ def _levels(site: Site, f: Feature, agreed: Sequence[str], least: int) -> Array:
     for text, rows in _texts(f).items():
         if text in code and site.patients(rows) >= least:
             x[rows] = code[text]
-    return x
+    there = set(x[~np.isnan(x)])
+    # Without the first level, columns of the others add up to one: what is left out would be seen as the rest.
+    return _unless_told(site, x, least, len(there) < 2 or 0.0 not in there)
+
+
+def _unless_told(site: Site, x: Array, least: int, alike: bool) -> Array:
+    """x, or nothing of it where known cells are ``alike`` and few are unknown: the column would be one of who those few are."""
+    few = np.isnan(x)
+    return np.full(len(x), np.nan) if alike and 0 < site.patients(few) < least else x
 
 
 def _texts(f: Feature) -> dict[str, NDArray[np.bool_]]:
@@ -94,7 +103,7 @@ def _numbers(site: Site, f: Feature, c: Column, least: int) -> Array:
     unlike = some & (x != values[counts.argmax()])
     if unlike.any() and site.patients(unlike) < least:
         x[unlike] = np.nan
-    return x
+    return _unless_told(site, x, least, len(np.unique(x[~np.isnan(x)])) < 2)
 
 
 def _number(text: str) -> float:

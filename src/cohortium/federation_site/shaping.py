@@ -22,14 +22,20 @@ CLIP = 6.0
 """Standardised values end here, as those of ``run`` do (:mod:`cohortium.encoders.table`)."""
 
 
-def tables_of(site: Site) -> dict[str, NDArray[np.bool_]]:
-    """Modality -> (n,) of which units anything is known."""
-    if "tables" not in site.folds:
+def tables_of(site: Site, least: int) -> dict[str, NDArray[np.bool_]]:
+    """Modality -> (n,) of which units anything is known. Of fewer than ``least`` patients who have a table, nobody has it; where fewer lack it, all
+    do: sums with and without them would tell theirs."""
+    if ("tables", least) not in site.folds:
         known: dict[str, NDArray[np.bool_]] = {}
         for f in site.features:
             known[f.modality] = known.get(f.modality, np.zeros(len(site), bool)) | ~np.isnan(f.values)
-        site.folds["tables"] = known
-    found: dict[str, NDArray[np.bool_]] = site.folds["tables"]
+        for m, rows in known.items():
+            if site.patients(rows) < least:
+                known[m] = np.zeros(len(site), bool)
+            elif 0 < site.patients(~rows) < least:
+                known[m] = np.ones(len(site), bool)
+        site.folds["tables", least] = known
+    found: dict[str, NDArray[np.bool_]] = site.folds["tables", least]
     return found
 
 
@@ -40,10 +46,12 @@ def filled(site: Site, columns: Sequence[Column], least: int) -> Array:
     key = ("filled", tuple(columns), least)
     if key not in site.kept:
         x = columns_of(site, columns, least).copy()
-        tables, nobody = tables_of(site), np.zeros(len(site), bool)
+        tables, nobody = tables_of(site, least), np.zeros(len(site), bool)
+        raw = {(f.modality, f.name): np.isnan(f.values) for f in site.features}
         for j, c in enumerate(columns):
-            if c.fill:
-                rows = tables.get(c.modality, nobody) & np.isnan(x[:, j])
+            if c.fill and site.patients(~np.isnan(x[:, j])) >= least:
+                # Not what was suppressed: whoever is filled would be seen to be one of the few.
+                rows = tables.get(c.modality, nobody) & np.isnan(x[:, j]) & raw.get((c.modality, c.feature), nobody)
                 x[rows, j] = compressed(np.array(c.fill), c)[0]
         site.kept[key] = x
     found: Array = site.kept[key]
@@ -75,6 +83,6 @@ def shape_answer(site: Site, plan: FederationPlan, q: AskShape, own: str) -> Sit
         return Withdrawn(site.name, own, q.round, "the question does not fit its columns")
     z = (columns_of(site, q.columns, plan.least_cell) - q.mean) / q.sd
     cubes = site.weight @ np.where(np.isnan(z), 0.0, z) ** 3
-    tables, nobody = tables_of(site), np.zeros(len(site), bool)
+    tables, nobody = tables_of(site, plan.least_cell), np.zeros(len(site), bool)
     present = np.array([float(site.weight @ tables.get(c.modality, nobody)) for c in q.columns])
     return SiteShape(site.name, own, q.round, cubes, present)

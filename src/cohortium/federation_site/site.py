@@ -56,6 +56,8 @@ class Site:
     """The same of folds and their training parts."""
     fits: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """The same of trees: bins of columns, and scores of the trees so far."""
+    whole: bool = True
+    """Whether these are all the site's patients, not a part of them."""
     draw: Array | None = None
     """(n,) of each unit's patient a number from 0 to 1 by his own id and the plan's seed: who is held out of a private fit."""
 

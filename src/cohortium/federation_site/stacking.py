@@ -68,7 +68,7 @@ def folds_of(site: Site, plan: FederationPlan) -> NDArray[np.int64]:
 def has_part(site: Site, plan: FederationPlan, part: int) -> Rows:
     """(n,) which units have a table of the part. Where fewer than the least number of patients lack it they count as the others do, all
     their cells unknown: counts of outcomes with and without them would tell theirs."""
-    tables, found = tables_of(site), np.zeros(len(site), bool)
+    tables, found = tables_of(site, plan.least_cell), np.zeros(len(site), bool)
     for m in stack_of(plan).parts[part].modalities:
         found |= tables.get(m, found & False)
     return found | True if found.any() and site.patients(~found) < plan.least_cell else found
@@ -240,7 +240,9 @@ def sums_answer(site: Site, plan: FederationPlan, q: AskStackSums, own: str) -> 
         scores = "the question does not fit its parts"
     if isinstance(scores, str):
         return Withdrawn(site.name, own, q.round, scores)
-    some = np.flatnonzero(~np.isnan(scores).all(axis=(1, 2)))
+    lacks = np.isnan(scores).all(axis=(1, 2))
+    # A few who lack every part are in the counts: left out here alone, their outcomes would be the difference.
+    some = np.flatnonzero(~lacks | (site.patients(lacks) < plan.least_cell))
     n = intercepts(plan.kind, scores.shape[2]) + scores.shape[1]
     if site.patients(np.isin(np.arange(len(site)), some)) < plan.least_cell:
         return SiteStackSums(site.name, own, q.round, 0.0, np.zeros(n), np.zeros((n, n)), 0.0, 0.0)

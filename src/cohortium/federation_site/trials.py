@@ -135,4 +135,4 @@ def take(site: Site, rows: Rows) -> Site:
     parts = {n: getattr(site, n)[rows] for n in ("patient", "weight", "stratum", "y")}
     times = {n: getattr(site, n)[rows] if len(getattr(site, n)) else getattr(site, n) for n in ("time", "entry")}
     draw = None if site.draw is None else site.draw[rows]
-    return replace(site, features=features, **parts, **times, draw=draw)
+    return replace(site, features=features, **parts, **times, draw=draw, whole=False)
