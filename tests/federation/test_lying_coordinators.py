@@ -51,6 +51,26 @@ def test_what_fails_is_paid_for_and_told_once(monkeypatch):
     assert ask(q).reason == "it could not answer" and len(ledger.releases) == 1
 
 
+def test_what_is_not_installed_is_said_and_not_paid_for(monkeypatch):
+    from cohortium.errors import MissingExtra
+    from cohortium.federation_site import private
+
+    plan, site = private_sites.plan("binary"), private_sites.sites("binary")["north"]
+    ledger = Ledger(3.0, 1e-5)
+    ask, own = answering_privately(site, plan, ledger), digest(encode(plan))
+
+    def lacks(*_):
+        raise MissingExtra("opendp")
+
+    monkeypatch.setitem(private._ANSWERING, AskPrivateGradient, lacks)
+    q = AskPrivateGradient(
+        own, 2, np.array([55.0, 3.0, 0.3, 0.3, 0.5]), np.array([17.0, 1.5, 0.5, 0.5, 0.5]), np.zeros(6)
+    )
+    with pytest.raises(MissingExtra):
+        ask(q)
+    assert not ledger.releases and not ledger.answers
+
+
 pytest.importorskip("Crypto", reason="needs pip install 'cohortium[secure]'")
 from cohortium.contracts.federation_secure import AskSealed, AskTotals, SealedQuestion, SiteSealed  # noqa: E402
 

@@ -87,3 +87,15 @@ def test_from_file_to_page(tmp_path):
     kept = json.loads((tmp_path / "out/federation.json").read_text())["stack"]
     assert kept["parts"][0]["weight"] == found.stack.parts[0].weight and kept["model"]["type"] == "StackModel"
     assert any(p.against == "pooled" and p.value is not None for p in found.stack.paired)
+
+
+def test_the_page_says_that_parts_chose_columns():
+    from cohortium.contracts.federation import FederationPlan, Selection
+    from cohortium.contracts.federation_results import FederatedStack
+    from cohortium.report.federation_stack import _notes
+    from tests.report.made_up import made_up
+
+    s, plain = made_up(FederatedStack), made_up(FederationPlan, prepare=None, select=None)
+    chosen = made_up(FederationPlan, prepare=None, select=Selection(7, "association", ("clinical",)))
+    assert any("keeps 7 of its columns" in n for n in _notes(s, chosen))
+    assert not any("keeps" in n for n in _notes(s, plain))

@@ -25,6 +25,7 @@ from cohortium.contracts.federation_private import (
 )
 from cohortium.contracts.federation_wire import decode, digest, encode
 from cohortium.contracts.private_plan import PrivacyPlan
+from cohortium.errors import MissingExtra
 from cohortium.federation_site.site import Site
 from cohortium.privacy import models
 from cohortium.privacy.accountant import Release
@@ -74,6 +75,8 @@ def private_answer(
             return Withdrawn(site.name, own, question.round, reason)
         try:
             found = how[type(question)](site, plan, question, made, noise, asked)
+        except MissingExtra:  # no patient decides what is installed: said, and not paid for
+            raise
         except Exception:  # that it failed may depend on patients: it is paid for, and told but once
             found = Withdrawn(site.name, own, question.round, "it could not answer")
         ledger.record(new, asked, encode(found).decode())

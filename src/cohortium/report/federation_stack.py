@@ -70,6 +70,10 @@ def _notes(s: FederatedStack, plan: FederationPlan) -> list[str]:
         "A part that a unit lacks counts by its expectation, given the parts that the unit has. The bars show how much each part moves the combined score: its weight times the standard "
         "deviation of its score.",
     ]
+    if plan.select is not None:
+        notes.append(
+            f"Each linear part keeps {plan.select.features} of its columns, chosen by {plan.select.by} in each of its fits anew. Which ones is not on this page."
+        )
     if plan.prepare is not None:
         how = [
             "unknown cells stand for medians" if plan.prepare.unknown == "median" else "",
